@@ -1,0 +1,46 @@
+"""Writing the audit log, in the caller's transaction: if the act is undone, so is its entry."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import connection, models
+from django.utils import timezone
+
+from cdp.audit.actors import Actor
+from cdp.audit.context import request_id_var
+from cdp.audit.models import AuditEntry
+
+
+def record(
+    *,
+    by: Actor,
+    action: str,
+    object: models.Model | None = None,
+    purpose: str = "",
+    detail: Mapping[str, Any] | None = None,
+) -> AuditEntry:
+    """The entry just written.
+
+    Args:
+        action: stable code, ``noun.verb_in_past``.
+        object: what was acted on; its public id is kept (``uuid`` where it has one, else its key).
+        detail: definitions, ids and counts. Never a person's values.
+
+    Raises:
+        RuntimeError: outside a transaction, since entry and act must stand or fall together.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError(f"{action} must be recorded in the transaction of the act itself")
+    return AuditEntry.objects.create(
+        recorded_at=timezone.now(),
+        actor_kind=by.kind,
+        actor_id=by.id,
+        actor_label=by.label[:150],
+        action=action,
+        object_type=object._meta.label_lower if object is not None else "",
+        object_id=str(getattr(object, "uuid", None) or object.pk) if object is not None else "",
+        purpose=purpose,
+        request_id=request_id_var.get(),
+        ip_prefix=by.ip_prefix,
+        detail=dict(detail or {}),
+    )

@@ -1,0 +1,39 @@
+"""Start-up checks about the database's roles. They speak loudly; they change nothing."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connections
+
+
+@register(Tags.database)
+def app_runs_as_the_app_role(databases: list[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Warnings when the app could do what only migrations may."""
+    if not databases or "default" not in databases:
+        return []
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "SELECT rolsuper, current_user, pg_has_role(current_user, pg_get_userbyid(d.datdba), 'MEMBER')"
+            "  FROM pg_roles, pg_database d WHERE rolname = current_user AND d.datname = current_database()"
+        )
+        is_superuser, role, is_owner = cursor.fetchone()
+    found: list[CheckMessage] = []
+    if is_superuser or is_owner:
+        found.append(
+            Error(
+                f"The app is connected as {role!r}, which owns the database or is a superuser: "
+                "append-only tables are not protected from it.",
+                hint="Set DATABASE_URL to the app's login and DATABASE_OWNER_URL to the owner's.",
+                id="cdp.E001",
+            )
+        )
+    elif settings.ONE_LOGIN_FOR_BOTH_ROLES:
+        found.append(
+            Warning(
+                f"One login serves both roles; the app steps down to {role!r} after log-in but could step back up.",
+                hint="Set DATABASE_OWNER_URL too, so that the app's login cannot change append-only tables.",
+                id="cdp.W001",
+            )
+        )
+    return found

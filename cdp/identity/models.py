@@ -1,0 +1,33 @@
+"""The ledger of merges: enough to tell why two profiles became one, and to undo it."""
+
+from django.db import models
+from django.db.models import Q
+
+
+class Merge(models.Model):
+    """One profile absorbed by another."""
+
+    survivor_id = models.BigIntegerField(db_index=True)
+    absorbed_id = models.BigIntegerField(db_index=True)
+    absorbed_uuid = models.UUIDField(db_index=True, help_text="Look-ups by it are answered with the survivor.")
+    absorbed_first_seen_at = models.DateTimeField()
+    absorbed_last_seen_at = models.DateTimeField()
+    absorbed_created_at = models.DateTimeField()
+    identifier_ids = models.JSONField(help_text="The identifiers that came along.")
+    reason = models.CharField(max_length=200, help_text="Which identifiers proved it; namespaces, no values.")
+    source_id = models.IntegerField(null=True)
+    merged_at = models.DateTimeField()
+    merged_by = models.CharField(max_length=150)
+    undone_at = models.DateTimeField(null=True)
+    undone_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        ordering = ["-merged_at", "-id"]
+        permissions = [("undo_merge", "Can undo a merge")]
+        constraints = [
+            models.CheckConstraint(condition=~Q(survivor_id=models.F("absorbed_id")), name="identity_merge_of_two"),
+            models.UniqueConstraint(fields=["absorbed_id"], condition=Q(undone_at__isnull=True), name="identity_absorbed_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"merge {self.pk}"

@@ -1,0 +1,112 @@
+"""Where data comes from and what waits: sources, write keys, the inbox, repeats already seen, quarantine."""
+
+import secrets
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils import timezone
+
+
+class SourceKind(models.TextChoices):
+    BROWSER = "browser", "Browser or app (public key)"
+    SERVER = "server", "Server (secret key)"
+    IMPORT = "import", "Import"
+
+
+class Source(models.Model):
+    """One site, app or system that sends data."""
+
+    name = models.CharField(max_length=100, unique=True)
+    kind = models.CharField(max_length=16, choices=SourceKind.choices)
+    allowed_origins = ArrayField(
+        models.CharField(max_length=200), default=list, blank=True, help_text="Origins whose pages may send with its browser key."
+    )
+    is_enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether its key is secret, so that what it says about people can be believed."""
+        return self.kind != SourceKind.BROWSER
+
+
+class WriteKey(models.Model):
+    """A key to send events with. A browser's key is public by nature and kept readable, a server's only as its hash."""
+
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="write_keys")
+    prefix = models.CharField(max_length=16, editable=False)
+    digest = models.BinaryField(max_length=32, unique=True, editable=False)
+    public_value = models.CharField(max_length=64, blank=True, editable=False, help_text="The key itself, for browser sources.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…"
+
+
+class InboxMessage(models.Model):
+    """A request as it was received, from the moment it was answered until the transaction that processes it deletes it."""
+
+    source_id = models.IntegerField()
+    received_at = models.DateTimeField()
+    endpoint = models.CharField(max_length=10, help_text="Which call: track, batch...")
+    message_count = models.IntegerField()
+    body = models.BinaryField()
+
+    class Meta:
+        ordering = ["id"]
+
+
+class SeenMessage(models.Model):
+    """A message already stored, by the hash of its id: a repeat is known for as long as this row is kept."""
+
+    pk = models.CompositePrimaryKey("source_id", "digest")
+    source_id = models.IntegerField()
+    digest = models.BinaryField(max_length=32)
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["seen_at"], name="ingestion_seen_at")]
+
+
+class Quarantined(models.Model):
+    """A message that could not be used, kept with the reason, until it is replayed or discarded."""
+
+    source_id = models.IntegerField()
+    received_at = models.DateTimeField()
+    endpoint = models.CharField(max_length=10)
+    code = models.CharField(max_length=40)
+    pointer = models.CharField(max_length=200, blank=True)
+    detail = models.CharField(max_length=300, help_text="What was expected and what came; never the value.")
+    body = models.BinaryField(help_text="The one message, as it came.")
+    quarantined_at = models.DateTimeField(default=timezone.now)
+    replayed_at = models.DateTimeField(null=True)
+    discarded_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "quarantined message"
+        ordering = ["-quarantined_at", "-id"]
+        indexes = [
+            models.Index(
+                fields=["-quarantined_at"],
+                name="ingestion_quarantine_open",
+                condition=models.Q(replayed_at__isnull=True, discarded_at__isnull=True),
+            )
+        ]
+        permissions = [("replay_quarantined", "Can replay or discard quarantined messages")]
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.pk}"
+
+
+def new_write_key() -> str:
+    return f"wk_{secrets.token_urlsafe(24)}"

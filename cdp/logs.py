@@ -1,0 +1,53 @@
+"""Structured log lines: time, level, event, and named values that are ids, codes and counts.
+
+Nothing a person typed or was called belongs in a log line; pass ids. `drop_personal` is the net under that rule.
+"""
+
+import logging
+
+import structlog
+from structlog.contextvars import merge_contextvars
+from structlog.types import EventDict, Processor, WrappedLogger
+
+# Names under which personal data would travel. A line that carries one is mended, not refused: logging must not raise.
+PERSONAL = frozenset(
+    {"email", "phone", "name", "first_name", "last_name", "address", "traits", "properties", "body", "value", "ip", "identifier"}
+)
+
+
+def drop_personal(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    """The same line with values under personal names replaced."""
+    for key in PERSONAL & event_dict.keys():
+        event_dict[key] = "[personal]"
+    return event_dict
+
+
+SHARED: list[Processor] = [
+    merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    drop_personal,
+]
+
+
+def formatter(*, as_json: bool) -> logging.Formatter:
+    renderer: Processor = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
+    )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=SHARED,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    )
+
+
+structlog.configure(
+    processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=True,
+)
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    return structlog.get_logger(name)

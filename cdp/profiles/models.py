@@ -1,0 +1,218 @@
+"""People and what is known of them: profiles, identifiers, typed traits, events and their totals, and the catalogues.
+
+How two profiles become one is in `cdp.identity`; how events arrive is in `cdp.ingestion`.
+"""
+
+import zoneinfo
+from datetime import datetime
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+
+from cdp.profiles.ids import uuid7
+
+
+def validate_time_zone(name: str) -> None:
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError(f"{name!r} is not a time zone of the IANA database.")
+
+
+class Workspace(models.Model):
+    """The one shop or organisation this database belongs to."""
+
+    name = models.CharField(max_length=100, default="My organisation")
+    reporting_currency = models.CharField(max_length=3, default="USD")
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
+    frozen_at = models.DateTimeField(null=True, blank=True, help_text="Rules are evaluated as of this moment instead of now.")
+    is_simulated = models.BooleanField(default=False, help_text="Its people are made up; every screen says so.")
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="profiles_one_workspace")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def current(cls) -> "Workspace":
+        return cls.objects.get_or_create(pk=1)[0]
+
+    def now(self) -> datetime:
+        """The moment rules are asked about."""
+        return self.frozen_at or timezone.now()
+
+
+class Profile(models.Model):
+    """One person, or one device not yet known to be anybody's. Absorbed profiles are deleted; the merge ledger keeps them."""
+
+    uuid = models.UUIDField(default=uuid7, unique=True, editable=False)
+    # Read model for look-ups, derived from TraitValue. Rules read TraitValue.
+    traits = models.JSONField(default=dict)
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-last_seen_at"]
+        indexes = [models.Index(fields=["-last_seen_at"], name="profiles_last_seen")]
+        permissions = [("reveal_pii", "Can see personal data unmasked")]
+
+    def __str__(self) -> str:
+        return str(self.uuid)
+
+
+class Identifier(models.Model):
+    """A name by which some source knows a person: unique, so it belongs to exactly one profile."""
+
+    namespace = models.CharField(max_length=50)
+    value = models.CharField(max_length=512, help_text="Normalised.")
+    profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="identifiers")
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    source_id = models.IntegerField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["namespace", "value"], name="profiles_identifier_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.namespace} {self.pk}"
+
+
+class TraitType(models.TextChoices):
+    TEXT = "text", "Text"
+    NUMBER = "number", "Number"
+    BOOLEAN = "boolean", "Yes or no"
+    DATE = "date", "Date"
+    LIST = "list", "List"
+    COUNTRY = "country", "Country"
+
+
+class TraitCategory(models.TextChoices):
+    DEMOGRAPHIC = "demographic", "Demographic"
+    BEHAVIOURAL = "behavioural", "Behavioural"
+    PSYCHOGRAPHIC = "psychographic", "Psychographic"
+    TECHNOGRAPHIC = "technographic", "Technographic"
+    COMPUTED = "computed", "Computed"
+
+
+class Trait(models.Model):
+    """An entry of the trait catalogue. A trait first seen in an event enters by itself, with the type of its first value."""
+
+    key = models.CharField(max_length=128, unique=True)
+    label = models.CharField(max_length=128)
+    type = models.CharField(max_length=16, choices=TraitType.choices)
+    category = models.CharField(max_length=16, choices=TraitCategory.choices, default=TraitCategory.BEHAVIOURAL)
+    is_pii = models.BooleanField("personal data", default=False, help_text="Masked unless the reader may reveal it.")
+    description = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["label"]
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class TraitValue(models.Model):
+    """The newest value of one trait of one person, in each type it can be read as, and where it came from.
+
+    The typed columns are not exclusive: "2024-01-01" is text and a moment. A value that no rule can compare
+    (a nested object, a text over 512 characters, a number beyond numeric(19,4)) has only ``raw``.
+    """
+
+    pk = models.CompositePrimaryKey("trait_id", "profile_id")
+    trait = models.ForeignKey(Trait, on_delete=models.PROTECT, related_name="+", db_index=False)
+    profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="trait_values")
+    number = models.DecimalField(max_digits=19, decimal_places=4, null=True)
+    text = models.CharField(max_length=512, null=True)
+    text_folded = models.TextField(null=True)
+    moment = models.DateTimeField(null=True)
+    boolean = models.BooleanField(null=True)
+    items = ArrayField(models.TextField(), null=True)
+    raw = models.JSONField()
+    occurred_at = models.DateTimeField()
+    message_id = models.CharField(max_length=100)
+    source_id = models.IntegerField(null=True)
+
+
+class EventType(models.IntegerChoices):
+    TRACK = 1, "Track"
+    PAGE = 2, "Page"
+    SCREEN = 3, "Screen"
+    IDENTIFY = 4, "Identify"
+    GROUP = 5, "Group"
+    ALIAS = 6, "Alias"
+
+
+class EventName(models.Model):
+    """An entry of the event catalogue; events carry its small number instead of the name."""
+
+    name = models.CharField(max_length=200, unique=True)
+    label = models.CharField(max_length=200)
+    type = models.SmallIntegerField(choices=EventType.choices, default=EventType.TRACK)
+    description = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class Event(models.Model):
+    """Something a person did, or said of themself. Partitioned by month of ``occurred_at``.
+
+    Identify calls are events too: traits can be rebuilt from them, so that a merge can be undone exactly.
+    Foreign keys are plain numbers: a constraint check per row would cost more than the row.
+    """
+
+    pk = models.CompositePrimaryKey("occurred_at", "id")
+    id = models.BigIntegerField()
+    occurred_at = models.DateTimeField()
+    profile_id = models.BigIntegerField()
+    identifier_id = models.BigIntegerField(null=True, help_text="By which identifier it found the person; lets a merge be undone.")
+    name_id = models.IntegerField()
+    type = models.SmallIntegerField(choices=EventType.choices)
+    message_id = models.CharField(max_length=100)
+    source_id = models.IntegerField()
+    received_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+    original_timestamp = models.DateTimeField(null=True)
+    amount = models.DecimalField(max_digits=19, decimal_places=4, null=True)
+    currency = models.CharField(max_length=3, null=True)
+    value = models.DecimalField(max_digits=19, decimal_places=4, null=True, help_text="The amount in the reporting currency.")
+    properties = models.JSONField()
+    context = models.JSONField()
+    flags = ArrayField(models.CharField(max_length=40), null=True, help_text="What could not be taken as it came.")
+
+    class Meta:
+        managed = False  # created as a partitioned table by the migration
+        db_table = "profiles_event"
+        ordering = ["-occurred_at", "-message_id"]
+
+
+class EventTotal(models.Model):
+    """How often, how much, first and last, per person and event name. Kept in the transaction that stores the events."""
+
+    pk = models.CompositePrimaryKey("profile_id", "name_id")
+    profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="event_totals", db_index=False)
+    name = models.ForeignKey(EventName, on_delete=models.PROTECT, related_name="+", db_index=False)
+    count = models.BigIntegerField()
+    value_sum = models.DecimalField(max_digits=30, decimal_places=4)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["name", "count"], include=["profile", "last_at", "value_sum"], name="profiles_total_by_count"),
+        ]
+
+
+class DirtyProfile(models.Model):
+    """A person changed from outside the pipeline; the evaluator drains these rows."""
+
+    profile_id = models.BigIntegerField()
+    facts = models.JSONField(default=dict, help_text="What changed: {'traits': [...], 'events': [...], 'everything': true}.")
+    created_at = models.DateTimeField(default=timezone.now)

@@ -1,0 +1,53 @@
+"""API keys: hashed, prefixed, scoped, revocable. Each has a service account of its own, so that object permissions
+(django-guardian) are granted to a key just as to a person."""
+
+import hashlib
+import secrets
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils import timezone
+
+
+class Scope(models.TextChoices):
+    SEGMENTS_READ = "segments:read", "Read segments"
+    SEGMENTS_WRITE = "segments:write", "Change segments"
+    MEMBERS_READ = "members:read", "Read the members of segments"
+    PROFILES_READ = "profiles:read", "Look people up"
+    JOBS_READ = "jobs:read", "Follow jobs"
+
+
+def digest(secret: str) -> bytes:
+    """SHA-256 is enough for 32 random bytes: there is nothing to guess, unlike with a password."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def new_secret() -> tuple[str, str]:
+    """(prefix, whole key): the prefix is shown in lists, the key only once."""
+    prefix = f"cdp_{secrets.token_hex(4)}"
+    return prefix, f"{prefix}_{secrets.token_urlsafe(32)}"
+
+
+class ApiKey(models.Model):
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=20, unique=True, editable=False)
+    digest = models.BinaryField(max_length=32, unique=True, editable=False)
+    scopes = ArrayField(models.CharField(max_length=32, choices=Scope.choices), default=list)
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="api_key", editable=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def is_usable(self) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())

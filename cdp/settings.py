@@ -1,0 +1,250 @@
+"""One settings file for every place the platform runs in; the environment says where it is.
+
+Nothing here computes anything a reader could not predict from the environment variables named in it.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def env_bool(name: str, default: bool = False) -> bool:
+    return os.environ.get(name, str(default)).strip().lower() in {"1", "true", "yes", "on"}
+
+
+def env_int(name: str, default: int) -> int:
+    value = os.environ.get(name, "")
+    try:
+        return int(value) if value else default
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a whole number; received {value!r}") from None
+
+
+def database_from_url(url: str, *, role: str | None = None) -> dict:
+    """Django's settings for a ``postgresql://`` URL; sockets are named by a ``host`` query parameter.
+
+    Args:
+        role: the role that every connection takes on after log-in, when the login itself may do more.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"}:
+        raise ImproperlyConfigured("DATABASE_URL must start with postgresql://")
+    query = dict(parse_qsl(parts.query))
+    options = dict(query)
+    host = options.pop("host", None) or (unquote(parts.hostname) if parts.hostname else "")
+    port = options.pop("port", None) or (str(parts.port) if parts.port else "")
+    server_options = [options.pop("options", ""), f"-c role={role}" if role else ""]
+    joined = " ".join(part for part in server_options if part)
+    if joined:
+        options["options"] = joined
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")) or "postgres",
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": host,
+        "PORT": port,
+        # A thread keeps its connection: opening one costs more than a typical request.
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options,
+    }
+
+
+# ---- Where it runs -----------------------------------------------------------------------------------------
+DEBUG = env_bool("CDP_DEBUG")
+SECRET_KEY = os.environ.get("CDP_SECRET_KEY", "")
+if not SECRET_KEY:
+    if not env_bool("CDP_INSECURE_KEY"):
+        raise ImproperlyConfigured(
+            "CDP_SECRET_KEY is not set. `make demo` and `make test` set one by themselves; "
+            "in production set it to 50 or more random characters."
+        )
+    SECRET_KEY = "only-for-commands-that-serve-nobody-" + "0" * 32
+ALLOWED_HOSTS = [h for h in os.environ.get("CDP_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",") if h]
+CSRF_TRUSTED_ORIGINS = [o for o in os.environ.get("CDP_TRUSTED_ORIGINS", "").split(",") if o]
+BEHIND_TLS = env_bool("CDP_BEHIND_TLS")
+
+# ---- Data --------------------------------------------------------------------------------------------------
+# Two roles: the owner runs migrations; the app has no DDL and may not change append-only tables.
+APP_ROLE = os.environ.get("CDP_APP_ROLE", "cdp_app")
+_database_url = os.environ.get("DATABASE_URL", "")
+_owner_url = os.environ.get("DATABASE_OWNER_URL", "")
+if not _database_url:
+    raise ImproperlyConfigured(
+        "DATABASE_URL is not set. `make demo` and `make test` start a private PostgreSQL by themselves; "
+        "for your own server set DATABASE_URL=postgresql://user:password@host/database."
+    )
+# With a single login the app steps down to its role after log-in; start-up says that this is the weaker form.
+ONE_LOGIN_FOR_BOTH_ROLES = not _owner_url
+DATABASES = {
+    "default": database_from_url(_database_url, role=APP_ROLE if ONE_LOGIN_FOR_BOTH_ROLES else None),
+    "owner": database_from_url(_owner_url or _database_url),
+}
+DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = os.environ.get("REDIS_URL", "")
+CACHES = {
+    "default": (
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        if REDIS_URL
+        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    )
+}
+
+# ---- The parts ---------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "cdp.apps.PlatformAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "csp",
+    "guardian",
+    "rest_framework",
+    "drf_spectacular",
+    "cdp.apps.CdpConfig",
+    "cdp.audit",
+    "cdp.jobs",
+    "cdp.rest",
+    "cdp.profiles",
+    "consent",
+    "cdp.identity",
+    "cdp.ingestion",
+    "segments",
+    "demo",
+]
+MIDDLEWARE = [
+    "cdp.middleware.RequestContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "cdp.urls"
+WSGI_APPLICATION = "cdp.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+APPEND_SLASH = True
+
+# ---- Who may come in ---------------------------------------------------------------------------------------
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+GUARDIAN_MONKEY_PATCH_USER = False
+ANONYMOUS_USER_NAME = None
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
+SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS else 0
+if BEHIND_TLS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# ---- REST --------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "cdp.rest.authentication.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["cdp.rest.permissions.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": None,
+    "EXCEPTION_HANDLER": "cdp.rest.errors.problem_details",
+    "DEFAULT_THROTTLE_CLASSES": ["cdp.rest.throttles.PerKeyThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"per_key": os.environ.get("CDP_API_RATE", "1200/min")},
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Customer data platform",
+    "DESCRIPTION": "Segments, people and jobs over REST. Events are sent to the tracking API under /v1/.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+}
+
+# ---- Long work ---------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_IGNORE_RESULT = True  # the Job row is the result
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": env_int("CDP_BROKER_VISIBILITY_SECONDS", 3600)}
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE_FILENAME = os.environ.get("CDP_BEAT_SCHEDULE", str(BASE_DIR / ".demo" / "beat-schedule"))
+JOB_LEASE_SECONDS = env_int("CDP_JOB_LEASE_SECONDS", 60)
+
+# ---- Ingestion ---------------------------------------------------------------------------------------------
+BATCH_MESSAGES = env_int("CDP_BATCH_MESSAGES", 2000)
+SEEN_MESSAGE_DAYS = env_int("CDP_SEEN_MESSAGE_DAYS", 90)
+INBOX_LIMIT_BYTES = env_int("CDP_INBOX_LIMIT_BYTES", 2_000_000_000)
+
+# ---- Logs: structured, and never a person's data -----------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "structured": {"()": "cdp.logs.formatter", "as_json": env_bool("CDP_LOG_JSON")},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
+    "root": {"handlers": ["console"], "level": os.environ.get("CDP_LOG_LEVEL", "INFO")},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "django.server": {"level": "WARNING"},
+    },
+}

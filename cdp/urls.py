@@ -1,0 +1,6 @@
+"""Every door of the platform, in one place."""
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [path("admin/", admin.site.urls)]

@@ -1,0 +1,128 @@
+"""Segments, their versions, who is in them, and who came and went.
+
+Changing any of it is in `segments.services`; the meaning of a rule is in `segments.rules`.
+"""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from cdp.profiles.models import Profile
+
+
+class SegmentStatus(models.TextChoices):
+    DRAFT = "draft", "Draft"
+    LIVE = "live", "Live"
+    ARCHIVED = "archived", "Archived"
+
+
+class Segment(models.Model):
+    """A named audience: its live version's rule says who belongs."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    key = models.SlugField(max_length=64, unique=True, help_text="How rules and the API name it; can't change.")
+    name = models.CharField(max_length=150)
+    description = models.TextField(blank=True)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    status = models.CharField(max_length=16, choices=SegmentStatus.choices, default=SegmentStatus.DRAFT)
+    live_version = models.OneToOneField("SegmentVersion", null=True, on_delete=models.PROTECT, related_name="live_of")
+    refresh_minutes = models.PositiveIntegerField(default=15, help_text="How often time's passing is taken into account.")
+    # Read models of Membership, kept by the services that change it.
+    member_count = models.BigIntegerField(default=0)
+    last_refreshed_at = models.DateTimeField(null=True)
+    # Set when its rule can't be evaluated any more: members freeze as they are until it is mended.
+    broken_reason = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        permissions = [
+            ("refresh_segment", "Can refresh segments"),
+            ("view_members", "Can read the members of segments"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(status="live") | Q(live_version__isnull=False), name="segments_live_has_a_version"
+            ),
+            models.CheckConstraint(condition=Q(refresh_minutes__gte=1), name="segments_refresh_minutes_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether other rules may read its members."""
+        return self.status == SegmentStatus.LIVE and not self.broken_reason
+
+
+class SegmentVersion(models.Model):
+    """One wording of a segment's rule. Never edited: changing a rule makes a new version."""
+
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    rule = models.JSONField()
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["segment", "number"], name="segments_version_unique")]
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
+
+
+class SegmentUse(models.Model):
+    """One live rule reads another segment. Projected from the live versions; what blocks an archive or a delete."""
+
+    pk = models.CompositePrimaryKey("user_id", "used_id")
+    user = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="uses", db_index=False)
+    used = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="used_by")
+
+
+class Membership(models.Model):
+    """A person is in a segment."""
+
+    pk = models.CompositePrimaryKey("segment_id", "profile_id")
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="memberships", db_index=False)
+    profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="memberships")
+    entered_at = models.DateTimeField()
+
+
+class ChangeKind(models.TextChoices):
+    ENTERED = "entered", "Entered"
+    EXITED = "exited", "Exited"
+
+
+class ChangeWhy(models.TextChoices):
+    EVENT = "event", "An event or trait"
+    TIME = "time", "Time passing"
+    RULE = "rule", "The rule changed"
+    MERGE = "merge", "Two profiles became one"
+    UNMERGE = "unmerge", "A merge was undone"
+    EDIT = "edit", "A change by hand"
+
+
+class MembershipChange(models.Model):
+    """Somebody came or went. Written without a position; the sequencer numbers it after commit, without gaps."""
+
+    position = models.BigIntegerField(null=True, unique=True)
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="changes", db_index=False)
+    profile_id = models.BigIntegerField()
+    profile_uuid = models.UUIDField(help_text="Kept so that a feed can name a person who was since merged away.")
+    kind = models.CharField(max_length=8, choices=ChangeKind.choices)
+    effective_at = models.DateTimeField()
+    why = models.CharField(max_length=8, choices=ChangeWhy.choices)
+    version = models.ForeignKey(SegmentVersion, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    recorded_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["segment", "-recorded_at"], name="segments_change_by_time"),
+            models.Index(fields=["profile_id", "segment", "-id"], name="segments_change_by_person"),
+            models.Index(fields=["id"], name="segments_change_unnumbered", condition=Q(position__isnull=True)),
+        ]
