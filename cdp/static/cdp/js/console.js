@@ -1,0 +1,67 @@
+// Small comforts of the console: "/" finds, a button copies, an error jumps to its line. Pages work without it but for these.
+(() => {
+  document.addEventListener("keydown", event => {
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+    const find = document.querySelector("[data-find]");
+    if (!find) return;
+    const nav = find.closest("[popover]");
+    if (nav && getComputedStyle(nav).display === "none") nav.showPopover();
+    event.preventDefault();
+    find.focus();
+    find.select();
+  });
+
+  document.addEventListener("click", async event => {
+    const copy = event.target.closest("[data-copy]");
+    if (copy) {
+      await navigator.clipboard.writeText(copy.dataset.copy);
+      const said = copy.querySelector("[data-copy-said]") || copy;
+      const before = said.textContent;
+      said.textContent = "Copied";
+      setTimeout(() => { said.textContent = before; }, 1500);
+      return;
+    }
+    const jump = event.target.closest("[data-line]");
+    if (jump) goToLine(document.getElementById(jump.dataset.for), Number(jump.dataset.line));
+  });
+
+  document.addEventListener("submit", event => {
+    const question = event.submitter?.dataset.confirm;
+    if (question && !window.confirm(question)) event.preventDefault();
+  });
+
+  // Selects the line in a text area and scrolls to it, so that the writer stands at the error.
+  function goToLine(area, line) {
+    if (!area) return;
+    const lines = area.value.split("\n");
+    const start = lines.slice(0, line - 1).reduce((sum, text) => sum + text.length + 1, 0);
+    area.focus();
+    area.setSelectionRange(start, start + (lines[line - 1] || "").length);
+    area.scrollTop = (line - 3) * parseFloat(getComputedStyle(area).lineHeight);
+  }
+
+  // Line numbers beside a text area: one element per line, marked where an error stands.
+  function number(area) {
+    const gutter = document.getElementById(area.dataset.gutter);
+    if (!gutter) return;
+    const bad = new Set([...document.querySelectorAll(`[data-line][data-for="${area.id}"]`)].map(error => error.dataset.line));
+    const count = area.value.split("\n").length;
+    gutter.replaceChildren(...Array.from({ length: count }, (_, index) => {
+      const line = document.createElement("span");
+      line.textContent = index + 1;
+      line.className = bad.has(String(index + 1)) ? "ed-n ed-n--no" : "ed-n";
+      return line;
+    }));
+    gutter.scrollTop = area.scrollTop;
+  }
+  const numberAll = () => document.querySelectorAll("[data-gutter]").forEach(number);
+  document.addEventListener("input", event => { if (event.target.dataset?.gutter) number(event.target); });
+  document.addEventListener("scroll", event => {
+    const area = event.target;
+    if (area.dataset?.gutter) document.getElementById(area.dataset.gutter).scrollTop = area.scrollTop;
+  }, true);
+  document.addEventListener("htmx:afterSettle", numberAll);
+  document.addEventListener("DOMContentLoaded", numberAll);
+  if (document.readyState !== "loading") numberAll();
+})();
