@@ -19,12 +19,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import psutil
 import psycopg
 import redis
 from psycopg import sql
+
+from cdp.databases import Urls, ensure_database
 
 OWNER_ROLE, APP_ROLE = "cdp_owner", os.environ.get("CDP_APP_ROLE", "cdp_app")
 SYSTEM_USER = "cdp-embedded"
@@ -39,38 +41,6 @@ class EmbeddedError(Exception):
     """A server can't be had; the message is one line that says what is wrong and what to do."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Urls:
-    """Where the servers are. `database_admin_url` may create databases; it is the owner's when the server is given."""
-
-    database_url: str
-    database_owner_url: str
-    database_admin_url: str
-    redis_url: str
-
-    def environ(self) -> dict[str, str]:
-        """The variables that `cdp.settings` reads; an owner that wasn't given stays unset, for settings to derive."""
-        named = {
-            "DATABASE_URL": self.database_url,
-            "DATABASE_OWNER_URL": self.database_owner_url,
-            "REDIS_URL": self.redis_url,
-        }
-        return {name: url for name, url in named.items() if url}
-
-    def for_database(self, name: str) -> "Urls":
-        """The same servers and log-ins, another database."""
-
-        def renamed(url: str) -> str:
-            return urlsplit(url)._replace(path=f"/{quote(name, safe='')}").geturl() if url else ""
-
-        return Urls(
-            database_url=renamed(self.database_url),
-            database_owner_url=renamed(self.database_owner_url),
-            database_admin_url=self.database_admin_url,
-            redis_url=self.redis_url,
-        )
-
-
 @contextmanager
 def services(
     home: Path, *, profile: str = "demo", database: str = "cdp", environ: Mapping[str, str] = os.environ
@@ -80,14 +50,17 @@ def services(
     Several processes may hold the same `home` at once: the first starts the servers, the last one out stops them.
     """
     with ExitStack() as stack:
-        if given := environ.get("DATABASE_URL", ""):
-            owner = environ.get("DATABASE_OWNER_URL", "")
-            databases = (given, owner, owner or given)
-        else:
-            databases = stack.enter_context(postgres(home, profile=profile, database=database))
+        given, owner = environ.get("DATABASE_URL", ""), environ.get("DATABASE_OWNER_URL", "")
         redis_url = environ.get("REDIS_URL", "") or stack.enter_context(valkey(home))
-        app, owner, admin = databases
-        yield Urls(database_url=app, database_owner_url=owner, database_admin_url=admin, redis_url=redis_url)
+        if given:
+            admin = owner or given
+        else:
+            given, owner, admin = stack.enter_context(postgres(home, profile=profile, database=database))
+        urls = Urls(
+            database_url=given, database_owner_url=owner, database_admin_url=admin, redis_url=redis_url
+        )  # fmt: skip
+        ensure_database(urls)
+        yield urls
 
 
 @contextmanager
@@ -95,7 +68,6 @@ def postgres(home: Path, *, profile: str = "demo", database: str = "cdp") -> Ite
     """URLs of the app's, the owner's and the superuser's log-in to a running private PostgreSQL."""
     server = _Postgres(_Place.of(home), profile)
     with _shared(server.place, "postgres", server.ensure_running, server.stop):
-        server.ensure_database(database)
         yield server.url(APP_ROLE, database), server.url(OWNER_ROLE, database), server.url("postgres", "postgres")
 
 
@@ -285,6 +257,7 @@ class _Postgres:
             result = self.place.run([*command, "-l", str(self.data / "server.log")])
         if result.returncode != 0 and not self._answers():
             raise EmbeddedError(f"PostgreSQL didn't start; the reason is at the end of {self.data / 'server.log'}")
+        self._ensure_roles()
 
     def stop(self) -> None:
         if not (self.data / "postmaster.pid").exists():
@@ -293,15 +266,11 @@ class _Postgres:
         # Fast mode ends the sessions of whoever is still connected, and checkpoints: nothing committed is lost.
         self.place.run([str(binaries / "pg_ctl"), "stop", "-w", "-m", "fast", "-D", str(self.data)])
 
-    def ensure_database(self, name: str) -> None:
+    def _ensure_roles(self) -> None:
         with psycopg.connect(self.url("postgres", "postgres"), autocommit=True) as admin:
-            # Two starters may both get here; the lock makes the second one see what the first made.
-            admin.execute("SELECT pg_advisory_lock(hashtext('cdp.embedded'))")
-            ensure_role(admin, OWNER_ROLE, login=True)
-            ensure_role(admin, APP_ROLE, login=True)
-            if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-                statement = sql.SQL("CREATE DATABASE {} OWNER {}")
-                admin.execute(statement.format(sql.Identifier(name), sql.Identifier(OWNER_ROLE)))
+            for role in (OWNER_ROLE, APP_ROLE):
+                if not admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
+                    admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
 
     def _answers(self) -> bool:
         try:
@@ -383,13 +352,6 @@ class _Postgres:
                 lock.unlink()
         except (FileNotFoundError, psutil.NoSuchProcess):
             return
-
-
-def ensure_role(admin: psycopg.Connection, role: str, *, login: bool) -> None:
-    """Makes the role when it is missing; one that exists is left as its administrator made it."""
-    if not admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
-        word = sql.SQL("LOGIN" if login else "NOLOGIN")
-        admin.execute(sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(role), word))
 
 
 # ---- Valkey ------------------------------------------------------------------------------------------------
