@@ -216,3 +216,13 @@ class DirtyProfile(models.Model):
     profile_id = models.BigIntegerField()
     facts = models.JSONField(default=dict, help_text="What changed: {'traits': [...], 'events': [...], 'everything': true}.")
     created_at = models.DateTimeField(default=timezone.now)
+
+
+class TraitRemoval(models.Model):
+    """A trait was taken away (an explicit null) at this moment; an older value that comes later stays away."""
+
+    pk = models.CompositePrimaryKey("trait_id", "profile_id")
+    trait = models.ForeignKey(Trait, on_delete=models.PROTECT, related_name="+", db_index=False)
+    profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="+")
+    occurred_at = models.DateTimeField()
+    message_id = models.CharField(max_length=100)

@@ -1,0 +1,153 @@
+"""Who each message of a batch is about: which identifiers join which profile, and which profiles prove to be one.
+
+Pure: it decides, in message order, over what the database said. Carrying it out is in `cdp.identity.services`.
+Deterministic matching as customer data platforms do it: identifiers found together link; when they disagree the
+strongest decides and the weaker one does not vote.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cdp.identity.normalise import ANONYMOUS_ID, KNOWN_BY, LIMIT, OTHER_LIMIT, USER_ID, Identifier
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one message says of a person: these identifiers, the strongest first, are of one person."""
+
+    identifiers: tuple[Identifier, ...]
+    is_trusted: bool
+    # An alias call states outright that two ids are one person, so it may join two user ids.
+    is_alias: bool = False
+
+
+@dataclass(slots=True)
+class Node:
+    """A profile while the batch is being resolved: known to the database, or new."""
+
+    profile_id: int | None
+    held: Counter[str]
+    touched: bool = False
+
+    @property
+    def is_known_person(self) -> bool:
+        return any(self.held[namespace] for namespace in KNOWN_BY)
+
+
+@dataclass(frozen=True, slots=True)
+class MergeDecision:
+    survivor: int
+    absorbed: int
+    claim: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Resolution:
+    """Node numbers stand for profiles; `root` follows merges made later in the batch."""
+
+    nodes: list[Node] = field(default_factory=list)
+    owner: dict[Identifier, int] = field(default_factory=dict)
+    links: dict[Identifier, int] = field(default_factory=dict)
+    merges: list[MergeDecision] = field(default_factory=list)
+    person: list[int] = field(default_factory=list)
+    origin: list[Identifier] = field(default_factory=list)
+    flags: list[list[str]] = field(default_factory=list)
+    parent: list[int] = field(default_factory=list)
+
+    def root(self, node: int) -> int:
+        while self.parent[node] != node:
+            self.parent[node] = self.parent[self.parent[node]]
+            node = self.parent[node]
+        return node
+
+    def add(self, profile_id: int | None, held: Counter[str]) -> int:
+        self.nodes.append(Node(profile_id, held))
+        self.parent.append(len(self.nodes) - 1)
+        return len(self.nodes) - 1
+
+
+def limit(namespace: str, *, is_alias: bool = False) -> int:
+    return OTHER_LIMIT if is_alias else LIMIT.get(namespace, OTHER_LIMIT)
+
+
+def resolve(
+    claims: Sequence[Claim],
+    *,
+    known: Mapping[Identifier, int],
+    held: Mapping[int, Mapping[str, int]],
+) -> Resolution:
+    """Who each claim is about.
+
+    Args:
+        claims: in the order in which the messages arrived.
+        known: identifier -> id of the profile it belongs to.
+        held: profile id -> how many identifiers it has in each namespace.
+
+    Returns:
+        ``person[i]`` is the node of claim i (see `Resolution.root`), ``origin[i]`` the identifier that decided it.
+    """
+    out = Resolution()
+    node_of = {profile_id: out.add(profile_id, Counter(held.get(profile_id, {}))) for profile_id in sorted(set(known.values()))}
+    out.owner = {identifier: node_of[profile_id] for identifier, profile_id in known.items()}
+    for number, claim in enumerate(claims):
+        flags: list[str] = []
+        identifiers = [_previous(out.owner, i) if i.namespace == "previous_id" else i for i in claim.identifiers]
+        node: int | None = None
+        for identifier in identifiers:
+            theirs = out.owner.get(identifier)
+            if theirs is None:
+                if node is None:
+                    node = out.add(None, Counter())
+                elif out.nodes[node].held[identifier.namespace] >= limit(identifier.namespace, is_alias=claim.is_alias):
+                    flags.append("identifier_limit")
+                    continue
+                out.nodes[node].held[identifier.namespace] += 1
+                out.owner[identifier] = out.links[identifier] = node
+                continue
+            theirs = out.root(theirs)
+            if node is None:
+                node = theirs
+            elif theirs != node:
+                refused = _refusal(out.nodes[node], out.nodes[theirs], claim)
+                if refused:
+                    flags.append(refused)
+                else:
+                    node = _join(out, node, theirs, number, identifiers[0], identifier)
+        assert node is not None, "wire.read refuses messages without identifiers"
+        out.person.append(node)
+        out.origin.append(identifiers[0])
+        out.flags.append(flags)
+    return out
+
+
+def _previous(owner: Mapping[Identifier, int], identifier: Identifier) -> Identifier:
+    """An alias's previous id may be a user id or an anonymous one; what we know decides, else it is anonymous."""
+    as_user = Identifier(USER_ID, identifier.value)
+    return as_user if as_user in owner else Identifier(ANONYMOUS_ID, identifier.value)
+
+
+def _refusal(one: Node, other: Node, claim: Claim) -> str:
+    """Why the two must stay two, or "" when they may become one."""
+    if not claim.is_trusted and one.is_known_person and other.is_known_person:
+        return "merge_not_trusted"
+    namespaces: Iterable[str] = one.held.keys() | other.held.keys()
+    if any(one.held[n] + other.held[n] > limit(n, is_alias=claim.is_alias) for n in namespaces):
+        return "identifier_conflict"
+    return ""
+
+
+def _join(out: Resolution, one: int, other: int, claim: int, first: Identifier, second: Identifier) -> int:
+    """The node that goes on. An existing profile outlives a new one, a known person an anonymous one, the older the younger."""
+
+    def rank(node: int) -> tuple[bool, bool, int]:
+        it = out.nodes[node]
+        return it.profile_id is None, not it.is_known_person, it.profile_id if it.profile_id is not None else node
+
+    survivor, absorbed = sorted((one, other), key=rank)
+    out.parent[absorbed] = survivor
+    out.nodes[survivor].held.update(out.nodes[absorbed].held)
+    if out.nodes[absorbed].profile_id is not None:
+        out.merges.append(MergeDecision(survivor, absorbed, claim, f"{first.namespace} and {second.namespace} in one message"))
+    return survivor

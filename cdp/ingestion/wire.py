@@ -1,0 +1,362 @@
+"""From the bytes of a tracking request to messages whose every field has the type it should have.
+
+Pure: no database, no clock. What can't be used is a `Refusal` with code and pointer, so that it can be quarantined.
+The wire format is the one that Segment's and RudderStack's client libraries speak.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from cdp.identity.normalise import ANONYMOUS_ID, EMAIL, USER_ID, Identifier, Unusable, normalise, priority
+from cdp.profiles.models import EventType
+from cdp.profiles.values import as_number
+
+EVENT_LIMIT = 32 * 1024
+BATCH_LIMIT = 500 * 1024
+BATCH_COUNT_LIMIT = 2500
+MESSAGE_ID_LIMIT = 100
+NAME_LIMIT = 200
+DEPTH_LIMIT = 32
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+AHEAD_LIMIT = timedelta(hours=24)
+CONSENT_EVENT = "Segment Consent Preference Updated"
+
+TYPES = {
+    "track": EventType.TRACK,
+    "page": EventType.PAGE,
+    "screen": EventType.SCREEN,
+    "identify": EventType.IDENTIFY,
+    "group": EventType.GROUP,
+    "alias": EventType.ALIAS,
+}
+FIXED_NAMES = {
+    EventType.PAGE: "Page Viewed",
+    EventType.SCREEN: "Screen Viewed",
+    EventType.IDENTIFY: "Identified",
+    EventType.GROUP: "Grouped",
+    EventType.ALIAS: "Aliased",
+}
+
+# Numbers that might not fit are rare; only a message in which one could stand is walked value by value.
+COULD_BE_LARGE = re.compile(rb"\d{16}|[:,\[\s]-?\d[\d.]*[eE]\+?\d")
+
+
+class Refusal(Exception):  # noqa: N818  (it is kept, not only raised)
+    """Why a message can't be used. ``detail`` never repeats a value."""
+
+    def __init__(self, code: str, detail: str, pointer: str = "") -> None:
+        super().__init__(code)
+        self.code, self.detail, self.pointer = code, detail, pointer
+
+
+class Call(msgspec.Struct, rename="camel"):
+    """One message as the libraries send it; explicit nulls come and mean absent."""
+
+    type: str | None = None
+    message_id: str | None = None
+    user_id: str | int | float | None = None
+    anonymous_id: str | int | float | None = None
+    previous_id: str | int | float | None = None
+    group_id: str | int | float | None = None
+    event: str | None = None
+    name: str | None = None
+    category: str | None = None
+    properties: dict[str, Any] | None = None
+    traits: dict[str, Any] | None = None
+    context: dict[str, Any] | None = None
+    timestamp: str | int | float | None = None
+    original_timestamp: str | int | float | None = None
+    sent_at: str | int | float | None = None
+
+
+class Envelope(msgspec.Struct, rename="camel"):
+    """What a batch says about all of its items."""
+
+    batch: list[msgspec.Raw]
+    context: dict[str, Any] | None = None
+    sent_at: str | int | float | None = None
+    write_key: str | None = None
+
+
+call_decoder = msgspec.json.Decoder(Call)
+envelope_decoder = msgspec.json.Decoder(Envelope)
+
+
+@dataclass(slots=True)
+class Message:
+    """A message that can be stored."""
+
+    source_id: int
+    is_trusted: bool
+    type: EventType
+    name: str
+    message_id: str
+    digest: bytes
+    identifiers: list[Identifier]
+    occurred_at: datetime
+    received_at: datetime
+    sent_at: datetime | None
+    original_timestamp: datetime | None
+    amount: Decimal | None
+    currency: str | None
+    properties: dict[str, Any]
+    context: dict[str, Any]
+    traits: dict[str, Any]
+    consents: dict[str, bool]
+    is_alias: bool = False
+    flags: list[str] = field(default_factory=list)
+    raw: bytes = b""
+
+
+def split(endpoint: str, body: bytes) -> tuple[list[bytes], Envelope | None]:
+    """The messages of a request's body, each as it came, and the batch around them.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not JSON, or nested beyond reason.
+    """
+    if endpoint != "batch":
+        return [body], None
+    envelope = envelope_decoder.decode(body)
+    return [bytes(item) for item in envelope.batch], envelope
+
+
+def read(
+    raw: bytes,
+    *,
+    endpoint: str,
+    source_id: int,
+    is_trusted: bool,
+    received_at: datetime,
+    fallback_id: str,
+    envelope: Envelope | None = None,
+) -> Message:
+    """The message, typed and corrected for the sender's clock.
+
+    Args:
+        fallback_id: the message id for a sender that gave none; must be the same when the same bytes are read again.
+
+    Raises:
+        Refusal: it can't be used.
+    """
+    if len(raw) > EVENT_LIMIT:
+        raise Refusal("event_too_large", f"an event may have {EVENT_LIMIT} bytes; this one has {len(raw)}")
+    call = _decode(raw)
+    kind = TYPES.get((call.type or "").lower()) if endpoint == "batch" else TYPES.get(endpoint)
+    if kind is None:
+        raise Refusal("unknown_type", f"type must be one of {', '.join(TYPES)}", "/type")
+    flags: list[str] = []
+    context = {**envelope.context, **(call.context or {})} if envelope and envelope.context else (call.context or {})
+    traits = call.traits or {}
+    properties = traits if kind in (EventType.IDENTIFY, EventType.GROUP) else (call.properties or {})
+    _check_text_and_depth(raw)
+    if COULD_BE_LARGE.search(raw):
+        properties = _large_numbers_as_text(properties, flags)
+        context = _large_numbers_as_text(context, flags)
+        traits = properties if properties and kind in (EventType.IDENTIFY, EventType.GROUP) else traits
+    if kind == EventType.GROUP and call.group_id is not None:
+        properties = {**properties, "groupId": str(call.group_id)}
+    if kind in (EventType.PAGE, EventType.SCREEN):
+        named = {"name": call.name, "category": call.category}
+        properties = {**properties, **{k: v for k, v in named.items() if v is not None and k not in properties}}
+
+    sent_at = _moment(call.sent_at, "/sentAt") or (_moment(envelope.sent_at, "/sentAt") if envelope else None)
+    original = _moment(call.original_timestamp, "/originalTimestamp") or _moment(call.timestamp, "/timestamp")
+    message_id = call.message_id or fallback_id
+    if len(message_id) >= MESSAGE_ID_LIMIT:
+        raise Refusal("message_id_too_long", f"a messageId has less than {MESSAGE_ID_LIMIT} characters", "/messageId")
+    amount, currency = _money(properties, flags) if kind == EventType.TRACK else (None, None)
+    return Message(
+        source_id=source_id,
+        is_trusted=is_trusted,
+        type=kind,
+        name=_name(call, kind),
+        message_id=message_id,
+        digest=hashlib.sha256(message_id.encode()).digest(),
+        identifiers=_identifiers(call, kind, context, traits, is_trusted=is_trusted, flags=flags),
+        occurred_at=_corrected(original, sent_at, received_at),
+        received_at=received_at,
+        sent_at=sent_at,
+        original_timestamp=original,
+        amount=amount,
+        currency=currency,
+        properties=properties,
+        context=context,
+        traits=traits if kind == EventType.IDENTIFY else {},
+        consents=_consents(context, flags),
+        is_alias=kind == EventType.ALIAS,
+        flags=flags,
+        raw=raw,
+    )
+
+
+def _decode(raw: bytes) -> Call:
+    try:
+        return call_decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `")
+        pointer = path.rstrip("`").removeprefix("$").replace("[...]", "").replace(".", "/")
+        code = "number_out_of_range" if "out of range" in text else "wrong_type"
+        raise Refusal(code, text[:200], pointer) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Refusal("invalid_text", "the message is not well-formed JSON text") from None
+    except RecursionError:
+        raise Refusal("too_deep", f"values may be nested {DEPTH_LIMIT} deep") from None
+
+
+def _check_text_and_depth(raw: bytes) -> None:
+    if b"\\u0000" in raw and _has_nul(raw):
+        raise Refusal("invalid_text", "text must not contain the NUL character")
+    if raw.count(b"{") + raw.count(b"[") > DEPTH_LIMIT and _depth(msgspec.json.decode(raw)) > DEPTH_LIMIT:
+        raise Refusal("too_deep", f"values may be nested {DEPTH_LIMIT} deep")
+
+
+def _has_nul(raw: bytes) -> bool:
+    # "\\u0000" in a text is a backslash and five characters, and harmless; only decoding tells.
+    def walk(value: Any) -> bool:
+        if isinstance(value, str):
+            return "\x00" in value
+        if isinstance(value, dict):
+            return any(walk(k) or walk(v) for k, v in value.items())
+        return isinstance(value, list) and any(map(walk, value))
+
+    return walk(msgspec.json.decode(raw))
+
+
+def _depth(value: Any) -> int:
+    deepest, level = 0, [value]
+    while level:
+        deepest += 1
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return deepest
+
+
+def _large_numbers_as_text(value: Any, flags: list[str]) -> Any:
+    """The value with every number that can't be compared kept as text instead."""
+    if isinstance(value, dict):
+        return {k: _large_numbers_as_text(v, flags) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_large_numbers_as_text(v, flags) for v in value]
+    if isinstance(value, int | float) and not isinstance(value, bool) and as_number(value) is None:
+        if "number_too_large" not in flags:
+            flags.append("number_too_large")
+        return str(value)
+    return value
+
+
+def _name(call: Call, kind: EventType) -> str:
+    if kind != EventType.TRACK:
+        return FIXED_NAMES[kind]
+    name = (call.event or "").strip()
+    if not name:
+        raise Refusal("no_event_name", "a track call needs the name of its event", "/event")
+    if len(name) > NAME_LIMIT:
+        raise Refusal("event_name_too_long", f"an event name has at most {NAME_LIMIT} characters", "/event")
+    return name
+
+
+def _moment(value: str | int | float | None, pointer: str) -> datetime | None:
+    """ISO 8601, or seconds or milliseconds since 1970 (told apart at 10^11: year 5138 in seconds)."""
+    if value is None or value == "":
+        return None
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return datetime.fromtimestamp(value / 1000 if abs(value) >= 1e11 else value, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise Refusal("invalid_timestamp", "a moment is written as in 2026-11-21T08:00:00.000Z", pointer) from None
+
+
+def _corrected(original: datetime | None, sent_at: datetime | None, received_at: datetime) -> datetime:
+    """When it happened by our clock: the sender's clock may be wrong, but wrong by the same amount at both moments."""
+    moment = original or received_at
+    try:
+        if original is not None and sent_at is not None:
+            moment = received_at - (sent_at - original)
+    except OverflowError:
+        raise Refusal("timestamp_out_of_range", "the moment can't be corrected for the sender's clock", "/sentAt") from None
+    if not EARLIEST <= moment <= received_at + AHEAD_LIMIT:
+        raise Refusal("timestamp_out_of_range", "an event lies between 1970 and a day from now", "/timestamp")
+    return moment
+
+
+def _identifiers(
+    call: Call, kind: EventType, context: dict[str, Any], traits: dict[str, Any], *, is_trusted: bool, flags: list[str]
+) -> list[Identifier]:
+    """Who it is about, the strongest first. A browser's key is public: only its own two identifiers are believed."""
+    found: list[tuple[str, Any]] = [(USER_ID, call.user_id)]
+    if is_trusted:
+        inner = context.get("traits")
+        email = traits.get("email") if kind == EventType.IDENTIFY else None
+        found.append((EMAIL, email or (inner.get("email") if isinstance(inner, dict) else None)))
+        external = context.get("externalIds")
+        for item in external if isinstance(external, list) else ():
+            if isinstance(item, dict) and isinstance(item.get("type"), str):
+                found.append((item["type"].lower(), item.get("id")))
+    found.append((ANONYMOUS_ID, call.anonymous_id))
+    usable: list[Identifier] = []
+    for namespace, value in found:
+        if value is None:
+            continue
+        try:
+            identifier = normalise(namespace, value)
+        except Unusable as reason:
+            flags.append(reason.reason)
+            continue
+        if identifier not in usable:
+            usable.append(identifier)
+    if kind == EventType.ALIAS:
+        # Which namespace the previous id belongs to is only known by looking: resolve tries both.
+        try:
+            usable.append(normalise("previous_id", call.previous_id))
+        except Unusable:
+            raise Refusal("no_previous_id", "an alias call needs previousId and userId", "/previousId") from None
+    if not any(i.namespace != "previous_id" for i in usable):
+        raise Refusal("no_identifier", "userId or anonymousId must say whom the message is about", "/userId")
+    usable.sort(key=priority)
+    return usable
+
+
+def _money(properties: dict[str, Any], flags: list[str]) -> tuple[Decimal | None, str | None]:
+    """The event's amount by the public e-commerce spec: revenue, else total, else value; and its currency."""
+    for key in ("revenue", "total", "value"):
+        if key in properties and properties[key] is not None:
+            amount = as_number(properties[key])
+            if amount is None:
+                flags.append("amount_not_a_number")
+                return None, None
+            break
+    else:
+        return None, None
+    currency = properties.get("currency")
+    if currency is None:
+        return amount, None
+    if isinstance(currency, str) and len(currency) == 3 and currency.isascii() and currency.isalpha():
+        return amount, currency.upper()
+    flags.append("currency_unknown")
+    return amount, "XXX"  # ISO 4217's "no currency": never equal to the reporting one, so never summed
+
+
+def _consents(context: dict[str, Any], flags: list[str]) -> dict[str, bool]:
+    """Purpose key -> yes or no. Anything but true and false says nothing, and is flagged: malformed is not consent."""
+    consent = context.get("consent")
+    if consent is None:
+        return {}
+    preferences = consent.get("categoryPreferences") if isinstance(consent, dict) else None
+    if not isinstance(preferences, dict):
+        flags.append("consent_malformed")
+        return {}
+    if any(not isinstance(choice, bool) for choice in preferences.values()):
+        flags.append("consent_malformed")
+    return {key: choice for key, choice in preferences.items() if isinstance(choice, bool)}
