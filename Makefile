@@ -15,7 +15,7 @@ NO_SERVERS := CDP_INSECURE_KEY=1 DATABASE_URL=postgresql://nobody@127.0.0.1:1/no
 TEMPLATES = $$(git ls-files '*.html' | grep -v /vendor/)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo cdnow check test drill bench lint format migrate shell stop reset-demo clean
+.PHONY: help install install-dev demo cdnow test drill bench lint format migrate shell stop reset-demo clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,9 @@ drill: .venv/.installed-dev  ## Run the long drills at their named figures
 	@DRILL=full exec $(PY) -m pytest -m drill $(ARGS)
 
 bench: .venv/.installed-dev  ## Measure throughput against floors (ARGS="ingest" chooses)
-	@exec $(PY) -m bench $(ARGS)
+	@for bench in $(if $(ARGS),$(ARGS:%=bench/%.py),$$(ls bench/[a-z]*.py)); do \
+		$(SERVE) run --own-database bench --migrate --script -- $$bench || exit 1; \
+	done
 
 lint: .venv/.installed-dev  ## Check style, types, layers, migrations and templates
 	$(PY) -m ruff check .

@@ -48,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = commands.add_parser("run", help="run one manage.py command with the servers around it")
     run.add_argument("--own-database", default="", metavar="SUFFIX", help="in a database beside the demo's")
     run.add_argument("--migrate", action="store_true", help="bring the database up to date first")
+    run.add_argument("--script", action="store_true", help="run a Python file instead of a manage.py command")
     run.add_argument("arguments", nargs="+", help="the command and its arguments")
+    commands.add_parser("forget", help="throw the demo's data away")
     commands.add_parser("stop", help="stop a running demo, or what is left of one that was killed")
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -58,7 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return serve_demo(port=options.port, check=options.check)
         if options.command == "stop":
             return stop_demo()
-        return run_command(options.arguments, own_database=options.own_database, migrate=options.migrate)
+        if options.command == "forget":
+            embedded.forget(HOME)
+            return 0
+        program = [sys.executable] if options.script else MANAGE
+        command = [*program, *options.arguments]
+        return run_command(command, own_database=options.own_database, migrate=options.migrate)
     except Stopped:
         return 130
     except (Failed, embedded.EmbeddedError, DatabaseRefused) as problem:
@@ -138,8 +145,8 @@ def print_log_ins(url: str) -> None:
     print(f"\n  These log-ins, a write key and an API key are in {path}\n  Ctrl-C stops everything.\n", flush=True)
 
 
-def run_command(arguments: Sequence[str], *, own_database: str, migrate: bool) -> int:
-    """Exit code of one manage.py command, run with servers around it and, if asked, in a database of its own."""
+def run_command(command: Sequence[str], *, own_database: str, migrate: bool) -> int:
+    """Exit code of one command, run with servers around it and, if asked, in a database of its own."""
     with embedded.services(HOME) as urls:
         if own_database:
             # A queue of its own too, so that the demo's worker doesn't take up work that isn't in its database.
@@ -148,7 +155,7 @@ def run_command(arguments: Sequence[str], *, own_database: str, migrate: bool) -
         environ = platform_environ(urls)
         if migrate:
             manage(["migrate", "--database", "owner", "--verbosity", "0"], environ, doing="updating the database")
-        return subprocess.run([*MANAGE, *arguments], env=environ, check=False).returncode
+        return subprocess.run(command, env=environ, check=False).returncode
 
 
 def platform_environ(urls: Urls) -> dict[str, str]:

@@ -185,7 +185,9 @@ def drill_scale() -> Callable[..., int]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         marker = item.get_closest_marker("django_db")
-        flushes = {"transactional_db", "live_server", "django_db_reset_sequences"} & set(getattr(item, "fixturenames", ()))
+        flushes = {"transactional_db", "live_server", "django_db_reset_sequences"} & set(
+            getattr(item, "fixturenames", ())
+        )
         if flushes or (marker and marker.kwargs.get("transaction")):
             raise pytest.UsageError(
                 f"{item.nodeid}: use the fixture `own_database` instead of a flushed database; "
@@ -199,7 +201,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter and not hasattr(session.config, "workerinput") else []
     if REQUIRE_ALL and skipped and session.exitstatus == pytest.ExitCode.OK:
-        reporter.write_line(f"\nerror: {len(skipped)} tests were skipped, and REQUIRE_ALL or CI asks for all:", red=True)
+        reporter.write_line(
+            f"\nerror: {len(skipped)} tests were skipped, and REQUIRE_ALL or CI asks for all:", red=True
+        )
         for report in skipped:
             reporter.write_line(f"  {report.nodeid}: {report.longrepr[2] if report.longrepr else ''}")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -35,6 +35,6 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host.split("%")[0]).is_loopback or host in {"0.0.0.0", "::"}
+        return ipaddress.ip_address(host.split("%")[0]).is_loopback
     except ValueError:
         return False

@@ -32,7 +32,18 @@ class Processes:
     def web(self, *, workers: int = 1, threads: int = 4) -> str:
         """URL of a granian that answers, as in production."""
         port = free_port()
-        command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws", "--port", str(port)]
+        command = [
+            sys.executable,
+            "-m",
+            "granian",
+            "--interface",
+            "wsgi",
+            "--http",
+            "1",
+            "--no-ws",
+            "--port",
+            str(port),
+        ]
         command += ["--workers", str(workers), "--blocking-threads", str(threads), "--log-level", "warning"]
         process = self.start("web", [*command, "cdp.wsgi:application"])
         url = f"http://127.0.0.1:{port}"
@@ -59,7 +70,13 @@ class Processes:
         self._started += 1
         log = open(self.logs / f"{self._started:02d}-{name}.log", "wb")  # noqa: SIM115  (closed with the process)
         process = subprocess.Popen(
-            command, env=self.environ, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            env=self.environ,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         self._running.append((process, log))
         return process
