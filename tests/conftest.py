@@ -24,6 +24,7 @@ from tests.harness.processes import Processes
 
 HOME = Path(os.environ.get("CDP_TEST_HOME", str(Path(__file__).resolve().parent.parent / ".test")))
 REQUIRE_ALL = bool(os.environ.get("REQUIRE_ALL") or os.environ.get("CI"))
+FLUSHING = {"transactional_db", "live_server", "django_db_reset_sequences"}
 RUN = pytest.StashKey[Run]()
 END = pytest.StashKey[ExitStack]()
 
@@ -185,10 +186,7 @@ def drill_scale() -> Callable[..., int]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         marker = item.get_closest_marker("django_db")
-        flushes = {"transactional_db", "live_server", "django_db_reset_sequences"} & set(
-            getattr(item, "fixturenames", ())
-        )
-        if flushes or (marker and marker.kwargs.get("transaction")):
+        if FLUSHING & set(getattr(item, "fixturenames", ())) or (marker and marker.kwargs.get("transaction")):
             raise pytest.UsageError(
                 f"{item.nodeid}: use the fixture `own_database` instead of a flushed database; "
                 "the app's role may not truncate, and append-only tables can't be emptied"
@@ -199,10 +197,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """With REQUIRE_ALL or CI set, a test skipped for a missing part is a failure: it has proven nothing."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    skipped = reporter.stats.get("skipped", []) if reporter and not hasattr(session.config, "workerinput") else []
-    if REQUIRE_ALL and skipped and session.exitstatus == pytest.ExitCode.OK:
+    if not REQUIRE_ALL or reporter is None or hasattr(session.config, "workerinput"):
+        return
+    if (skipped := reporter.stats.get("skipped", [])) and session.exitstatus == pytest.ExitCode.OK:
         reporter.write_line(
-            f"\nerror: {len(skipped)} tests were skipped, and REQUIRE_ALL or CI asks for all:", red=True
+            f"\nerror: {len(skipped)} tests were skipped, but REQUIRE_ALL or CI asks for all:", red=True
         )
         for report in skipped:
             reporter.write_line(f"  {report.nodeid}: {report.longrepr[2] if report.longrepr else ''}")

@@ -31,9 +31,9 @@ def main() -> int:
     path = find_chromium()
     if path is None and os.geteuid() == 0 and shutil.which("apt-get") and not os.environ.get("CHROMIUM"):
         print("* installing chromium with apt", file=sys.stderr)
-        quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
-        subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)
-        subprocess.run(["apt-get", "install", "-yq", "--no-install-recommends", "chromium"], check=False, **quiet)
+        environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for step in (["update", "-q"], ["install", "-yq", "--no-install-recommends", "chromium"]):
+            subprocess.run(["apt-get", *step], check=False, stdout=subprocess.DEVNULL, env=environ)
         path = find_chromium()
     if path is None:
         print(f"error: {HOW}", file=sys.stderr)

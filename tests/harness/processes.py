@@ -32,20 +32,9 @@ class Processes:
     def web(self, *, workers: int = 1, threads: int = 4) -> str:
         """URL of a granian that answers, as in production."""
         port = free_port()
-        command = [
-            sys.executable,
-            "-m",
-            "granian",
-            "--interface",
-            "wsgi",
-            "--http",
-            "1",
-            "--no-ws",
-            "--port",
-            str(port),
-        ]
-        command += ["--workers", str(workers), "--blocking-threads", str(threads), "--log-level", "warning"]
-        process = self.start("web", [*command, "cdp.wsgi:application"])
+        serve = ["--interface", "wsgi", "--http", "1", "--no-ws", "--port", str(port), "--log-level", "warning"]
+        size = ["--workers", str(workers), "--blocking-threads", str(threads)]
+        process = self.start("web", [sys.executable, "-m", "granian", *serve, *size, "cdp.wsgi:application"])
         url = f"http://127.0.0.1:{port}"
         self._wait(process, lambda: _answers(f"{url}/healthz"), "the web server answers")
         return url
@@ -92,7 +81,7 @@ class Processes:
         return process.wait(seconds)
 
     def end_all(self) -> None:
-        for process, log in self._running:
+        for process, _ in self._running:
             if process.poll() is None:
                 _signal_group(process, signal.SIGTERM)
         for process, log in self._running:
