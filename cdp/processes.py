@@ -27,10 +27,18 @@ class ProcessGroup:
     Their ids are kept in `record`: after a kill -9 of us the next start ends what was left behind.
     """
 
-    def __init__(self, *, record: Path, environ: Mapping[str, str], output: IO[str] = sys.stdout) -> None:
+    def __init__(
+        self,
+        *,
+        record: Path,
+        environ: Mapping[str, str],
+        output: IO[str] = sys.stdout,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
         self.record = record
         self.environ = dict(environ)
         self.output = output
+        self.grace_seconds = grace_seconds
         self.children: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
         self._writing = threading.Lock()
@@ -58,7 +66,7 @@ class ProcessGroup:
         """Asks all to go, waits, and kills what stays; returns when none is left."""
         for child in self.children.values():
             _signal_group(child.pid, signal.SIGTERM)
-        patience = time.monotonic() + GRACE_SECONDS
+        patience = time.monotonic() + self.grace_seconds
         for child in self.children.values():
             try:
                 child.wait(max(0.0, patience - time.monotonic()))
@@ -69,6 +77,9 @@ class ProcessGroup:
             _signal_group(child.pid, signal.SIGKILL)
         for reader in self._readers:
             reader.join(timeout=2)
+        for child in self.children.values():
+            if child.stdout:
+                child.stdout.close()
         self.record.unlink(missing_ok=True)
 
     def _copy_output(self, name: str, child: subprocess.Popen[str]) -> None:
