@@ -1,6 +1,9 @@
 """Every door of the platform, in one place."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("", include("cdp.ingestion.urls")),
+]

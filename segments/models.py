@@ -89,7 +89,9 @@ class Membership(models.Model):
 
     pk = models.CompositePrimaryKey("segment_id", "profile_id")
     segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="memberships", db_index=False)
-    profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="memberships")
+    # No constraint in the database: a merge deletes the absorbed profile first, and the evaluator then ends its
+    # memberships one by one, so that each end is announced.
+    profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="memberships", db_constraint=False)
     entered_at = models.DateTimeField()
 
 

@@ -6,7 +6,7 @@ strongest decides and the weaker one does not vote.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cdp.identity.normalise import ANONYMOUS_ID, KNOWN_BY, LIMIT, OTHER_LIMIT, USER_ID, Identifier
@@ -28,7 +28,6 @@ class Node:
 
     profile_id: int | None
     held: Counter[str]
-    touched: bool = False
 
     @property
     def is_known_person(self) -> bool:
@@ -77,6 +76,7 @@ def resolve(
     *,
     known: Mapping[Identifier, int],
     held: Mapping[int, Mapping[str, int]],
+    apart: Collection[frozenset[int]] = (),
 ) -> Resolution:
     """Who each claim is about.
 
@@ -84,6 +84,7 @@ def resolve(
         claims: in the order in which the messages arrived.
         known: identifier -> id of the profile it belongs to.
         held: profile id -> how many identifiers it has in each namespace.
+        apart: pairs of profile ids that must stay two.
 
     Returns:
         ``person[i]`` is the node of claim i (see `Resolution.root`), ``origin[i]`` the identifier that decided it.
@@ -110,7 +111,7 @@ def resolve(
             if node is None:
                 node = theirs
             elif theirs != node:
-                refused = _refusal(out.nodes[node], out.nodes[theirs], claim)
+                refused = _refusal(out.nodes[node], out.nodes[theirs], claim, apart)
                 if refused:
                     flags.append(refused)
                 else:
@@ -128,8 +129,10 @@ def _previous(owner: Mapping[Identifier, int], identifier: Identifier) -> Identi
     return as_user if as_user in owner else Identifier(ANONYMOUS_ID, identifier.value)
 
 
-def _refusal(one: Node, other: Node, claim: Claim) -> str:
+def _refusal(one: Node, other: Node, claim: Claim, apart: Collection[frozenset[int]]) -> str:
     """Why the two must stay two, or "" when they may become one."""
+    if one.profile_id is not None and other.profile_id is not None and frozenset((one.profile_id, other.profile_id)) in apart:
+        return "merge_undone_before"
     if not claim.is_trusted and one.is_known_person and other.is_known_person:
         return "merge_not_trusted"
     namespaces: Iterable[str] = one.held.keys() | other.held.keys()

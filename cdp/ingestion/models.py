@@ -6,6 +6,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
 
+from cdp.ingestion.querysets import QuarantinedQuerySet
+
 
 class SourceKind(models.TextChoices):
     BROWSER = "browser", "Browser or app (public key)"
@@ -91,6 +93,8 @@ class Quarantined(models.Model):
     quarantined_at = models.DateTimeField(default=timezone.now)
     replayed_at = models.DateTimeField(null=True)
     discarded_at = models.DateTimeField(null=True)
+
+    objects = QuarantinedQuerySet.as_manager()
 
     class Meta:
         verbose_name = "quarantined message"

@@ -1,0 +1,9 @@
+from celery import shared_task
+from django.db import OperationalError
+
+from cdp.ingestion import services
+
+
+@shared_task(name="ingestion.purge_seen_messages", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=3)
+def purge_seen_messages() -> int:
+    return services.purge_seen_messages()
