@@ -1,13 +1,17 @@
-"""What every request carries along: a request id, for the logs and the audit, sent back in the answer."""
+"""What every request carries along: a request id, for the logs and the audit, and on screens the workspace's time zone."""
 
 import re
 import uuid
 from collections.abc import Callable
+from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from cdp.audit.context import request_id_var
+from cdp.profiles.models import Workspace
 
 ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
@@ -30,3 +34,16 @@ class RequestContextMiddleware:
             clear_contextvars()
         response["X-Request-Id"] = request_id
         return response
+
+
+class WorkspaceTimeMiddleware:
+    """Writes times in the workspace's time zone on the console's screens; the APIs speak UTC and ask nothing of the database."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path_info.startswith(reverse("admin:index")):
+            return self.get_response(request)
+        with timezone.override(ZoneInfo(Workspace.current().time_zone)):
+            return self.get_response(request)

@@ -7,6 +7,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from cdp.jobs.querysets import JobQuerySet
+
 
 class JobState(models.TextChoices):
     QUEUED = "queued", "Queued"
@@ -46,6 +48,8 @@ class Job(models.Model):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
+    objects = JobQuerySet.as_manager()
+
     class Meta:
         ordering = ["-created_at"]
         indexes = [
@@ -84,3 +88,10 @@ class Job(models.Model):
             return None
         spent = (timezone.now() - self.started_at).total_seconds()
         return spent * (1 - share) / share
+
+    @property
+    def seconds_taken(self) -> float | None:
+        """From its start to its end, or to now while it runs."""
+        if not self.started_at:
+            return None
+        return ((self.finished_at or timezone.now()) - self.started_at).total_seconds()

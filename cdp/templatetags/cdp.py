@@ -1,0 +1,154 @@
+"""Template tags of the console: the frame, icons, and how figures, times and names are written.
+
+What a screen says stands in its view and its template, not here.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django import template
+from django.contrib.auth.models import AbstractBaseUser
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from cdp.console.navigation import Shell, shell_for
+
+register = template.Library()
+
+
+@register.simple_tag(takes_context=True)
+def console(context: template.Context) -> Shell:
+    """The frame around this screen for this reader."""
+    return shell_for(context.get("request"))
+
+
+@register.simple_tag
+def icon(name: str, size: str = "") -> SafeString:
+    """An icon of the sprite, hidden from assistive technology: the words beside it say the same."""
+    return format_html(
+        '<svg class="i{}" aria-hidden="true"><use href="{}#{}"/></svg>', " i-s" if size == "s" else "", static("cdp/icons.svg"), name
+    )
+
+
+@register.simple_tag
+def bar(share: float | None, kind: str = "") -> SafeString:
+    """A bar filled to ``share`` (0 to 1). Decoration: the figure stands beside it in words."""
+    width = f"{min(1.0, max(0.0, float(share or 0))) * 100:.2f}%"
+    return format_html(
+        '<svg class="bar{}" aria-hidden="true"><rect class="bar-t" width="100%" height="100%"/>'
+        '<rect class="bar-f" width="{}" height="100%"/></svg>',
+        f" bar--{kind}" if kind else "",
+        width,
+    )
+
+
+@register.filter
+def n(value: Any) -> str:
+    """A whole number with thousands separated, so that digits need no counting."""
+    return "" if value is None else f"{int(value):,}"
+
+
+@register.filter
+def money(value: Decimal | None) -> str:
+    return "" if value is None else f"{value:,.2f}"
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """A share of 1 as a percentage, with more digits the smaller it is; never "0%" for something that is there."""
+    if share is None:
+        return ""
+    percentage = float(share) * 100
+    if percentage == 0 or percentage >= 10:
+        return f"{percentage:.0f}%"
+    if percentage < 0.01:
+        return "under 0.01%"
+    return f"{percentage:.2g}%"
+
+
+@register.filter
+def initials(user: AbstractBaseUser) -> str:
+    words = (user.get_full_name() or user.get_username()).replace(".", " ").replace("_", " ").split()
+    return "".join(word[0] for word in words[:2]).upper()
+
+
+@register.filter
+def called(user: AbstractBaseUser | None) -> str:
+    """How a user is named in a list."""
+    return (user.get_full_name() or user.get_username()) if user else "nobody"
+
+
+@register.filter
+def when(moment: datetime | None) -> SafeString | str:
+    """A moment in the workspace's time, short; the exact one is in the element's title and datetime."""
+    if moment is None:
+        return ""
+    local = timezone.localtime(moment)
+    now = timezone.localtime()
+    seconds = (now - local).total_seconds()
+    if 0 <= seconds < 60:
+        short = "just now"
+    elif 0 <= seconds < 3600:
+        short = f"{int(seconds // 60)} min ago"
+    elif local.date() == now.date():
+        short = f"today {local:%H:%M}"
+    elif local.year == now.year:
+        short = f"{local.day} {local:%b, %H:%M}"
+    else:
+        short = f"{local.day} {local:%b %Y}"
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(timespec="seconds"), f"{local:%Y-%m-%d %H:%M:%S %Z}", short
+    )
+
+
+@register.filter
+def day(moment: datetime | None) -> SafeString | str:
+    """The day of a moment in the workspace's time."""
+    if moment is None:
+        return ""
+    local = timezone.localtime(moment)
+    return format_html('<time datetime="{}">{}</time>', moment.isoformat(timespec="seconds"), f"{local.day} {local:%b %Y}")
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """A length of time in the two largest units that matter."""
+    if seconds is None:
+        return ""
+    whole = int(round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@register.filter
+def pretty(value: Any) -> str:
+    """JSON as people read it."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+@register.filter
+def plain(value: Any) -> str:
+    """One JSON value in a table cell."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(plain(item) for item in value)
+    if isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+@register.filter
+def job_kind(kind: str) -> str:
+    """The code of a kind of job as words."""
+    return kind.rpartition(".")[2].replace("_", " ").capitalize()
