@@ -77,9 +77,6 @@ class ProcessGroup:
             _signal_group(child.pid, signal.SIGKILL)
         for reader in self._readers:
             reader.join(timeout=2)
-        for child in self.children.values():
-            if child.stdout:
-                child.stdout.close()
         self.record.unlink(missing_ok=True)
 
     def _copy_output(self, name: str, child: subprocess.Popen[str]) -> None:
@@ -87,10 +84,11 @@ class ProcessGroup:
         if self.output.isatty():
             label = f"\x1b[{COLOURS[list(self.children).index(name) % len(COLOURS)]}m{label}\x1b[0m"
         assert child.stdout is not None
-        for line in child.stdout:
-            with self._writing:
-                self.output.write(f"{label} {line}")
-                self.output.flush()
+        with child.stdout as lines:
+            for line in lines:
+                with self._writing:
+                    self.output.write(f"{label} {line}")
+                    self.output.flush()
 
     def _write_record(self) -> None:
         rows = []
