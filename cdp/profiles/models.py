@@ -12,6 +12,7 @@ from django.db import models
 from django.utils import timezone
 
 from cdp.profiles.ids import uuid7
+from cdp.profiles.querysets import EventQuerySet, ProfileQuerySet
 
 
 def validate_time_zone(name: str) -> None:
@@ -52,6 +53,8 @@ class Profile(models.Model):
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects = ProfileQuerySet.as_manager()
 
     class Meta:
         ordering = ["-last_seen_at"]
@@ -186,6 +189,8 @@ class Event(models.Model):
     properties = models.JSONField()
     context = models.JSONField()
     flags = ArrayField(models.CharField(max_length=40), null=True, help_text="What could not be taken as it came.")
+
+    objects = EventQuerySet.as_manager()
 
     class Meta:
         managed = False  # created as a partitioned table by the migration
