@@ -64,6 +64,7 @@ class ProcessGroup:
 
     def stop(self) -> None:
         """Asks all to go, waits, and kills what stays; returns when none is left."""
+        families = [member for child in self.children.values() for member in _family(child.pid)]
         for child in self.children.values():
             _signal_group(child.pid, signal.SIGTERM)
         patience = time.monotonic() + self.grace_seconds
@@ -75,6 +76,8 @@ class ProcessGroup:
                 child.wait()
             # Grandchildren (granian's and Celery's workers) whose parent went without them.
             _signal_group(child.pid, signal.SIGKILL)
+        while any(map(_lives, families)):
+            time.sleep(0.01)
         for reader in self._readers:
             reader.join(timeout=2)
         self.record.unlink(missing_ok=True)
@@ -109,7 +112,7 @@ def end_left_behind(record: Path) -> int:
         try:
             process = psutil.Process(row["pid"])
             # A process id is given again; with its time of birth it names one process for ever.
-            if abs(process.create_time() - row["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+            if abs(process.create_time() - row["created"]) < 1 and _lives(process):
                 alive.append(process)
         except psutil.NoSuchProcess:
             continue
@@ -120,6 +123,21 @@ def end_left_behind(record: Path) -> int:
         _signal_group(process.pid, signal.SIGKILL)
     record.unlink(missing_ok=True)
     return len(alive)
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _lives(process: psutil.Process) -> bool:
+    # A dead grandchild may stay in the table as a zombie until its new parent collects it; that isn't ours to wait for.
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal_group(pid: int, which: signal.Signals) -> None:
