@@ -76,7 +76,9 @@ class ProcessGroup:
                 child.wait()
             # Grandchildren (granian's and Celery's workers) whose parent went without them.
             _signal_group(child.pid, signal.SIGKILL)
-        while any(map(_lives, families)):
+        while left := [member for member in families if _lives(member)]:
+            for member in left:
+                member.kill()
             time.sleep(0.01)
         for reader in self._readers:
             reader.join(timeout=2)
