@@ -1,0 +1,82 @@
+"""The rule language: from a JSON document to people, to SQL, and to English. Pure, and typed.
+
+    rule = load(document, catalog)              a Rule, or RuleErrors with every error at its place
+    compile_rule(rule, catalog, scoped=False)   the query for everybody, `scoped=True` for given profiles
+    leaves(rule), compile_leaf, combine         each distinct condition once, then boolean algebra
+    depends_on(rule)                            what must change for the verdict to change
+    describe(rule, catalog)                     the rule in one English sentence
+    evaluate(rule, person, as_of)               the verdict on one person: the reference for every engine
+    json_schema()                               the published JSON Schema of the document
+
+Databases, Django and HTTP don't belong here: this package imports the standard library and sqlglot only.
+"""
+
+from segments.rules.algebra import Dependencies, combine, depends_on, leaves, positive
+from segments.rules.catalog import Catalog, EventInfo, SegmentInfo, TraitInfo, Type
+from segments.rules.check import check
+from segments.rules.compile import LOGICAL_TABLES, Compiled, compile_leaf, compile_rule
+from segments.rules.describe import describe
+from segments.rules.errors import RuleError, RuleErrors
+from segments.rules.evaluate import Occurrence, Person, evaluate
+from segments.rules.folding import fold
+from segments.rules.kinds import Value
+from segments.rules.nodes import (
+    VERSION,
+    All,
+    Any,
+    Everyone,
+    Filter,
+    InSegment,
+    Leaf,
+    Measure,
+    Not,
+    Performed,
+    Rule,
+    Trait,
+)
+from segments.rules.operators import OPERATORS, Operator
+from segments.rules.parse import load, parse
+from segments.rules.schema import json_schema
+
+__all__ = [
+    "LOGICAL_TABLES",
+    "OPERATORS",
+    "VERSION",
+    "All",
+    "Any",
+    "Catalog",
+    "Compiled",
+    "Dependencies",
+    "EventInfo",
+    "Everyone",
+    "Filter",
+    "InSegment",
+    "Leaf",
+    "Measure",
+    "Not",
+    "Occurrence",
+    "Operator",
+    "Performed",
+    "Person",
+    "Rule",
+    "RuleError",
+    "RuleErrors",
+    "SegmentInfo",
+    "Trait",
+    "TraitInfo",
+    "Type",
+    "Value",
+    "check",
+    "combine",
+    "compile_leaf",
+    "compile_rule",
+    "depends_on",
+    "describe",
+    "evaluate",
+    "fold",
+    "json_schema",
+    "leaves",
+    "load",
+    "parse",
+    "positive",
+]

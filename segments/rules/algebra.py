@@ -1,0 +1,113 @@
+"""A rule as boolean algebra over its leaves: evaluate each distinct leaf once, then combine the sets of people.
+
+How a leaf is evaluated doesn't belong here.
+"""
+
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+
+from segments.rules.nodes import All, Any, Everyone, InSegment, Leaf, Not, Performed, Rule, Trait
+from segments.rules.operators import WithinLast
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dependencies:
+    """What a change must touch for the rule's verdict to change.
+
+    `is_time_dependent` says that time alone can change it too. That is so of every condition on events, even without
+    a rolling window: an event dated ahead by a clock that runs fast counts only once `as_of` has passed it.
+    """
+
+    traits: frozenset[str]
+    events: frozenset[str]
+    segments: frozenset[str]
+    is_time_dependent: bool
+
+
+def positive(rule: Rule) -> Rule:
+    """The same rule with every negation moved out of its leaves, and text operands folded.
+
+    Each leaf of the result is false of a person of whom nothing is recorded. So the people of whom it is true can be
+    found by looking at records only, and "at most 2 orders" takes in those who never ordered: it becomes
+    "not (more than 2 orders)".
+    """
+    match rule:
+        case All(rules):
+            return All(tuple(positive(one) for one in rules))
+        case Any(rules):
+            return Any(tuple(positive(one) for one in rules))
+        case Not(inner):
+            return Not(positive(inner))
+        case Trait(trait=trait, comparison=comparison):
+            if comparison.operator.negative:
+                return Not(Trait(trait=trait, comparison=comparison.opposite.stored))
+            return Trait(trait=trait, comparison=comparison.stored)
+        case Performed() if rule.holds_of_nothing:
+            return Not(
+                Performed(
+                    event=rule.event,
+                    amount=rule.amount.opposite,
+                    measure=rule.measure,
+                    of=rule.of,
+                    where=rule.where,
+                    within=rule.within,
+                )
+            )
+        case _:
+            return rule
+
+
+def leaves(rule: Rule) -> tuple[Trait | Performed | InSegment, ...]:
+    """The distinct positive leaves that a verdict needs, in the order of the rule."""
+    return tuple(dict.fromkeys(_walk(positive(rule))))
+
+
+def combine(rule: Rule, results: Mapping[Leaf, Set[int]], scope: Set[int]) -> set[int]:
+    """The people of the scope of whom the rule is true, given for each of `leaves(rule)` those of whom it is true.
+
+    Raises:
+        KeyError: a leaf has no result. It is never taken for false.
+    """
+    return _combine(positive(rule), results, scope)
+
+
+def depends_on(rule: Rule) -> Dependencies:
+    """What the rule mentions."""
+    found = leaves(rule)
+    return Dependencies(
+        traits=frozenset(leaf.trait for leaf in found if isinstance(leaf, Trait)),
+        events=frozenset(leaf.event for leaf in found if isinstance(leaf, Performed)),
+        segments=frozenset(leaf.segment for leaf in found if isinstance(leaf, InSegment)),
+        is_time_dependent=any(
+            isinstance(leaf, Performed)
+            or (isinstance(leaf, Trait) and isinstance(leaf.comparison.operator, WithinLast))
+            for leaf in found
+        ),
+    )
+
+
+def _walk(rule: Rule) -> Iterator[Trait | Performed | InSegment]:
+    match rule:
+        case All(rules) | Any(rules):
+            for one in rules:
+                yield from _walk(one)
+        case Not(inner):
+            yield from _walk(inner)
+        case Everyone():
+            return
+        case _:
+            yield rule
+
+
+def _combine(rule: Rule, results: Mapping[Leaf, Set[int]], scope: Set[int]) -> set[int]:
+    match rule:
+        case All(rules):
+            return set.intersection(*(_combine(one, results, scope) for one in rules))
+        case Any(rules):
+            return set.union(*(_combine(one, results, scope) for one in rules))
+        case Not(inner):
+            return set(scope) - _combine(inner, results, scope)
+        case Everyone():
+            return set(scope)
+        case _:
+            return set(scope & results[rule])

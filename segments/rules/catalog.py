@@ -1,0 +1,58 @@
+"""What a rule may speak about: the traits, events and segments that exist, with their types and row ids.
+
+Where the catalogue is stored, and how it is read, doesn't belong here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Type(StrEnum):
+    """The declared type of a trait."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    LIST = "list"
+    COUNTRY = "country"
+
+    @property
+    def noun(self) -> str:
+        """The type within a sentence: a trait "is a number"."""
+        return {"text": "text", "boolean": "true or false"}.get(self.value, f"a {self.value}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TraitInfo:
+    id: int
+    key: str
+    label: str
+    type: Type
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventInfo:
+    id: int
+    name: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentInfo:
+    """A segment that a rule may refer to; not `usable` when it is broken, deleted, or has no live version."""
+
+    id: int
+    key: str
+    name: str
+    usable: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Catalog:
+    """Traits by key, events by name, segments by key. What isn't in it doesn't exist for a rule."""
+
+    traits: Mapping[str, TraitInfo] = field(default_factory=dict)
+    events: Mapping[str, EventInfo] = field(default_factory=dict)
+    segments: Mapping[str, SegmentInfo] = field(default_factory=dict)

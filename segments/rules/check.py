@@ -1,0 +1,66 @@
+"""Whether a rule fits the catalogue: everything it names exists, can be used, and has a type that its operator takes.
+
+Reading JSON doesn't belong here; errors point into the JSON document all the same, since a rule has its shape.
+"""
+
+from collections.abc import Iterator
+
+from segments.rules.catalog import Catalog
+from segments.rules.errors import Path, RuleError, pointer, quoted
+from segments.rules.kinds import KIND_OF_TYPE, PRESENCE
+from segments.rules.nodes import All, Any, Everyone, InSegment, Not, Performed, Rule, Trait
+
+
+def check(rule: Rule, catalog: Catalog) -> list[RuleError]:
+    """All that is wrong with the rule, in the order of the document; an empty list when it can run."""
+    return list(_errors(rule, catalog, ()))
+
+
+def check_leaf(leaf: Trait | Performed | InSegment, catalog: Catalog, path: Path) -> Iterator[RuleError]:
+    """All that is wrong with a leaf that stands at the path."""
+    match leaf:
+        case Trait():
+            yield from _trait_errors(leaf, catalog, path)
+        case Performed(event=event):
+            if event not in catalog.events:
+                yield _error("unknown_event", f"there is no event {quoted(event)}", *path, "performed")
+        case InSegment(segment=segment):
+            if segment not in catalog.segments:
+                yield _error("unknown_segment", f"there is no segment {quoted(segment)}", *path, "in_segment")
+            elif not catalog.segments[segment].usable:
+                yield _error("unusable_segment", f"segment {quoted(segment)} can't be used", *path, "in_segment")
+
+
+def _errors(rule: Rule, catalog: Catalog, path: Path) -> Iterator[RuleError]:
+    match rule:
+        case All(rules) | Any(rules):
+            name = "all" if isinstance(rule, All) else "any"
+            for position, one in enumerate(rules):
+                yield from _errors(one, catalog, (*path, name, position))
+        case Not(inner):
+            yield from _errors(inner, catalog, (*path, "not"))
+        case Everyone():
+            return
+        case leaf:
+            yield from check_leaf(leaf, catalog, path)
+
+
+def _trait_errors(leaf: Trait, catalog: Catalog, path: Path) -> Iterator[RuleError]:
+    info = catalog.traits.get(leaf.trait)
+    if info is None:
+        yield _error("unknown_trait", f"there is no trait {quoted(leaf.trait)}", *path, "trait")
+        return
+    comparison = leaf.comparison
+    says = f"{quoted(leaf.trait)} is {info.type.noun}"
+    if info.type not in comparison.operator.accepts:
+        yield _error("operator_not_for_type", f'{says}; "{comparison.op}" can\'t compare it', *path, "op")
+    elif comparison.kind not in (PRESENCE, KIND_OF_TYPE[info.type]):
+        received = f"{comparison.kind.noun} {quoted(comparison.said())}"
+        yield _error("wrong_type", f"{says}; received {received}", *path, "value")
+    else:
+        for code, message, steps in comparison.operator.check(comparison.operand, info.type):
+            yield _error(code, f"{says}; {message}", *path, "value", *steps)
+
+
+def _error(code: str, message: str, *path: str | int) -> RuleError:
+    return RuleError(code=code, message=message, pointer=pointer(path))

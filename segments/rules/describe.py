@@ -1,0 +1,120 @@
+"""A rule as one English sentence, in plain text. Labels come from the catalogue, meaning from the operators.
+
+Markup and other languages don't belong here.
+"""
+
+from typing import Final
+
+from segments.rules.catalog import Catalog, Type
+from segments.rules.countries import COUNTRIES
+from segments.rules.kinds import TEXT, Kind, Text
+from segments.rules.nodes import (
+    EVER,
+    All,
+    Any,
+    Comparison,
+    Everyone,
+    Filter,
+    InSegment,
+    Measure,
+    Not,
+    Performed,
+    Rule,
+    Trait,
+)
+from segments.rules.operands import Scalar
+
+
+def describe(rule: Rule, catalog: Catalog) -> str:
+    """The rule as a sentence about people. What the catalogue doesn't know is named by its key."""
+    if isinstance(rule, Everyone):
+        return "Everyone."
+    return f"People {_clause(rule, catalog, is_inner=False)}."
+
+
+def _clause(rule: Rule, catalog: Catalog, *, is_inner: bool) -> str:
+    match rule:
+        case All(rules):
+            return _joined([_clause(one, catalog, is_inner=True) for one in rules], "and", is_inner)
+        case Any(rules):
+            return _joined([_clause(one, catalog, is_inner=True) for one in rules], "or", is_inner)
+        case Not(InSegment(segment=segment)):
+            return f"who are not in the segment {_segment(segment, catalog)}"
+        case Not(Everyone()):
+            return "who are nobody at all"
+        case Not(inner):
+            return f"of whom it is not true that they are people {_clause(inner, catalog, is_inner=True)}"
+        case Everyone():
+            return "whoever they are"
+        case InSegment(segment=segment):
+            return f"who are in the segment {_segment(segment, catalog)}"
+        case Trait():
+            return _trait(rule, catalog)
+        case Performed():
+            return _performed(rule, catalog)
+
+
+def _joined(clauses: list[str], word: str, is_inner: bool) -> str:
+    if len(clauses) == 1:
+        return clauses[0]
+    joined = f" {word} ".join(clauses)
+    return f"({joined})" if is_inner else joined
+
+
+def _trait(leaf: Trait, catalog: Catalog) -> str:
+    info = catalog.traits.get(leaf.trait)
+    kind = _COUNTRY if info is not None and info.type is Type.COUNTRY else leaf.comparison.kind
+    predicate = _predicate(leaf.comparison, kind)
+    if leaf.comparison.operator.negative and leaf.comparison.op != "missing":
+        predicate += " (or is not known)"
+    return f"whose {info.label if info else leaf.trait} {predicate}"
+
+
+def _performed(leaf: Performed, catalog: Catalog) -> str:
+    info = catalog.events.get(leaf.event)
+    label = info.label if info else leaf.event
+    events = f"{label} ({' and '.join(_filter(one) for one in leaf.where)})" if leaf.where else label
+    when = leaf.within.describe()
+    said = leaf.amount.said()
+    how_much = f"{leaf.amount.operator.amount} {said}"
+    if leaf.measure is Measure.SUM:
+        of = "value" if leaf.of is None else f'"{leaf.of}"'
+        return f"whose total {of} of {events} is {how_much} {when}"
+    match leaf.amount.op, said:
+        case "gte", "1":
+            return f"who did {events} {'at least once' if leaf.within == EVER else when}"
+        case ("equals" | "lte", "0") | ("lt", "1"):
+            return f"who never did {events}" if leaf.within == EVER else f"who did not do {events} {when}"
+    return f"who did {events} {how_much} {'time' if said == '1' else 'times'} {when}"
+
+
+def _filter(one: Filter) -> str:
+    kind = _EXACT if one.comparison.kind is TEXT else one.comparison.kind
+    return f"{one.property} {_predicate(one.comparison, kind)}"
+
+
+def _predicate(comparison: Comparison, kind: Kind) -> str:
+    return comparison.operator.describe(comparison.operator.shape.say(kind, comparison.operand))
+
+
+def _segment(key: str, catalog: Catalog) -> str:
+    info = catalog.segments.get(key)
+    return f'"{info.name if info else key}"'
+
+
+class _CountryName(Text):
+    """A country code that is read out as the country's name."""
+
+    def say(self, item: Scalar) -> str:
+        return COUNTRIES.get(str(item).upper(), str(item))
+
+
+class _ExactText(Text):
+    """Text that is compared letter for letter."""
+
+    def say(self, item: Scalar) -> str:
+        return f'exactly "{item}"'
+
+
+_COUNTRY: Final = _CountryName()
+_EXACT: Final = _ExactText()

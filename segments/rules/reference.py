@@ -1,0 +1,67 @@
+"""The operator tables of the rule guide, made from the operators themselves. Prose doesn't belong here.
+
+`python -m segments.rules.reference docs/guides/rules.md` brings the guide up to date; a test says when it isn't.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+from segments.rules.catalog import Type
+from segments.rules.operators import OPERATORS, Operator
+from segments.rules.shapes import LASTING, NOTHING, ONE, PAIR
+
+BEGIN: Final = "<!-- made by segments.rules.reference: begin -->"
+END: Final = "<!-- made by segments.rules.reference: end -->"
+
+_EXAMPLES: Final[dict[Type, tuple[object, object]]] = {
+    Type.TEXT: ("gold", "silver"),
+    Type.NUMBER: (10, 20),
+    Type.BOOLEAN: (True, False),
+    Type.DATE: ("2026-01-01", "2026-03-31"),
+    Type.LIST: ("shoes", "bags"),
+    Type.COUNTRY: ("DE", "FR"),
+}
+
+
+def tables() -> str:
+    """Markdown: the operators of traits, of event properties, and of amounts."""
+    traits = ["| type | op | reads | example | of a missing value |", "|---|---|---|---|---|"]
+    for declared in Type:
+        for one in OPERATORS.values():
+            if declared in one.accepts:
+                missing = "true" if one.negative else "false"
+                traits.append(f"| {declared} | `{one.key}` | {one.label} | {_example(one, declared)} | {missing} |")
+    properties = [one.key for one in OPERATORS.values() if any(kind.in_properties for kind in one.kinds)]
+    amounts = [one.key for one in OPERATORS.values() if one.amount is not None]
+    return "\n".join(
+        [
+            "### Traits\n",
+            *traits,
+            "\n### Event properties\n",
+            ", ".join(f"`{key}`" for key in properties) + ".\n",
+            "### Counts and sums\n",
+            ", ".join(f"`{key}`" for key in amounts) + ".",
+        ]
+    )
+
+
+def brought_up_to_date(guide: str) -> str:
+    """The guide with its tables made anew."""
+    before, _, rest = guide.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+
+
+def _example(one: Operator, declared: Type) -> str:
+    first, second = _EXAMPLES[declared]
+    if one.shape is NOTHING:
+        return "no value"
+    value = {ONE: first, PAIR: [first, second], LASTING: {"days": 30}}.get(one.shape, [first, second])
+    return f"`{json.dumps(value)}`"
+
+
+if __name__ == "__main__":
+    guide = Path(sys.argv[1])
+    guide.write_text(brought_up_to_date(guide.read_text("utf-8")), "utf-8")
