@@ -79,10 +79,10 @@ install-dev: .venv/.installed-dev  ## Make .venv with what tests and checks need
 	@$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@touch $@
 
-.venv/.installed-dev: requirements-dev.txt requirements-data.txt .venv/.installed
+.venv/.installed-dev: requirements-dev.txt requirements-demo.txt .venv/.installed
 	@printf '* installing packages for tests and checks\n'
 	@$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-data.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-demo.txt
 	@touch $@
 
 .venv/bin/python:

