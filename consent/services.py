@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
+from cdp.database import bound_cursor
 from cdp.errors import DomainError
 from cdp.profiles.models import DirtyProfile, Profile
 from consent.models import Decision, Method, Purpose, Reach
@@ -43,7 +44,7 @@ def append_consents(*, said: Iterable[Said]) -> set[int]:
     rows = sorted(said, key=lambda s: (s.profile_id, s.purpose_id, s.collected_at))
     if not rows:
         return set()
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             """
             WITH appended AS (
@@ -110,7 +111,7 @@ def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
 
     The result is a record of its own, dated at the later of both: only something newer than both can widen it.
     """
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             """
             WITH theirs AS (
@@ -144,7 +145,7 @@ def part_consent(*, survivor_id: int, restored_id: int) -> None:
     A grant that one of them held only through the other ends: to merge and part again must not widen anything.
     """
     pair = {"survivor": survivor_id, "restored": restored_id}
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             """
             WITH own AS (

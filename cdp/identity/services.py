@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
+from cdp.database import bound_cursor
 from cdp.errors import Conflict, NotFound
 from cdp.identity.models import Merge
 from cdp.identity.normalise import ANONYMOUS_ID, USER_ID, Identifier
@@ -103,7 +104,7 @@ def _possible(identifiers: Sequence[Identifier]) -> list[Identifier]:
 
 
 def _read(wanted: Sequence[Identifier]) -> dict[Identifier, tuple[int, int]]:
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             "SELECT i.namespace, i.value, i.id, i.profile_id FROM profiles_identifier i"
             "  JOIN unnest(%s::text[], %s::text[]) AS w(namespace, value) ON i.namespace = w.namespace AND i.value = w.value",
@@ -120,7 +121,7 @@ def lock_profiles(profile_ids: Sequence[int]) -> list[int]:
     """Those of the profiles that exist, locked in id order until the transaction ends."""
     if not profile_ids:
         return []
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             "SELECT id FROM profiles_profile WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [list(profile_ids)]
         )
@@ -130,7 +131,7 @@ def lock_profiles(profile_ids: Sequence[int]) -> list[int]:
 def _held(profile_ids: set[int]) -> dict[int, dict[str, int]]:
     held: dict[int, dict[str, int]] = defaultdict(dict)
     if profile_ids:
-        with connection.cursor() as cursor:
+        with bound_cursor() as cursor:
             cursor.execute(
                 "SELECT profile_id, namespace, count(*) FROM profiles_identifier WHERE profile_id = ANY(%s) GROUP BY 1, 2",
                 [sorted(profile_ids)],
@@ -163,7 +164,7 @@ def _make_profiles(out: Resolution, seen: dict[int, tuple[datetime, datetime]]) 
     new = [n for n in seen if n not in profile_of]
     if new:
         uuids = [uuid7() for _ in new]
-        with connection.cursor() as cursor:
+        with bound_cursor() as cursor:
             cursor.execute(
                 "INSERT INTO profiles_profile (uuid, traits, first_seen_at, last_seen_at, created_at)"
                 " SELECT uuid, '{}', first, last, now() FROM unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[])"
@@ -189,7 +190,7 @@ def _link(out: Resolution, profile_of: dict[int, int], sightings: Sequence[Sight
             if identifier in out.links and (identifier not in first or sighting.at < first[identifier].at):
                 first[identifier] = sighting
     links = sorted(out.links)
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO profiles_identifier (namespace, value, profile_id, first_seen_at, last_seen_at, source_id)
@@ -221,7 +222,7 @@ def _touch_identifiers(sightings: Sequence[Sighting], identifier_ids: dict[Ident
             if identifier_id is not None and (identifier_id not in last or sighting.at > last[identifier_id]):
                 last[identifier_id] = sighting.at
     ids = sorted(last)
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             "UPDATE profiles_identifier i SET last_seen_at = g.at FROM unnest(%s::bigint[], %s::timestamptz[]) AS g(id, at)"
             " WHERE i.id = g.id AND i.last_seen_at < g.at - interval '1 hour'",
@@ -255,7 +256,7 @@ def _merge(survivor: int, absorbed: int, *, reason: str, source_id: int | None, 
     """Both are locked. Everything of the absorbed follows to the survivor; its segments are left to the evaluator."""
     gone = Profile.objects.get(pk=absorbed)
     pair = {"survivor": survivor, "absorbed": absorbed}
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             "UPDATE profiles_identifier SET profile_id = %(survivor)s WHERE profile_id = %(absorbed)s RETURNING id", pair
         )
@@ -281,7 +282,7 @@ def _merge(survivor: int, absorbed: int, *, reason: str, source_id: int | None, 
         merged_by=by.label[:150],
     )
     record(by=by, action="profile.merged", object=merge, detail={"absorbed": str(gone.uuid), "reason": reason})
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         # Not through the ORM, whose cascade would take memberships along before the evaluator has announced their end.
         cursor.execute("DELETE FROM profiles_profile WHERE id = %(absorbed)s", pair)
     return merge
@@ -336,7 +337,7 @@ def undo_merge(*, merge: Merge, by: Actor) -> Profile:
     )
     restored.save(force_insert=True)
     back = {"survivor": merge.survivor_id, "absorbed": merge.absorbed_id, "identifiers": merge.identifier_ids}
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             "UPDATE profiles_identifier SET profile_id = %(absorbed)s"
             " WHERE id = ANY(%(identifiers)s) AND profile_id = %(survivor)s",

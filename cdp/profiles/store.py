@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from django.db import connection
 
+from cdp.database import bound_cursor
 from cdp.profiles.values import typed
 
 ZERO = Decimal(0)
@@ -64,7 +64,7 @@ COPY_EVENTS = (
 
 def copy_events(rows: Sequence[EventRow]) -> None:
     """Appends the events, in one COPY."""
-    with connection.cursor() as cursor, cursor.cursor.copy(COPY_EVENTS) as copy:
+    with bound_cursor() as cursor, cursor.copy(COPY_EVENTS) as copy:
         for row in rows:
             copy.write_row(
                 (
@@ -102,7 +102,7 @@ def add_to_totals(rows: Iterable[EventRow]) -> None:
             total[2] = min(total[2], row.occurred_at)
             total[3] = max(total[3], row.occurred_at)
     keys = sorted(totals)
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO profiles_eventtotal AS t (profile_id, name_id, count, value_sum, first_at, last_at)
@@ -123,7 +123,7 @@ def add_to_totals(rows: Iterable[EventRow]) -> None:
 
 def rebuild_totals(profile_ids: Sequence[int]) -> None:
     """Derives the totals of these people anew from their events; for merges, their undoing, and erasure."""
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute("DELETE FROM profiles_eventtotal WHERE profile_id = ANY(%s)", [list(profile_ids)])
         cursor.execute(
             """
@@ -164,7 +164,7 @@ def _upsert(rows: Sequence[TraitRow]) -> list[tuple[int, int]]:
     if not rows:
         return []
     readings = [typed(row.raw) for row in rows]
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             """
             WITH given AS (
@@ -213,7 +213,7 @@ def _without_older_than_removal(rows: Sequence[TraitRow]) -> list[TraitRow]:
     """The rows that no newer removal has overtaken; a newer value takes the removal's place."""
     if not rows:
         return []
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             """
             SELECT r.trait_id, r.profile_id, r.occurred_at, r.message_id FROM profiles_traitremoval r
@@ -242,7 +242,7 @@ def _remove(rows: Sequence[TraitRow]) -> list[TraitRow]:
         [row.occurred_at for row in rows],
         [row.message_id for row in rows],
     ]
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO profiles_traitremoval AS r (trait_id, profile_id, occurred_at, message_id)
@@ -277,7 +277,7 @@ def _refresh_read_model(changed: Mapping[tuple[int, str], Any]) -> None:
     if not patches:
         return
     ids = sorted(patches)
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             """
             UPDATE profiles_profile p
@@ -291,7 +291,7 @@ def _refresh_read_model(changed: Mapping[tuple[int, str], Any]) -> None:
 
 def rebuild_read_model(profile_ids: Sequence[int]) -> None:
     """Derives ``Profile.traits`` and the first and last moments anew from the typed values and events."""
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             """
             UPDATE profiles_profile p SET traits = coalesce(
@@ -306,7 +306,7 @@ def rebuild_read_model(profile_ids: Sequence[int]) -> None:
 def rebuild_traits(profile_ids: Sequence[int]) -> None:
     """Derives the trait values of these people anew from what their identify events said."""
     ids = list(profile_ids)
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute("DELETE FROM profiles_traitvalue WHERE profile_id = ANY(%s)", [ids])
         cursor.execute("DELETE FROM profiles_traitremoval WHERE profile_id = ANY(%s)", [ids])
         cursor.execute("UPDATE profiles_profile SET traits = '{}' WHERE id = ANY(%s)", [ids])
@@ -331,7 +331,7 @@ def rebuild_traits(profile_ids: Sequence[int]) -> None:
 def touch_profiles(seen: Mapping[int, tuple[datetime, datetime]]) -> None:
     """Widens first and last seen of these people, to the minute: an exact moment would cost a row version per event."""
     ids = sorted(seen)
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(
             """
             UPDATE profiles_profile p

@@ -1,0 +1,1 @@
+"""Engines that run a compiled rule. PostgreSQL is the one every installation has."""

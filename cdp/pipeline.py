@@ -1,0 +1,327 @@
+"""The story of one batch of events: claim > read > drop repeats > resolve > store > evaluate > done.
+
+One transaction tells all of it: a consumer that is killed has done everything or nothing. Each step is one call into
+the app that owns it; nothing else imports this file's steps, and it decides nothing itself.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import DatabaseError, OperationalError, transaction
+
+from cdp.audit.actors import Actor
+from cdp.database import bound_cursor
+from cdp.identity.resolve import Claim
+from cdp.identity.services import Resolved, Sighting, lock_profiles, resolve_people
+from cdp.ingestion import inbox, quarantine
+from cdp.ingestion.inbox import Waiting
+from cdp.ingestion.quarantine import Refused
+from cdp.ingestion.wire import CONSENT_EVENT, Message, Refusal, read, split
+from cdp.logs import get_logger
+from cdp.profiles import catalogue, store
+from cdp.profiles.models import DirtyProfile, EventType, Workspace
+from cdp.profiles.store import EventRow, TraitRow
+from consent.models import ConsentState, Decision, Method, Purpose, Reach
+from consent.services import Said, append_consents
+from segments.evaluation import Facts, end_memberships, evaluate
+from segments.live import live_rules, rules_lock
+from segments.models import ChangeWhy
+
+log = get_logger(__name__)
+
+PIPELINE = Actor.system("pipeline")
+
+
+@dataclass(slots=True)
+class Report:
+    """What one batch came to."""
+
+    requests: int = 0
+    messages: int = 0
+    stored: int = 0
+    repeats: int = 0
+    quarantined: int = 0
+    entered: int = 0
+    exited: int = 0
+
+
+def process_batch(*, messages: int | None = None) -> Report:
+    """What was done with the next requests of the inbox; all zeros when nothing waited.
+
+    A message that breaks the whole batch is found by halving it, and quarantined: it never stops the others.
+    """
+    limit = messages or settings.BATCH_MESSAGES
+    try:
+        with transaction.atomic():
+            waiting = list(inbox.claim(messages=limit))
+            return _process(waiting) if waiting else Report()
+    except OperationalError:
+        raise  # the server went, or two of us collided: nothing was done, the batch waits as before
+    except (DatabaseError, ValueError, ArithmeticError, RecursionError) as error:
+        log.error("batch_failed", reason=type(error).__name__, requests=len(waiting))
+    with transaction.atomic():
+        again = list(inbox.claim(messages=limit))
+        read_messages, refused = _read(again)
+        report = _process_in_halves(read_messages)
+        report.quarantined += quarantine.keep(refused)
+        report.requests = len(again)
+        inbox.delete([w.id for w in again])
+        return report
+
+
+def _process(waiting: Sequence[Waiting]) -> Report:
+    messages, refused = _read(waiting)
+    report = _store_and_evaluate(messages) if messages else Report()
+    report.requests = len(waiting)
+    report.messages += len(refused)
+    report.quarantined += quarantine.keep(refused)
+    inbox.delete([w.id for w in waiting])
+    return report
+
+
+def _process_in_halves(messages: Sequence[Message]) -> Report:
+    if not messages:
+        return Report()
+    try:
+        with transaction.atomic():
+            return _store_and_evaluate(messages)
+    except OperationalError:
+        raise
+    except (DatabaseError, ValueError, ArithmeticError, RecursionError) as error:
+        if len(messages) == 1:
+            refusal = Refusal("unstorable", f"storing it failed: {type(error).__name__}")
+            kept = quarantine.keep([_refused(messages[0], refusal)])
+            return Report(messages=1, quarantined=kept)
+    middle = len(messages) // 2
+    one, other = _process_in_halves(messages[:middle]), _process_in_halves(messages[middle:])
+    return Report(
+        messages=one.messages + other.messages,
+        stored=one.stored + other.stored,
+        repeats=one.repeats + other.repeats,
+        quarantined=one.quarantined + other.quarantined,
+        entered=one.entered + other.entered,
+        exited=one.exited + other.exited,
+    )
+
+
+def _read(waiting: Iterable[Waiting]) -> tuple[list[Message], list[Refused]]:
+    """The messages that can be used, and those that can't."""
+    messages: list[Message] = []
+    refused: list[Refused] = []
+    for request in waiting:
+        items, envelope = split(request.endpoint, request.body)
+        for position, raw in enumerate(items):
+            try:
+                messages.append(
+                    read(
+                        raw,
+                        endpoint=request.endpoint,
+                        source_id=request.source_id,
+                        is_trusted=request.is_trusted,
+                        received_at=request.received_at,
+                        fallback_id=f"inbox-{request.id}-{position}",
+                        envelope=envelope,
+                    )
+                )
+            except Refusal as refusal:
+                refused.append(Refused(request.source_id, request.received_at, request.endpoint, refusal, raw))
+    return messages, refused
+
+
+def _store_and_evaluate(messages: Sequence[Message]) -> Report:
+    report = Report(messages=len(messages))
+    fresh = _drop_repeats(messages)
+    report.repeats = len(messages) - len(fresh)
+    names = catalogue.event_name_ids({m.name: m.type for m in fresh})
+    unnamed = [m for m in fresh if m.name not in names]
+    if unnamed:
+        refusal = Refusal("too_many_event_names", f"the catalogue holds {catalogue.MAX_EVENT_NAMES} event names already", "/event")
+        report.quarantined += quarantine.keep([_refused(m, refusal) for m in unnamed])
+        fresh = [m for m in fresh if m.name in names]
+    if not fresh:
+        return report
+    workspace = Workspace.current()
+    people = resolve_people(
+        sightings=[
+            Sighting(Claim(tuple(m.identifiers), m.is_trusted, m.is_alias), m.occurred_at, m.source_id) for m in fresh
+        ],
+        by=PIPELINE,
+    )
+    facts = Facts(new=people.new)
+    rows = _event_rows(fresh, people, names, workspace.reporting_currency)
+    store.add_to_totals(rows)
+    changed_traits = store.apply_traits(_trait_rows(fresh, people))
+    _append_consents(fresh, people)
+    store.copy_events(rows)
+    report.stored = len(rows)
+
+    name_of = {number: name for name, number in names.items()}
+    effective_at: dict[int, datetime] = {}
+    for row in rows:
+        facts.events[name_of[row.name_id]].add(row.profile_id)
+        if row.profile_id not in effective_at or row.occurred_at > effective_at[row.profile_id]:
+            effective_at[row.profile_id] = row.occurred_at
+    for profile_id, key in changed_traits:
+        facts.traits[key].add(profile_id)
+
+    # The people have been locked since they were resolved; only now is it said as of when they are judged.
+    rules_lock(exclusive=False)
+    as_of = moment_of_judgement(workspace)
+    effective_at = {profile_id: min(at, as_of) for profile_id, at in effective_at.items()}
+    if people.merges:
+        gone = {m.absorbed_id: m.absorbed_uuid for m in people.merges}
+        facts.anything |= {m.survivor_id for m in people.merges} - gone.keys()
+        end_memberships(gone=gone, as_of=as_of, why=ChangeWhy.MERGE)
+    changes = evaluate(facts, live_rules(), as_of=as_of, why=ChangeWhy.EVENT, effective_at=effective_at)
+    report.entered, report.exited = changes.entered, changes.exited
+    return report
+
+
+def _drop_repeats(messages: Sequence[Message]) -> list[Message]:
+    """The messages never seen before, marked as seen. The order of the statement keeps two consumers from deadlock."""
+    first: dict[tuple[int, bytes], Message] = {}
+    for message in messages:
+        first.setdefault((message.source_id, message.digest), message)
+    keys = sorted(first)
+    with bound_cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO ingestion_seenmessage (source_id, digest, seen_at)"
+            " SELECT s, d, now() FROM unnest(%s::int[], %s::bytea[]) AS g(s, d) ON CONFLICT DO NOTHING RETURNING source_id, digest",
+            [[s for s, _ in keys], [d for _, d in keys]],
+        )
+        new = {(source_id, bytes(digest)) for source_id, digest in cursor.fetchall()}
+    return [message for key, message in first.items() if key in new]
+
+
+def _event_rows(messages: Sequence[Message], people: Resolved, names: dict[str, int], currency: str) -> list[EventRow]:
+    rows: list[EventRow] = []
+    for message, profile_id, identifier_id, flags in zip(
+        messages, people.profile_ids, people.identifier_ids, people.flags, strict=True
+    ):
+        value = message.amount if message.currency in (None, currency) else None
+        if message.amount is not None and value is None:
+            flags = [*flags, "no_rate_for_currency"]
+        flags = [*message.flags, *flags]
+        rows.append(
+            EventRow(
+                occurred_at=message.occurred_at,
+                profile_id=profile_id,
+                identifier_id=identifier_id,
+                name_id=names[message.name],
+                type=int(message.type),
+                message_id=message.message_id,
+                source_id=message.source_id,
+                received_at=message.received_at,
+                sent_at=message.sent_at,
+                original_timestamp=message.original_timestamp,
+                amount=message.amount,
+                currency=message.currency,
+                value=value,
+                properties=message.properties,
+                context=message.context,
+                flags=flags or None,
+            )
+        )
+    return rows
+
+
+def _trait_rows(messages: Sequence[Message], people: Resolved) -> list[TraitRow]:
+    said = [
+        (message, profile_id, key, raw)
+        for message, profile_id in zip(messages, people.profile_ids, strict=True)
+        for key, raw in message.traits.items()
+        if 0 < len(key) <= 128
+    ]
+    numbers = catalogue.trait_ids({key: raw for _, _, key, raw in said if raw is not None})
+    return [
+        TraitRow(
+            profile_id=profile_id,
+            trait_id=numbers[key],
+            key=key,
+            raw=raw,
+            occurred_at=message.occurred_at,
+            message_id=message.message_id,
+            source_id=message.source_id,
+        )
+        for message, profile_id, key, raw in said
+        if key in numbers
+    ]
+
+
+def _append_consents(messages: Sequence[Message], people: Resolved) -> None:
+    """What the messages say of consent: each decision, and from a server also each stamp that differs from what holds."""
+    speaking = [(m, p) for m, p in zip(messages, people.profile_ids, strict=True) if m.consents]
+    if not speaking:
+        return
+    purposes = dict(Purpose.objects.values_list("key", "pk"))
+    states = {
+        (profile_id, purpose_id): decision
+        for profile_id, purpose_id, decision in ConsentState.objects.filter(profile_id__in={p for _, p in speaking}).values_list(
+            "profile_id", "purpose_id", "decision"
+        )
+    }
+    said: list[Said] = []
+    for message, profile_id in speaking:
+        is_decision = message.type == EventType.TRACK and message.name == CONSENT_EVENT
+        for key, choice in message.consents.items():
+            if key not in purposes or not (is_decision or message.is_trusted):
+                continue
+            before = states.get((profile_id, purposes[key]))
+            held = before == Decision.GRANTED
+            if not is_decision and before is not None and choice == held:
+                continue
+            refusal = Decision.WITHDRAWN if held else Decision.DENIED
+            said.append(
+                Said(
+                    profile_id=profile_id,
+                    purpose_id=purposes[key],
+                    decision=Decision.GRANTED if choice else refusal,
+                    collected_at=min(message.occurred_at, message.received_at),
+                    method=Method.EVENT,
+                    reach=Reach.PERSON if message.is_trusted else Reach.DEVICE,
+                    source_id=message.source_id,
+                    message_id=message.message_id,
+                )
+            )
+            if message.is_trusted:
+                states[profile_id, purposes[key]] = said[-1].decision
+    append_consents(said=said)
+
+
+def _refused(message: Message, refusal: Refusal) -> Refused:
+    return Refused(message.source_id, message.received_at, "batch", refusal, message.raw)
+
+
+def moment_of_judgement(workspace: Workspace) -> datetime:
+    """Now by the database's clock, which all consumers share; or the moment at which the workspace stands still."""
+    if workspace.frozen_at is not None:
+        return workspace.frozen_at
+    with bound_cursor() as cursor:
+        row = cursor.execute("SELECT clock_timestamp()").fetchone()
+    if row is None:
+        raise OperationalError("the database did not tell the time")
+    return row[0]
+
+
+def drain_dirty(*, limit: int = 1000) -> int:
+    """How many people who were changed from outside the pipeline were evaluated anew."""
+    with transaction.atomic():
+        dirty = list(DirtyProfile.objects.select_for_update(skip_locked=True).order_by("pk")[:limit])
+        if not dirty:
+            return 0
+        ids = {row.profile_id for row in dirty}
+        present = set(lock_profiles(sorted(ids)))
+        rules_lock(exclusive=False)
+        as_of = moment_of_judgement(Workspace.current())
+        reasons = {row.facts.get("why", "edit") for row in dirty}
+        why = ChangeWhy(reasons.pop()) if len(reasons) == 1 else ChangeWhy.EDIT
+        gone = {row.profile_id: row.facts["absorbed_uuid"] for row in dirty if row.profile_id not in present and "absorbed_uuid" in row.facts}
+        end_memberships(gone=gone, as_of=as_of, why=ChangeWhy.MERGE)
+        evaluate(Facts(anything=present), live_rules(), as_of=as_of, why=why)
+        DirtyProfile.objects.filter(pk__in=[row.pk for row in dirty]).delete()
+    return len(dirty)
+
+
+__all__ = ["Report", "drain_dirty", "process_batch"]

@@ -1,0 +1,40 @@
+"""Consent in the admin, the least of it: the purposes, and the trail of decisions as a read-only list."""
+
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from cdp.audit.admin_base import AuditedAdmin, ReadOnlyAdmin
+from cdp.profiles.models import Profile
+from consent.models import ConsentRecord, Purpose
+
+
+@admin.register(Purpose)
+class PurposeAdmin(AuditedAdmin):
+    list_display = ("label", "key", "lawful_basis", "mode")
+    list_filter = ("lawful_basis", "mode")
+    search_fields = ("label", "key")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Purpose | None = None) -> tuple[str, ...]:
+        """A key is what rules and systems know a purpose by: it stays."""
+        return ("key",) if obj else ()
+
+
+@admin.register(ConsentRecord)
+class ConsentRecordAdmin(ReadOnlyAdmin):
+    list_display = ("collected_at", "purpose", "decision", "method", "reach", "person", "recorded_at")
+    list_display_links = ("collected_at",)
+    list_filter = ("purpose", "decision", "method", "reach")
+    list_select_related = ("purpose",)
+    show_full_result_count = False
+    list_per_page = 50
+
+    @admin.display(description="Person")
+    def person(self, record: ConsentRecord) -> str:
+        """A link to the person; a profile that was merged away is named by its number only."""
+        uuid = Profile.objects.filter(pk=record.profile_id).values_list("uuid", flat=True).first()
+        if uuid is None:
+            return f"profile {record.profile_id}, merged since"
+        return format_html('<a href="{}">{}</a>', reverse("admin:profiles_profile_detail", args=[uuid]), str(uuid)[:13])

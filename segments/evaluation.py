@@ -1,0 +1,211 @@
+"""Who enters and who leaves, for given people: the same leaves for a batch of events, a refresh and an edit by hand.
+
+The caller has locked the people (in id order) before it took ``as_of``, and holds `rules_lock`: then nobody else can
+write an older verdict after ours, and no threshold is missed between two writers who each saw only their own event.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.db import DatabaseError, OperationalError, transaction
+
+from cdp.database import bound_cursor
+from cdp.logs import get_logger
+from segments.live import LiveRule, LiveRules
+from segments.models import ChangeKind, ChangeWhy, Segment
+from segments.rules import Leaf, combine
+
+log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Facts:
+    """What changed, as sets of profile ids."""
+
+    events: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    traits: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    segments: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    # People who are new: only rules that are true of strangers, or of what came with them, can take them in.
+    new: set[int] = field(default_factory=set)
+    # People about whom anything may have changed.
+    anything: set[int] = field(default_factory=set)
+    # Rules to evaluate for given people whatever changed: a refresh, by segment id.
+    demanded: dict[int, set[int]] = field(default_factory=dict)
+
+    def scope_of(self, rule: LiveRule) -> set[int]:
+        """The people whose verdict under this rule may have changed."""
+        scope = set(self.anything) | self.demanded.get(rule.segment_id, set())
+        if rule.takes_in_strangers:
+            scope |= self.new
+        for known, mentioned in (
+            (self.events, rule.depends_on.events),
+            (self.traits, rule.depends_on.traits),
+            (self.segments, rule.depends_on.segments),
+        ):
+            for name in mentioned & known.keys():
+                scope |= known[name]
+        return scope
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    entered: int
+    exited: int
+
+
+def evaluate(
+    facts: Facts,
+    rules: LiveRules,
+    *,
+    as_of: datetime,
+    why: ChangeWhy,
+    effective_at: Mapping[int, datetime] | None = None,
+) -> Changes:
+    """How many entered and left. Writes memberships and their changes; runs inside the caller's transaction.
+
+    Args:
+        effective_at: per profile, the moment of what made the difference; ``as_of`` where it has none.
+    """
+    entered = exited = 0
+    answers: dict[Leaf, tuple[Set[int], set[int]]] = {}
+    for level in rules.levels:
+        scopes = {rule: scope for rule in level if (scope := facts.scope_of(rule))}
+        if not scopes:
+            continue
+        verdicts = _verdicts(scopes, answers, rules, as_of)
+        for rule, profile_id, kind in _write(verdicts, scopes, as_of, why, effective_at or {}):
+            facts.segments[rule.key].add(profile_id)
+            entered += kind == ChangeKind.ENTERED
+            exited += kind == ChangeKind.EXITED
+    return Changes(entered, exited)
+
+
+def _verdicts(
+    scopes: Mapping[LiveRule, set[int]],
+    answers: dict[Leaf, tuple[Set[int], set[int]]],
+    rules: LiveRules,
+    as_of: datetime,
+) -> dict[LiveRule, set[int]]:
+    """Per rule, those of its scope it is true of. A rule that fails is flagged, and its members stay as they are."""
+    wanted: dict[Leaf, set[int]] = {}
+    for rule, scope in scopes.items():
+        for leaf in rule.leaves:
+            wanted[leaf] = wanted[leaf] | scope if leaf in wanted else scope
+    missing = {leaf: scope for leaf, scope in wanted.items() if leaf not in answers or not scope <= answers[leaf][0]}
+    for leaf, found in _answer(missing, rules, as_of).items():
+        answers[leaf] = wanted[leaf], found
+    verdicts: dict[LiveRule, set[int]] = {}
+    for rule, scope in scopes.items():
+        if all(leaf in answers and scope <= answers[leaf][0] for leaf in rule.leaves):
+            verdicts[rule] = combine(rule.rule, {leaf: answers[leaf][1] for leaf in rule.leaves}, scope)
+        else:
+            _flag(rule)
+    return verdicts
+
+
+def _answer(wanted: Mapping[Leaf, set[int]], rules: LiveRules, as_of: datetime) -> dict[Leaf, set[int]]:
+    """The answers of all leaves in one statement; when that fails, each on its own, so that only the guilty is missing."""
+    try:
+        with transaction.atomic():
+            return rules.queries.answer(wanted, as_of=as_of)
+    except OperationalError:
+        raise  # the server, a deadlock or a time-out: the batch is tried again, no rule is to blame
+    except DatabaseError:
+        found: dict[Leaf, set[int]] = {}
+        for leaf, scope in wanted.items():
+            try:
+                with transaction.atomic():
+                    found |= rules.queries.answer({leaf: scope}, as_of=as_of)
+            except OperationalError:
+                raise
+            except DatabaseError as error:
+                log.error("leaf_failed", leaf=leaf.key[:200], reason=type(error).__name__)
+        return found
+
+
+def _flag(rule: LiveRule) -> None:
+    Segment.objects.filter(pk=rule.segment_id, broken_reason="").update(
+        broken_reason="A condition of its rule could not be evaluated; its members stay as they are until it is mended."
+    )
+
+
+def _write(
+    verdicts: Mapping[LiveRule, set[int]],
+    scopes: Mapping[LiveRule, set[int]],
+    as_of: datetime,
+    why: ChangeWhy,
+    effective_at: Mapping[int, datetime],
+) -> list[tuple[LiveRule, int, ChangeKind]]:
+    """The changes made: only differences are written."""
+    rule_of = {rule.segment_id: rule for rule in verdicts}
+    people: set[int] = set().union(*(scopes[rule] for rule in verdicts))
+    members: dict[int, set[int]] = defaultdict(set)
+    with bound_cursor() as cursor:
+        cursor.execute(
+            "SELECT segment_id, profile_id FROM segments_membership"
+            " WHERE profile_id = ANY(%s::bigint[]) AND segment_id = ANY(%s::bigint[])",
+            [sorted(people), sorted(rule_of)],
+        )
+        for segment_id, profile_id in cursor.fetchall():
+            members[segment_id].add(profile_id)
+    changes: list[tuple[LiveRule, int, ChangeKind]] = []
+    for rule, matched in verdicts.items():
+        before = members[rule.segment_id] & scopes[rule]
+        changes += [(rule, p, ChangeKind.ENTERED) for p in matched - before]
+        changes += [(rule, p, ChangeKind.EXITED) for p in before - matched]
+    enter = [(rule.segment_id, p) for rule, p, kind in changes if kind == ChangeKind.ENTERED]
+    leave = [(rule.segment_id, p) for rule, p, kind in changes if kind == ChangeKind.EXITED]
+    with bound_cursor() as cursor:
+        if enter:
+            cursor.execute(
+                "INSERT INTO segments_membership (segment_id, profile_id, entered_at)"
+                " SELECT s, p, at FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS g(s, p, at)",
+                [[s for s, _ in enter], [p for _, p in enter], [effective_at.get(p, as_of) for _, p in enter]],
+            )
+        if leave:
+            cursor.execute(
+                "DELETE FROM segments_membership m USING unnest(%s::bigint[], %s::bigint[]) AS g(s, p)"
+                " WHERE m.segment_id = g.s AND m.profile_id = g.p",
+                [[s for s, _ in leave], [p for _, p in leave]],
+            )
+        if changes:
+            cursor.execute(
+                "INSERT INTO segments_membershipchange (segment_id, profile_id, profile_uuid, kind, effective_at, why, version_id, recorded_at)"
+                " SELECT g.s, g.p, f.uuid, g.kind, g.at, %s, g.v, clock_timestamp()"
+                "   FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[], %s::bigint[]) AS g(s, p, kind, at, v)"
+                "   JOIN profiles_profile f ON f.id = g.p",
+                [
+                    why,
+                    [rule.segment_id for rule, _, _ in changes],
+                    [p for _, p, _ in changes],
+                    [kind for _, _, kind in changes],
+                    [effective_at.get(p, as_of) for _, p, _ in changes],
+                    [rule.version_id for rule, _, _ in changes],
+                ],
+            )
+    return changes
+
+
+def end_memberships(*, gone: Mapping[int, UUID], as_of: datetime, why: ChangeWhy) -> set[str]:
+    """Keys of the segments that people who no longer exist were in; their memberships end and are announced."""
+    if not gone:
+        return set()
+    with bound_cursor() as cursor:
+        cursor.execute(
+            """
+            WITH ended AS (
+                DELETE FROM segments_membership m USING unnest(%(ids)s::bigint[], %(uuids)s::uuid[]) AS g(id, uuid)
+                 WHERE m.profile_id = g.id RETURNING m.segment_id, m.profile_id, g.uuid
+            ), announced AS (
+                INSERT INTO segments_membershipchange (segment_id, profile_id, profile_uuid, kind, effective_at, why, version_id, recorded_at)
+                SELECT e.segment_id, e.profile_id, e.uuid, 'exited', %(as_of)s, %(why)s, s.live_version_id, clock_timestamp()
+                  FROM ended e JOIN segments_segment s ON s.id = e.segment_id
+            )
+            SELECT DISTINCT s.key FROM ended e JOIN segments_segment s ON s.id = e.segment_id
+            """,
+            {"ids": list(gone), "uuids": list(gone.values()), "as_of": as_of, "why": why},
+        )
+        return {row[0] for row in cursor.fetchall()}

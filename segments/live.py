@@ -1,0 +1,127 @@
+"""The live rules, parsed and compiled once per process, in the order in which they must be evaluated.
+
+A consumer may go on using a rule only while no new one can go live: both sides take `rules_lock`, the consumers
+shared, whoever publishes exclusively. So no verdict of an old rule is written after a new one has taken its place.
+"""
+
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+from django.db import connection
+
+from cdp.logs import get_logger
+from segments.catalogue import catalog_for
+from segments.engines.postgres import LeafQueries
+from segments.models import Segment, SegmentStatus
+from segments.rules import Dependencies, Leaf, Rule, RuleErrors, check, combine, depends_on, leaves, parse
+
+log = get_logger(__name__)
+
+RULES_LOCK = 7305002
+
+
+def rules_lock(*, exclusive: bool) -> None:
+    """Holds the live rules still until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)" if exclusive else "SELECT pg_advisory_xact_lock_shared(%s)", [RULES_LOCK])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiveRule:
+    """One live segment's rule, ready to be evaluated. Compared by identity: it is loaded once."""
+
+    segment_id: int
+    version_id: int
+    key: str
+    rule: Rule
+    leaves: tuple[Leaf, ...]
+    depends_on: Dependencies
+    # Whether it is true of somebody of whom nothing is recorded: then everybody new must be evaluated.
+    takes_in_strangers: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRules:
+    """All that can be evaluated, in levels: a rule stands after those whose segments it reads."""
+
+    levels: tuple[tuple[LiveRule, ...], ...]
+    broken: dict[int, str]
+    queries: LeafQueries
+
+    def by_segment(self, segment_id: int) -> LiveRule | None:
+        return next((rule for level in self.levels for rule in level if rule.segment_id == segment_id), None)
+
+
+NO_RULES = LiveRules(levels=(), broken={}, queries=LeafQueries())
+_kept: tuple[tuple[tuple[int, int], ...], LiveRules] = ((), NO_RULES)
+
+
+def forget() -> None:
+    """Empties the cache; for tests, and for a process that moves to another database."""
+    global _kept
+    _kept = ((), NO_RULES)
+
+
+def live_rules() -> LiveRules:
+    """The rules of all live segments that aren't broken; call it under `rules_lock`."""
+    global _kept
+    live = Segment.objects.filter(status=SegmentStatus.LIVE, broken_reason="")
+    stamp = tuple(live.order_by("pk").values_list("pk", "live_version_id"))
+    if stamp != _kept[0]:
+        _kept = stamp, _load(list(live.select_related("live_version").order_by("pk")))
+    return _kept[1]
+
+
+def _load(segments: list[Segment]) -> LiveRules:
+    parsed: dict[str, tuple[Segment, Rule, Dependencies]] = {}
+    broken: dict[int, str] = {}
+    for segment in segments:
+        try:
+            rule = parse(segment.live_version.rule)  # type: ignore[union-attr]  # live segments have one
+            parsed[segment.key] = segment, rule, depends_on(rule)
+        except RuleErrors as errors:
+            broken[segment.pk] = str(errors)[:300]
+    catalog = catalog_for(d for _, _, d in parsed.values())
+    queries = LeafQueries()
+    ready: dict[str, LiveRule] = {}
+    for key in _in_order(parsed):
+        segment, rule, dependencies = parsed[key]
+        missing = [s for s in dependencies.segments if s not in ready]
+        errors = check(rule, catalog)
+        if errors or missing:
+            broken[segment.pk] = str(errors[0])[:300] if errors else f"It reads segments that can't be evaluated: {', '.join(missing)}."
+            continue
+        found = leaves(rule)
+        for leaf in found:
+            queries.add(leaf, catalog)
+        ready[key] = LiveRule(
+            segment_id=segment.pk,
+            version_id=segment.live_version_id,
+            key=key,
+            rule=rule,
+            leaves=found,
+            depends_on=dependencies,
+            takes_in_strangers=bool(combine(rule, {leaf: set() for leaf in found}, {0})),
+        )
+    for segment_id, reason in broken.items():
+        log.error("segment_broken", segment_id=segment_id, reason=reason)
+    return LiveRules(levels=_levels(ready), broken=broken, queries=queries)
+
+
+def _in_order(parsed: dict[str, tuple[Segment, Rule, Dependencies]]) -> list[str]:
+    """Keys with every segment after those it reads. Publishing refuses cycles; one found here breaks its segments."""
+    graph = {key: set(dependencies.segments) & parsed.keys() for key, (_, _, dependencies) in parsed.items()}
+    while True:
+        try:
+            return list(TopologicalSorter(graph).static_order())
+        except CycleError as cycle:
+            for key in cycle.args[1]:
+                graph.pop(key, None)
+            graph = {key: uses & graph.keys() for key, uses in graph.items()}
+
+
+def _levels(ready: dict[str, LiveRule]) -> tuple[tuple[LiveRule, ...], ...]:
+    depth: dict[str, int] = {}
+    for key, rule in ready.items():  # in topological order, so what it reads is placed already
+        depth[key] = 1 + max((depth[s] for s in rule.depends_on.segments), default=-1)
+    return tuple(tuple(rule for key, rule in ready.items() if depth[key] == level) for level in range(max(depth.values(), default=-1) + 1))
