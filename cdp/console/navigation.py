@@ -49,6 +49,7 @@ class Shell:
     name: str
     is_simulated: bool
     time_zone: str
+    currency: str
     role: str
     nav: list[Group]
     people_url: str
@@ -94,7 +95,7 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
     "Settings": (
         Screen(label="API keys", icon="key", view="admin:rest_apikey_changelist", permission="rest.view_apikey"),
         Screen(label="Users", icon="person", view="admin:auth_user_changelist", permission="auth.view_user"),
-        Screen(label="Roles", icon="lock", view="admin:auth_group_changelist", permission="auth.view_group"),
+        Screen(label="Groups", icon="lock", view="admin:auth_group_changelist", permission="auth.view_group"),
         Screen(label="Workspace", icon="cog", view="admin:profiles_workspace_changelist", permission="profiles.view_workspace"),
     ),
 }
@@ -137,6 +138,7 @@ def shell_for(request: HttpRequest | None) -> Shell:
         name=workspace.name,
         is_simulated=workspace.is_simulated,
         time_zone=workspace.time_zone,
+        currency=workspace.reporting_currency,
         role=role,
         nav=nav,
         people_url=people_url,

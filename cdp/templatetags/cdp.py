@@ -29,10 +29,13 @@ def console(context: template.Context) -> Shell:
 
 @register.simple_tag
 def icon(name: str, size: str = "") -> SafeString:
-    """An icon of the sprite, hidden from assistive technology: the words beside it say the same."""
-    return format_html(
-        '<svg class="i{}" aria-hidden="true"><use href="{}#{}"/></svg>', " i-s" if size == "s" else "", static("cdp/icons.svg"), name
-    )
+    """An icon of the sprite, hidden from assistive technology: the words beside it say the same.
+
+    Args:
+        size: "s" for small, "turn" for the small arrow that turns when its details are open.
+    """
+    classes = {"": "i", "s": "i i-s", "turn": "i i-s i-turn"}[size]
+    return format_html('<svg class="{}" aria-hidden="true"><use href="{}#{}"/></svg>', classes, static("cdp/icons.svg"), name)
 
 
 @register.simple_tag
@@ -51,6 +54,12 @@ def bar(share: float | None, kind: str = "") -> SafeString:
 def n(value: Any) -> str:
     """A whole number with thousands separated, so that digits need no counting."""
     return "" if value is None else f"{int(value):,}"
+
+
+@register.filter
+def signed(value: int) -> str:
+    """A difference: with its sign, and in words when there is none."""
+    return f"{value:+,}" if value else "no change"
 
 
 @register.filter
@@ -75,6 +84,12 @@ def percent(share: float | None) -> str:
 def initials(user: AbstractBaseUser) -> str:
     words = (user.get_full_name() or user.get_username()).replace(".", " ").replace("_", " ").split()
     return "".join(word[0] for word in words[:2]).upper()
+
+
+@register.filter
+def letters(name: str) -> str:
+    """Up to two letters that stand for a person."""
+    return "".join(word[0] for word in name.split() if word[0].isalnum())[:2].upper()
 
 
 @register.filter
@@ -152,3 +167,9 @@ def plain(value: Any) -> str:
 def job_kind(kind: str) -> str:
     """The code of a kind of job as words."""
     return kind.rpartition(".")[2].replace("_", " ").capitalize()
+
+
+@register.filter
+def item(mapping: Mapping[Any, Any], key: Any) -> Any:
+    """The value under this key, or None: templates can't look a variable up by themselves."""
+    return mapping.get(key)

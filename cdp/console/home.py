@@ -1,0 +1,72 @@
+"""Home: how many people are known, what comes in, how the segments stand, and what waits for the reader.
+
+Only what the reader's role may open is read and shown.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from cdp.charts import day_chart
+from cdp.ingestion.models import InboxMessage, Quarantined
+from cdp.jobs.models import Job
+from cdp.profiles.models import Event, Identifier, Profile, Workspace
+from segments.history import with_sparklines
+from segments.models import Segment, SegmentStatus
+
+DAYS = 30
+SEGMENTS = 8
+FAILED_SHOWN = 5
+KNOWN_BY = ("user_id", "email", "phone")
+
+
+def home_view(request: HttpRequest) -> HttpResponse:
+    context: dict[str, Any] = {"title": "Home"}
+    if request.user.has_perm("profiles.view_profile"):
+        context |= _people()
+    if request.user.has_perm("profiles.view_eventname"):
+        context |= _events(Workspace.current())
+    if request.user.has_perm("segments.view_segment"):
+        live = Segment.objects.filter(status=SegmentStatus.LIVE).select_related("owner").order_by("-member_count", "name")
+        context |= {"live_count": live.count(), "live": with_sparklines(list(live[:SEGMENTS]))}
+    return render(request, "home.html", {**context, **_waiting(request)})
+
+
+def waiting_view(request: HttpRequest) -> HttpResponse:
+    """Only what waits, for the panel that renews itself."""
+    return render(request, "home/_waiting.html", _waiting(request))
+
+
+def _people() -> dict[str, Any]:
+    return {
+        "people": Profile.objects.count(),
+        "known": Identifier.objects.filter(namespace__in=KNOWN_BY).values("profile_id").distinct().count(),
+    }
+
+
+def _events(workspace: Workspace) -> dict[str, Any]:
+    """Events per whole day of the workspace's time zone, today's so far included."""
+    now = timezone.localtime(workspace.now())
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    counts = Event.objects.all().per_day(
+        since=midnight - timedelta(days=DAYS - 1), until=now, time_zone=workspace.time_zone
+    )
+    chart = day_chart(counts, last=now.date(), days=DAYS)
+    return {"chart": chart, "events_today": counts.get(now.date(), 0), "as_of": workspace.frozen_at}
+
+
+def _waiting(request: HttpRequest) -> dict[str, Any]:
+    waiting: dict[str, Any] = {}
+    if request.user.has_perm("jobs.view_job"):
+        waiting["failed"] = Job.objects.failed_lately()[:FAILED_SHOWN]
+        waiting["running"] = Job.objects.unfinished()[:FAILED_SHOWN]
+    if request.user.has_perm("ingestion.view_quarantined"):
+        waiting["quarantined"] = Quarantined.objects.open().count()
+        waiting["inbox"] = InboxMessage.objects.count()
+    if request.user.has_perm("segments.view_segment"):
+        waiting["broken"] = Segment.objects.filter(status=SegmentStatus.LIVE).exclude(broken_reason="")
+    waiting["is_quiet"] = not any(waiting.get(key) for key in ("failed", "running", "quarantined", "broken"))
+    return waiting

@@ -1,0 +1,223 @@
+"""The screens for people: finding one by any identifier, and everything known of them on one page.
+
+Personal data is masked. Revealing it asks for the permission, holds for a quarter of an hour and is audited.
+"""
+
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import path
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from cdp.audit.admin_base import ReadOnlyAdmin, actor_of
+from cdp.audit.services import record
+from cdp.charts import day_chart
+from cdp.console.timeline import timeline
+from cdp.errors import DomainError, NotFound
+from cdp.identity.models import Merge
+from cdp.identity.services import survivor_of, undo_merge
+from cdp.ingestion.models import Source
+from cdp.profiles.masking import HIDDEN, display_name, masked_identifier
+from cdp.profiles.models import Event, EventTotal, Profile, TraitValue, Workspace
+from consent.models import Purpose
+from segments.models import Membership
+
+PAGE = 25
+REVEAL_SECONDS = 15 * 60
+ACTIVITY_DAYS = 90
+NAMES_AS_FILTERS = 7
+
+
+def is_revealed(request: HttpRequest, profile: Profile) -> bool:
+    """Whether this reader asked, within the last quarter of an hour, to see this person unmasked, and still may."""
+    until = request.session.get("revealed", {}).get(str(profile.uuid), 0)
+    return until > time.time() and request.user.has_perm("profiles.reveal_pii")
+
+
+def named(profile: Profile, *, is_masked: bool) -> str:
+    identifiers = {i.namespace: i.value for i in profile.identifiers.all()}
+    namespace = next((n for n in ("user_id", "email", "anonymous_id") if n in identifiers), next(iter(identifiers), ""))
+    value = identifiers.get(namespace, str(profile.uuid))
+    fallback = masked_identifier(namespace, value) if is_masked else value
+    return display_name(profile.traits, fallback=fallback, is_masked=is_masked)
+
+
+@admin.register(Profile)
+class PeopleAdmin(ReadOnlyAdmin):
+    def get_urls(self) -> list[Any]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<uuid:uuid>/", wrap(self.person_view), name="profiles_profile_detail"),
+            path("<uuid:uuid>/timeline/", wrap(self.timeline_view), name="profiles_profile_timeline"),
+            path("<uuid:uuid>/reveal/", wrap(require_POST(self.reveal_view)), name="profiles_profile_reveal"),
+            path("<uuid:uuid>/mask/", wrap(require_POST(self.mask_view)), name="profiles_profile_mask"),
+            path(
+                "<uuid:uuid>/merges/<int:pk>/undo/", wrap(require_POST(self.undo_view)), name="profiles_profile_undo_merge"
+            ),
+            *super().get_urls(),
+        ]
+
+    def _person(self, request: HttpRequest, uuid: UUID) -> Profile:
+        """The person, or the one who absorbed them."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            return survivor_of(uuid)
+        except NotFound:
+            raise Http404 from None
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        query = request.GET.get("q", "").strip()
+        people = Profile.objects.prefetch_related("identifiers")
+        if query:
+            found = list(people.found_by(query)[:2])
+            if len(found) == 1:
+                return redirect("admin:profiles_profile_detail", uuid=found[0].uuid)
+            people = people.found_by(query)
+        page = Paginator(people.order_by("-last_seen_at", "-pk"), PAGE).get_page(request.GET.get("page"))
+        rows = []
+        for person in page:
+            shown = [masked_identifier(i.namespace, i.value) for i in person.identifiers.all()][:3]
+            rows.append((person, named(person, is_masked=True), shown, person.traits.get("country", "")))
+        return render(request, "people/list.html", {"page": page, "rows": rows, "query": query})
+
+    def person_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
+        person = self._person(request, uuid)
+        if person.uuid != uuid:
+            messages.info(request, "The profile you asked for was merged into this one.")
+            return redirect("admin:profiles_profile_detail", uuid=person.uuid)
+        is_masked = not is_revealed(request, person)
+        with transaction.atomic():
+            record(by=actor_of(request), action="profile.viewed", object=person, detail={"masked": is_masked})
+        totals = list(EventTotal.objects.filter(profile=person).select_related("name").order_by("-count"))
+        kinds = self._kinds(totals)
+        context = {
+            "person": person,
+            "name": named(person, is_masked=is_masked),
+            "is_masked": is_masked,
+            "may_reveal": request.user.has_perm("profiles.reveal_pii"),
+            "identifiers": self._identifiers(person, is_masked),
+            "traits": self._traits(person, is_masked),
+            "totals": totals,
+            "kinds": kinds,
+            "facts": self._facts(totals),
+            "chart": self._activity(person),
+            "merges": Merge.objects.filter(survivor_id=person.pk).order_by("-merged_at"),
+            "may_undo": request.user.has_perm("identity.undo_merge"),
+            **self._standing(person),
+            **self._timeline(request, person, is_masked),
+        }
+        return render(request, "people/person.html", context)
+
+    def timeline_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
+        person = self._person(request, uuid)
+        context = self._timeline(request, person, not is_revealed(request, person))
+        return render(request, "people/_timeline.html", {"person": person, **context})
+
+    def reveal_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
+        if not request.user.has_perm("profiles.reveal_pii"):
+            raise PermissionDenied
+        person = self._person(request, uuid)
+        with transaction.atomic():
+            record(by=actor_of(request), action="profile.revealed", object=person, detail={"seconds": REVEAL_SECONDS})
+        now = time.time()
+        still = {key: until for key, until in request.session.get("revealed", {}).items() if until > now}
+        request.session["revealed"] = {**still, str(person.uuid): now + REVEAL_SECONDS}
+        return redirect("admin:profiles_profile_detail", uuid=person.uuid)
+
+    def mask_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
+        still = dict(request.session.get("revealed", {}))
+        still.pop(str(uuid), None)
+        request.session["revealed"] = still
+        return redirect("admin:profiles_profile_detail", uuid=uuid)
+
+    def undo_view(self, request: HttpRequest, uuid: UUID, pk: int) -> HttpResponse:
+        if not request.user.has_perm("identity.undo_merge"):
+            raise PermissionDenied
+        person = self._person(request, uuid)
+        merge = get_object_or_404(Merge, pk=pk, survivor_id=person.pk)
+        try:
+            restored = undo_merge(merge=merge, by=actor_of(request))
+        except DomainError as error:
+            messages.error(request, error.message)
+            return redirect("admin:profiles_profile_detail", uuid=person.uuid)
+        messages.success(request, f"The merge is undone. Profile {restored.uuid} has its identifiers and events back.")
+        return redirect("admin:profiles_profile_detail", uuid=person.uuid)
+
+    @staticmethod
+    def _identifiers(person: Profile, is_masked: bool) -> list[dict[str, Any]]:
+        rows = list(person.identifiers.order_by("namespace", "first_seen_at"))
+        sources = Source.objects.in_bulk({row.source_id for row in rows if row.source_id})
+        return [
+            {
+                "namespace": row.namespace.replace("_", " ").capitalize(),
+                "value": masked_identifier(row.namespace, row.value) if is_masked else row.value,
+                "is_hidden": is_masked and masked_identifier(row.namespace, row.value) != row.value,
+                "source": sources[row.source_id].name if row.source_id in sources else "",
+                "last_seen_at": row.last_seen_at,
+            }
+            for row in rows
+        ]
+
+    @staticmethod
+    def _traits(person: Profile, is_masked: bool) -> list[dict[str, Any]]:
+        rows = list(TraitValue.objects.filter(profile=person).select_related("trait").order_by("trait__label"))
+        sources = Source.objects.in_bulk({row.source_id for row in rows if row.source_id})
+        return [
+            {
+                "label": row.trait.label,
+                "value": HIDDEN if is_masked and row.trait.is_pii else row.raw,
+                "is_hidden": is_masked and row.trait.is_pii,
+                "source": sources[row.source_id].name if row.source_id in sources else "",
+                "occurred_at": row.occurred_at,
+            }
+            for row in rows
+        ]
+
+    @staticmethod
+    def _kinds(totals: list[EventTotal]) -> list[tuple[str, str, int]]:
+        return [(str(total.name_id), total.name.label, total.count) for total in totals[:NAMES_AS_FILTERS]]
+
+    @staticmethod
+    def _facts(totals: list[EventTotal]) -> dict[str, Any]:
+        spent = sum((total.value_sum for total in totals if total.value_sum), start=0)
+        return {"events": sum(total.count for total in totals), "value": spent}
+
+    @staticmethod
+    def _activity(person: Profile) -> Any:
+        """Events per day over the 90 days up to their last event: an old customer's chart isn't an empty one."""
+        workspace = Workspace.current()
+        until = timezone.localtime(person.last_seen_at)
+        since = until - timedelta(days=ACTIVITY_DAYS)
+        counts = Event.objects.filter(profile_id=person.pk).per_day(
+            since=since, until=until + timedelta(days=1), time_zone=workspace.time_zone
+        )
+        return day_chart(counts, last=until.date(), days=ACTIVITY_DAYS)
+
+    @staticmethod
+    def _standing(person: Profile) -> dict[str, Any]:
+        """Segments they are in, and their answer for each purpose; no record is an answer too."""
+        states = {state.purpose_id: state for state in person.consent_states.select_related("record")}
+        return {
+            "memberships": Membership.objects.filter(profile=person).select_related("segment").order_by("segment__name"),
+            "purposes": [(purpose, states.get(purpose.pk)) for purpose in Purpose.objects.all()],
+        }
+
+    @staticmethod
+    def _timeline(request: HttpRequest, person: Profile, is_masked: bool) -> dict[str, Any]:
+        kind = request.GET.get("kind", "")
+        return {
+            "kind": kind,
+            "page": timeline(person, kind=kind, before=request.GET.get("before", ""), is_masked=is_masked),
+        }

@@ -1,0 +1,243 @@
+"""One person's life in order of time: events, segments entered and left, decisions on consent, merges.
+
+Four tables are read newest first and merged page by page; how an entry looks is the template's business.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from cdp.identity.models import Merge
+from cdp.ingestion.models import Source
+from cdp.profiles.masking import masked_properties
+from cdp.profiles.models import Event, EventName, EventType, Profile, Trait
+from consent.models import ConsentRecord, Decision
+from segments.models import ChangeKind, MembershipChange
+
+PAGE = 20
+KINDS = ("segments", "consent", "merges")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One entry. ``fields`` are what unfolds below it."""
+
+    at: datetime
+    icon: str
+    tone: str
+    title: str
+    about: str = ""
+    detail: str = ""
+    source: str = ""
+    link: tuple[str, str] | None = None
+    fields: list[tuple[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Day:
+    day: date
+    items: list[Item]
+    continues: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Items by day. ``older`` is where the next page begins, or "" at the end."""
+
+    days: list[Day]
+    shown: int
+    older: str
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A moment, and how many entries of exactly that moment were shown already."""
+
+    at: datetime
+    shown: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor | None":
+        moment, _, shown = text.partition("~")
+        try:
+            at = datetime.fromisoformat(moment)
+            return cls(at, int(shown)) if at.tzinfo else None
+        except ValueError:
+            return None
+
+    def __str__(self) -> str:
+        return f"{self.at.isoformat()}~{self.shown}"
+
+
+def timeline(profile: Profile, *, kind: str, before: str, is_masked: bool) -> Page:
+    """The page of entries older than the cursor ``before`` ("" for the newest), of one kind or of all.
+
+    Args:
+        kind: "", one of KINDS, or the number of an event name.
+    """
+    cursor = Cursor.parse(before) if before else None
+    skip = cursor.shown if cursor else 0
+    room = PAGE + skip + 1
+    found: list[Item] = []
+    for reader in _readers(profile, kind, is_masked):
+        found.extend(reader(cursor.at if cursor else None, room))
+    found.sort(key=lambda item: item.at, reverse=True)
+    page = found[skip : skip + PAGE]
+    older = ""
+    if len(found) > skip + PAGE:
+        last = page[-1].at
+        same = sum(1 for item in found[: skip + PAGE] if item.at == last)
+        older = str(Cursor(last, same))
+    return Page(days=_by_day(page, cursor), shown=len(page), older=older)
+
+
+def _by_day(items: list[Item], cursor: Cursor | None) -> list[Day]:
+    days: list[Day] = []
+    before = timezone.localtime(cursor.at).date() if cursor else None
+    for item in items:
+        day = timezone.localtime(item.at).date()
+        if not days or days[-1].day != day:
+            days.append(Day(day=day, items=[], continues=not days and day == before))
+        days[-1].items.append(item)
+    return days
+
+
+def _readers(profile: Profile, kind: str, is_masked: bool) -> Iterator[Any]:
+    if kind in ("", "segments"):
+        yield lambda at, room: _changes(profile, at, room)
+    if kind in ("", "consent"):
+        yield lambda at, room: _decisions(profile, at, room)
+    if kind in ("", "merges"):
+        yield lambda at, room: _merges(profile, at, room)
+    if kind == "" or kind.isdigit():
+        yield lambda at, room: _events(profile, at, room, int(kind) if kind else None, is_masked)
+
+
+def _newest(rows: QuerySet[Any], column: str, at: datetime | None, room: int) -> QuerySet[Any]:
+    if at is not None:
+        rows = rows.filter(**{f"{column}__lte": at})
+    return rows[:room]
+
+
+def _events(profile: Profile, at: datetime | None, room: int, name_id: int | None, is_masked: bool) -> list[Item]:
+    rows = Event.objects.filter(profile_id=profile.pk).order_by("-occurred_at", "-message_id")
+    if name_id is not None:
+        rows = rows.filter(name_id=name_id)
+    events = list(_newest(rows, "occurred_at", at, room))
+    names = EventName.objects.in_bulk({event.name_id for event in events})
+    sources = Source.objects.in_bulk({event.source_id for event in events})
+    personal = set(Trait.objects.filter(is_pii=True).values_list("key", flat=True)) if is_masked else set()
+    items = []
+    for event in events:
+        name = names[event.name_id]
+        said = event.properties
+        if is_masked:
+            # An identify call's properties are traits; there the catalogue says which are personal.
+            said = masked_properties(said, personal=personal if event.type == EventType.IDENTIFY else ())
+        items.append(
+            Item(
+                at=event.occurred_at,
+                icon=_icon_of(name),
+                tone="acc" if event.value is not None else "",
+                title=name.label,
+                about=_headline(event, said),
+                source=sources[event.source_id].name if event.source_id in sources else "",
+                fields=[*said.items(), *_envelope(event)],
+            )
+        )
+    return items
+
+
+def _headline(event: Event, said: dict[str, Any]) -> str:
+    if event.amount is not None:
+        return f"{event.amount:,.2f} {event.currency or ''}".strip()
+    for key in ("product", "product_name", "name", "title", "path", "url", "query", "category"):
+        if isinstance(said.get(key), str):
+            return str(said[key])
+    return ""
+
+
+def _envelope(event: Event) -> list[tuple[str, Any]]:
+    late = (event.received_at - event.occurred_at).total_seconds()
+    fields: list[tuple[str, Any]] = [("messageId", event.message_id)]
+    if event.value is not None and event.value != event.amount:
+        fields.append(("in the reporting currency", f"{event.value:,.2f}"))
+    fields.append(("received", f"{timezone.localtime(event.received_at):%Y-%m-%d %H:%M:%S}, {_lag(late)}"))
+    if event.flags:
+        fields.append(("taken with reserve", ", ".join(event.flags)))
+    return fields
+
+
+def _lag(seconds: float) -> str:
+    if abs(seconds) < 60:
+        return f"{seconds:.1f} s after"
+    if abs(seconds) < 7200:
+        return f"{seconds / 60:.0f} min after"
+    return f"{seconds / 86400:.1f} days after" if abs(seconds) > 86400 else f"{seconds / 3600:.1f} h after"
+
+
+# First match wins; a name that none knows gets the plain bolt.
+ICONS = (("cart", "cart"), ("added", "cart"), ("order", "bag"), ("purchase", "bag"), ("refund", "undo"), ("mail", "mail"),
+         ("newsletter", "mail"), ("viewed", "eye"), ("searched", "search"), ("support", "sms"), ("identified", "person"),
+         ("aliased", "merge"), ("grouped", "users"))  # fmt: skip
+
+
+def _icon_of(name: EventName) -> str:
+    folded = name.name.lower()
+    return next((icon for word, icon in ICONS if word in folded), "bolt")
+
+
+def _changes(profile: Profile, at: datetime | None, room: int) -> list[Item]:
+    rows = MembershipChange.objects.filter(profile_id=profile.pk).select_related("segment", "version")
+    items = []
+    for change in _newest(rows.order_by("-effective_at", "-id"), "effective_at", at, room):
+        entered = change.kind == ChangeKind.ENTERED
+        items.append(
+            Item(
+                at=change.effective_at,
+                icon="enter" if entered else "leave",
+                tone="ok" if entered else "no",
+                title="Entered" if entered else "Left",
+                link=("admin:segments_segment_detail", str(change.segment.uuid)),
+                about=change.segment.name,
+                detail=change.get_why_display(),
+                source=f"Rule {change.version.number}" if change.version else "",
+            )
+        )
+    return items
+
+
+def _decisions(profile: Profile, at: datetime | None, room: int) -> list[Item]:
+    rows = ConsentRecord.objects.filter(profile_id=profile.pk).select_related("purpose")
+    tones = {Decision.GRANTED: "ok", Decision.DENIED: "no", Decision.WITHDRAWN: "no"}
+    return [
+        Item(
+            at=record.collected_at,
+            icon="shield",
+            tone=tones[Decision(record.decision)],
+            title=f"Consent {record.get_decision_display().lower()}",
+            about=record.purpose.label,
+            detail=f"{record.get_method_display()}, for {record.get_reach_display().lower()}",
+        )
+        for record in _newest(rows.order_by("-collected_at", "-id"), "collected_at", at, room)
+    ]
+
+
+def _merges(profile: Profile, at: datetime | None, room: int) -> list[Item]:
+    rows = Merge.objects.filter(survivor_id=profile.pk)
+    return [
+        Item(
+            at=merge.merged_at,
+            icon="merge",
+            tone="",
+            title="Merged with another profile",
+            about="undone since" if merge.undone_at else "",
+            detail=merge.reason,
+            source="Identity",
+        )
+        for merge in _newest(rows.order_by("-merged_at", "-id"), "merged_at", at, room)
+    ]

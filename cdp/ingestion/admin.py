@@ -1,0 +1,228 @@
+"""The screens of ingestion: sources with their write keys, and quarantine with its reasons and the way back."""
+
+import json
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db import transaction
+from django.db.models import Count, Max, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import path
+from django.utils.cache import add_never_cache_headers
+from django.views.decorators.http import require_POST
+
+from cdp.audit.admin_base import AuditedAdmin, ReadOnlyAdmin, actor_of
+from cdp.audit.services import record
+from cdp.errors import DomainError
+from cdp.ingestion import quarantine
+from cdp.ingestion.keys import create_source, create_write_key, revoke_write_key
+from cdp.ingestion.models import Quarantined, Source, SourceKind, WriteKey
+from cdp.profiles.masking import EMAIL, masked_email, masked_properties
+from cdp.profiles.models import Trait
+
+PAGE = 25
+
+
+# ---- Sources and their keys ----------------------------------------------------------------------------------
+
+
+class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Source
+        fields = ("name", "kind", "allowed_origins", "is_enabled")
+
+
+@admin.register(Source)
+class SourceAdmin(AuditedAdmin):
+    """Keys of a server are shown once; a browser's key is public by nature and stays readable."""
+
+    form = SourceForm
+    list_display = ("name", "kind", "is_enabled", "created_at")
+
+    def get_urls(self) -> list[Any]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/", wrap(self.source_view), name="ingestion_source_detail"),
+            path("<int:pk>/keys/add/", wrap(require_POST(self.add_key_view)), name="ingestion_source_add_key"),
+            path(
+                "<int:pk>/keys/<int:key_pk>/revoke/",
+                wrap(require_POST(self.revoke_key_view)),
+                name="ingestion_source_revoke_key",
+            ),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        sources = Source.objects.annotate(
+            key_count=Count("write_keys", filter=Q(write_keys__revoked_at__isnull=True))
+        ).order_by("name")
+        context = {"sources": sources, "may_add": self.has_add_permission(request)}
+        return render(request, "ingestion/sources.html", context)
+
+    def source_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return render(request, "ingestion/source.html", self._context(request, get_object_or_404(Source, pk=pk)))
+
+    def _context(self, request: HttpRequest, source: Source) -> dict[str, Any]:
+        return {
+            "source": source,
+            "keys": source.write_keys.order_by("revoked_at", "-created_at"),
+            "quarantined": Quarantined.objects.open().filter(source_id=source.pk).count(),
+            "may_change": self.has_change_permission(request),
+            "may_add_key": request.user.has_perm("ingestion.add_writekey"),
+            "may_revoke_key": request.user.has_perm("ingestion.change_writekey"),
+        }
+
+    def save_model(self, request: HttpRequest, obj: Source, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        created = create_source(
+            name=obj.name,
+            kind=SourceKind(obj.kind),
+            allowed_origins=tuple(obj.allowed_origins),
+            by=actor_of(request),
+        )
+        obj.pk, obj._state.adding = created.pk, False
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """The service that made the source has written its audit entry already."""
+        return ModelAdmin.log_addition(self, request, obj, message)
+
+    def response_add(self, request: HttpRequest, obj: Source, post_url_continue: str | None = None) -> HttpResponse:
+        return redirect("admin:ingestion_source_detail", pk=obj.pk)
+
+    def response_change(self, request: HttpRequest, obj: Source) -> HttpResponse:
+        messages.success(request, "Saved.")
+        return redirect("admin:ingestion_source_detail", pk=obj.pk)
+
+    def add_key_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if not request.user.has_perm("ingestion.add_writekey"):
+            raise PermissionDenied
+        source = get_object_or_404(Source, pk=pk)
+        key, value = create_write_key(source=source, by=actor_of(request))
+        # Answered in place: a redirect would have to carry the secret somewhere.
+        context = {**self._context(request, source), "new_key": key, "new_value": value}
+        response = render(request, "ingestion/source.html", context)
+        add_never_cache_headers(response)
+        return response
+
+    def revoke_key_view(self, request: HttpRequest, pk: int, key_pk: int) -> HttpResponse:
+        if not request.user.has_perm("ingestion.change_writekey"):
+            raise PermissionDenied
+        key = revoke_write_key(key=get_object_or_404(WriteKey, pk=key_pk, source_id=pk), by=actor_of(request))
+        messages.success(request, f"Key {key.prefix}… is revoked. Requests with it are refused within seconds.")
+        return redirect("admin:ingestion_source_detail", pk=pk)
+
+
+# ---- Quarantine ----------------------------------------------------------------------------------------------
+
+
+@admin.register(Quarantined)
+class QuarantinedAdmin(ReadOnlyAdmin):
+    def get_urls(self) -> list[Any]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/", wrap(self.message_view), name="ingestion_quarantined_detail"),
+            path("<int:pk>/replay/", wrap(require_POST(self.replay_view)), name="ingestion_quarantined_replay"),
+            path("<int:pk>/discard/", wrap(require_POST(self.discard_view)), name="ingestion_quarantined_discard"),
+            path("replay/", wrap(require_POST(self.replay_many_view)), name="ingestion_quarantined_replay_many"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        waiting = Quarantined.objects.open()
+        codes = list(waiting.order_by().values_list("code").annotate(Count("pk"), Max("quarantined_at")).order_by("-pk__count"))
+        code = request.GET.get("code", "")
+        rows = waiting.filter(code=code) if code else waiting
+        page = Paginator(rows.order_by("-quarantined_at", "-pk"), PAGE).get_page(request.GET.get("page"))
+        context = {
+            "page": page,
+            "codes": codes,
+            "code": code,
+            "total": sum(count for _, count, _ in codes),
+            "sources": Source.objects.in_bulk({message.source_id for message in page}),
+            "may_replay": request.user.has_perm("ingestion.replay_quarantined"),
+        }
+        return render(request, "ingestion/quarantine.html", context)
+
+    def message_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """A GET shows the message masked; a POST by somebody who may reveal shows it as it came, and is audited."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        message = get_object_or_404(Quarantined, pk=pk)
+        may_reveal = request.user.has_perm("profiles.reveal_pii")
+        is_masked = request.method != "POST"
+        if not is_masked:
+            if not may_reveal:
+                raise PermissionDenied
+            with transaction.atomic():
+                record(by=actor_of(request), action="quarantined.revealed", object=message)
+        context = {
+            "message": message,
+            "source": Source.objects.filter(pk=message.source_id).first(),
+            "body": _readable(bytes(message.body), is_masked),
+            "is_masked": is_masked,
+            "may_reveal": may_reveal,
+            "is_open": not (message.replayed_at or message.discarded_at),
+            "may_replay": request.user.has_perm("ingestion.replay_quarantined"),
+        }
+        return render(request, "ingestion/message.html", context)
+
+    def replay_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return self._settle(request, pk, quarantine.replay, "Put back into the inbox. It is read again as if it had just come.")
+
+    def discard_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return self._settle(request, pk, quarantine.discard, "Discarded. Its content is gone, its reason stays on record.")
+
+    def _settle(self, request: HttpRequest, pk: int, settle: Any, said: str) -> HttpResponse:
+        if not request.user.has_perm("ingestion.replay_quarantined"):
+            raise PermissionDenied
+        try:
+            settle(message=get_object_or_404(Quarantined, pk=pk), by=actor_of(request))
+        except DomainError as error:
+            messages.error(request, error.message)
+        else:
+            messages.success(request, said)
+        return redirect("admin:ingestion_quarantined_changelist")
+
+    def replay_many_view(self, request: HttpRequest) -> HttpResponse:
+        """Replays what was ticked; what somebody else settled meanwhile is counted, not an error."""
+        if not request.user.has_perm("ingestion.replay_quarantined"):
+            raise PermissionDenied
+        chosen = [int(pk) for pk in request.POST.getlist("message") if pk.isdigit()][:PAGE]
+        replayed = 0
+        for message in Quarantined.objects.open().filter(pk__in=chosen):
+            try:
+                quarantine.replay(message=message, by=actor_of(request))
+            except DomainError:
+                continue
+            replayed += 1
+        if replayed:
+            messages.success(request, f"{replayed} put back into the inbox.")
+        else:
+            messages.warning(request, "Nothing was replayed: tick the messages to replay first.")
+        return redirect("admin:ingestion_quarantined_changelist")
+
+
+def _readable(body: bytes, is_masked: bool) -> str:
+    """The message as text, laid out when it is JSON. Masked by name and shape; what is no JSON only by shape."""
+    text = body.decode("utf-8", errors="replace")
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return EMAIL.sub(lambda found: masked_email(found[0]), text) if is_masked else text
+    if is_masked and isinstance(said, dict):
+        personal = set(Trait.objects.filter(is_pii=True).values_list("key", flat=True))
+        said = masked_properties(said, personal=personal - {"name"})
+    return json.dumps(said, indent=2, ensure_ascii=False)
