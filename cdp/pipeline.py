@@ -175,7 +175,7 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
         facts.anything |= {m.survivor_id for m in people.merges} - gone.keys()
         end_memberships(gone=gone, as_of=as_of, why=ChangeWhy.MERGE)
     changes = evaluate(facts, live_rules(), as_of=as_of, why=ChangeWhy.EVENT, effective_at=effective_at)
-    report.entered, report.exited = changes.entered, changes.exited
+    report.entered, report.exited = changes.entered.total(), changes.exited.total()
     return report
 
 

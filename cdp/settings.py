@@ -225,7 +225,12 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_IGNORE_RESULT = True  # the Job row is the result
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": env_int("CDP_BROKER_VISIBILITY_SECONDS", 3600)}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": env_int("CDP_BROKER_VISIBILITY_SECONDS", 3600),
+    # A web request that asks for a job must not hang on a queue that is down: the job's row waits for the sweeper.
+    "socket_connect_timeout": 2,
+    "socket_timeout": 10,
+}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = os.environ.get("CDP_BEAT_SCHEDULE", str(BASE_DIR / ".demo" / "beat-schedule"))
 JOB_LEASE_SECONDS = env_int("CDP_JOB_LEASE_SECONDS", 60)

@@ -4,7 +4,7 @@ The caller has locked the people (in id order) before it took ``as_of``, and hol
 write an older verdict after ours, and no threshold is missed between two writers who each saw only their own event.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -52,8 +52,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    entered: int
-    exited: int
+    """How many came and went, by segment id."""
+
+    entered: Counter[int]
+    exited: Counter[int]
 
 
 def evaluate(
@@ -64,12 +66,12 @@ def evaluate(
     why: ChangeWhy,
     effective_at: Mapping[int, datetime] | None = None,
 ) -> Changes:
-    """How many entered and left. Writes memberships and their changes; runs inside the caller's transaction.
+    """Who entered and left. Writes memberships and their changes; runs inside the caller's transaction.
 
     Args:
         effective_at: per profile, the moment of what made the difference; ``as_of`` where it has none.
     """
-    entered = exited = 0
+    changes = Changes(Counter(), Counter())
     answers: dict[Leaf, tuple[Set[int], set[int]]] = {}
     for level in rules.levels:
         scopes = {rule: scope for rule in level if (scope := facts.scope_of(rule))}
@@ -78,9 +80,8 @@ def evaluate(
         verdicts = _verdicts(scopes, answers, rules, as_of)
         for rule, profile_id, kind in _write(verdicts, scopes, as_of, why, effective_at or {}):
             facts.segments[rule.key].add(profile_id)
-            entered += kind == ChangeKind.ENTERED
-            exited += kind == ChangeKind.EXITED
-    return Changes(entered, exited)
+            (changes.entered if kind == ChangeKind.ENTERED else changes.exited)[rule.segment_id] += 1
+    return changes
 
 
 def _verdicts(

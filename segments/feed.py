@@ -1,0 +1,46 @@
+"""Numbering membership changes after they are committed, so that a reader who follows the numbers misses nothing.
+
+A number drawn inside the writers' transactions would show holes and late fillings; a lock around them would make
+them wait for each other. So one sequencer at a time, by an advisory lock, numbers what has become visible.
+"""
+
+from django.db import connection, transaction
+
+SEQUENCER_LOCK = 7305004
+CHUNK = 20_000
+
+
+def number_changes() -> int:
+    """How many changes were numbered; none when another process is at it. Segments' member counts follow here too:
+    one writer at a time means that no two batches wait for a segment's row."""
+    numbered = 0
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [SEQUENCER_LOCK])
+            if not cursor.fetchone()[0]:
+                return numbered
+            cursor.execute(
+                """
+                WITH last AS (SELECT coalesce(max(position), 0) AS position FROM segments_membershipchange),
+                waiting AS (
+                    SELECT id, row_number() OVER (ORDER BY id) AS place FROM (
+                        SELECT id FROM segments_membershipchange WHERE position IS NULL ORDER BY id LIMIT %s) AS w
+                ), done AS (
+                    UPDATE segments_membershipchange c SET position = last.position + waiting.place
+                      FROM waiting, last WHERE c.id = waiting.id
+                    RETURNING c.segment_id, c.kind
+                ), net AS (
+                    SELECT segment_id, sum(CASE kind WHEN 'entered' THEN 1 ELSE -1 END) AS change, count(*) AS seen
+                      FROM done GROUP BY segment_id
+                ), counted AS (
+                    UPDATE segments_segment s SET member_count = s.member_count + net.change
+                      FROM net WHERE s.id = net.segment_id RETURNING 1
+                )
+                SELECT coalesce(sum(seen), 0)::bigint FROM net
+                """,
+                [CHUNK],
+            )
+            count = cursor.fetchone()[0]
+        numbered += count
+        if count < CHUNK:
+            return numbered

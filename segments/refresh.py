@@ -1,0 +1,173 @@
+"""Bringing a segment's members in line with its rule as of now, and showing beforehand what a rule would give.
+
+A refresh asks the database who disagrees, once, and then judges just those again under lock: between asking and
+locking a newer event may have come, and its verdict must not be overwritten.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from cdp.audit import SYSTEM
+from cdp.database import bound_cursor
+from cdp.errors import Conflict
+from cdp.identity.services import lock_profiles
+from cdp.jobs.services import Progress
+from cdp.profiles.models import Profile, Workspace
+from consent.models import Purpose
+from consent.querysets import permitted
+from segments.catalogue import catalog
+from segments.engines import postgres
+from segments.evaluation import Facts, evaluate
+from segments.live import live_rules, rules_lock
+from segments.models import ChangeWhy, Segment, SegmentStatus
+from segments.rules import describe, load
+from segments.services import request_refresh
+
+CHUNK = 5000
+SEGMENT_LOCK = 7305003
+PREVIEW_SECONDS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a rule would give now: an exact count, its share of everybody, and some of the people."""
+
+    as_of: datetime
+    count: int
+    of: int
+    sample: list[Profile]
+    sentence: str
+
+    @property
+    def share(self) -> float:
+        return self.count / self.of if self.of else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refreshed:
+    as_of: datetime
+    entered: int
+    exited: int
+    members: int
+
+
+def moment_of_judgement() -> datetime:
+    """Now by the database's clock, or the moment at which the workspace stands still."""
+    frozen = Workspace.current().frozen_at
+    if frozen is not None:
+        return frozen
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        return cursor.fetchone()[0]
+
+
+def preview(*, rule: Any, purpose: Purpose, sample_size: int = 10, as_of: datetime | None = None) -> Preview:
+    """What the rule document would give. Count and sample see one snapshot; the sample has only who permits the purpose.
+
+    Raises:
+        RuleErrors: all that is wrong with the rule.
+        django.db.OperationalError: it took longer than `PREVIEW_SECONDS`.
+    """
+    known = catalog()
+    loaded = load(rule, known)
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            # The first statement of the transaction decides what all of them see; inside another one this is left out.
+            if not connection.savepoint_ids:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{PREVIEW_SECONDS}s"])
+        moment = as_of or moment_of_judgement()
+        count = postgres.count(loaded, known, as_of=moment)
+        ids = postgres.sample(loaded, known, as_of=moment, size=sample_size * 5) if sample_size else []
+        people = list(permitted(Profile.objects.filter(pk__in=ids), purpose)[:sample_size]) if ids else []
+        return Preview(
+            as_of=moment, count=count, of=Profile.objects.count(), sample=people, sentence=describe(loaded, known)
+        )
+
+
+@contextmanager
+def segment_lock(segment: Segment) -> Iterator[None]:
+    """Only one refresh of a segment at a time, wherever it was started.
+
+    Raises:
+        Conflict: another one is running.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [SEGMENT_LOCK, segment.pk])
+        if not cursor.fetchone()[0]:
+            raise Conflict("refresh_running", f"“{segment.name}” is being refreshed already.")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [SEGMENT_LOCK, segment.pk])
+
+
+def refresh(*, segment: Segment, progress: Progress, why: ChangeWhy = ChangeWhy.TIME) -> Refreshed:
+    """What the refresh changed. Safe to stop anywhere and to run again.
+
+    Raises:
+        Conflict: the segment isn't live, is broken, or is being refreshed by another.
+    """
+    with segment_lock(segment):
+        segment.refresh_from_db()
+        if segment.status != SegmentStatus.LIVE or segment.live_version is None:
+            raise Conflict("segment_not_live", f"“{segment.name}” is not live.")
+        began = moment_of_judgement()
+        version = segment.live_version
+        progress(0, 0, "finding who enters and who leaves")
+        known = catalog()
+        ids = postgres.difference(load(version.rule, known), known, segment_id=segment.pk, as_of=began)
+        entered = exited = 0
+        for start in range(0, len(ids), CHUNK):
+            progress(start, len(ids), "entering and leaving")
+            changes = _judge_again(segment, version.pk, ids[start : start + CHUNK].tolist(), why)
+            if changes is None:  # a new version went live meanwhile; its own refresh follows
+                break
+            entered, exited = entered + changes[0], exited + changes[1]
+        progress(len(ids), len(ids), "done")
+        Segment.objects.filter(pk=segment.pk).update(last_refreshed_at=timezone.now())
+        return Refreshed(as_of=began, entered=entered, exited=exited, members=segment.memberships.count())
+
+
+@transaction.atomic
+def _judge_again(segment: Segment, version_id: int, ids: list[int], why: ChangeWhy) -> tuple[int, int] | None:
+    present = set(lock_profiles(ids))
+    rules_lock(exclusive=False)
+    rules = live_rules()
+    rule = rules.by_segment(segment.pk)
+    if rule is None or rule.version_id != version_id:
+        return None
+    as_of = moment_of_judgement()
+    with bound_cursor() as cursor:
+        # Members of whom nothing is left (their profile is gone) have no verdict; they only end.
+        cursor.execute(
+            "DELETE FROM segments_membership WHERE segment_id = %s AND profile_id = ANY(%s::bigint[])",
+            [segment.pk, sorted(set(ids) - present)],
+        )
+    changes = evaluate(Facts(demanded={segment.pk: present}), rules, as_of=as_of, why=why)
+    return changes.entered[segment.pk], changes.exited[segment.pk]
+
+
+def request_due_refreshes() -> int:
+    """How many refreshes were asked for: live segments whose last one is older than they want it."""
+    workspace = Workspace.current()
+    if workspace.frozen_at is not None:
+        return 0  # where time stands still, its passing changes nothing
+    now = timezone.now()
+    due = [
+        segment
+        for segment in Segment.objects.filter(status=SegmentStatus.LIVE, broken_reason="").filter(
+            Q(last_refreshed_at__isnull=True) | Q(last_refreshed_at__lt=now - timedelta(minutes=1) * F("refresh_minutes"))
+        )
+    ]
+    for segment in due:
+        request_refresh(segment=segment, by=SYSTEM)
+    return len(due)

@@ -1,0 +1,219 @@
+"""Making segments, wording their rules, setting them live, and putting them away.
+
+Who is in a segment follows from its live version; that is worked out in `segments.refresh` and `segments.evaluation`.
+"""
+
+import re
+import unicodedata
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+
+from cdp.audit.actors import Actor
+from cdp.audit.services import record
+from cdp.errors import Conflict, DomainError
+from cdp.jobs.models import Job
+from cdp.jobs.services import enqueue
+from segments.catalogue import catalog
+from segments.live import rules_lock
+from segments.models import Segment, SegmentStatus, SegmentUse, SegmentVersion
+from segments.rules import Rule, RuleError, RuleErrors, depends_on, load
+
+REFRESH_KIND = "segments.refresh"
+
+
+class InUse(Conflict):
+    """Other segments read this one; ``users`` are they."""
+
+    def __init__(self, segment: Segment, users: list[Segment]) -> None:
+        self.users = users
+        names = ", ".join(f"“{user.name}”" for user in users)
+        super().__init__("segment_in_use", f"“{segment.name}” is used by {names}. Change them first.")
+
+
+def key_for(name: str) -> str:
+    """A key made of a name: lower case, digits and hyphens; the next free one when it is taken."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:56] or "segment"
+    taken = set(Segment.objects.filter(key__startswith=base).values_list("key", flat=True))
+    key, number = base, 2
+    while key in taken:
+        key, number = f"{base}-{number}", number + 1
+    return key
+
+
+@transaction.atomic
+def create_segment(
+    *,
+    name: str,
+    rule: Any,
+    by: Actor,
+    key: str = "",
+    description: str = "",
+    owner: AbstractBaseUser | None = None,
+    refresh_minutes: int = 15,
+) -> Segment:
+    """The new segment as a draft with its first version; `publish` sets it live.
+
+    Args:
+        rule: the rule's JSON document.
+
+    Raises:
+        RuleErrors: all that is wrong with the rule, each error with its place.
+        DomainError: no name, or the key is taken.
+    """
+    name = name.strip()
+    if not name:
+        raise DomainError("name_missing", "A segment needs a name.", "/name")
+    key = key or key_for(name)
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key) or len(key) > 64:
+        raise DomainError("key_malformed", "A key has small letters, digits and single hyphens, 64 at most.", "/key")
+    if Segment.objects.filter(key=key).exists():
+        raise Conflict("key_taken", f"There is a segment with the key {key!r} already.", "/key")
+    load(rule, catalog())
+    segment = Segment.objects.create(
+        key=key, name=name[:150], description=description, owner=owner, refresh_minutes=refresh_minutes
+    )
+    record(by=by, action="segment.created", object=segment, detail={"key": key, "name": segment.name})
+    _add_version(segment, rule, by, owner)
+    return segment
+
+
+@transaction.atomic
+def save_version(*, segment: Segment, rule: Any, by: Actor, user: AbstractBaseUser | None = None) -> SegmentVersion:
+    """The new version, not yet live; the newest one when it says the same.
+
+    Raises:
+        RuleErrors: all that is wrong with the rule.
+        Conflict: the segment is archived.
+    """
+    segment = Segment.objects.select_for_update().get(pk=segment.pk)
+    if segment.status == SegmentStatus.ARCHIVED:
+        raise Conflict("segment_archived", f"“{segment.name}” is archived; restore it before changing its rule.")
+    load(rule, catalog())
+    newest = segment.versions.first()
+    return newest if newest and newest.rule == rule else _add_version(segment, rule, by, user)
+
+
+def _add_version(segment: Segment, rule: Any, by: Actor, user: AbstractBaseUser | None) -> SegmentVersion:
+    newest = segment.versions.first()
+    version = SegmentVersion.objects.create(
+        segment=segment, number=newest.number + 1 if newest else 1, rule=rule, created_by=user
+    )
+    record(by=by, action="segment.version_created", object=segment, detail={"version": version.number, "rule": rule})
+    return version
+
+
+@transaction.atomic
+def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: AbstractBaseUser | None = None) -> Job:
+    """The job that brings the members in line; the version is live from now on, for new events too.
+
+    Raises:
+        RuleErrors: the rule no longer fits the catalogue, or it would read itself by way of others.
+    """
+    rules_lock(exclusive=True)
+    segment = Segment.objects.select_for_update().get(pk=segment.pk)
+    rule = load(version.rule, catalog())
+    _refuse_cycle(segment, rule)
+    before = segment.live_version
+    segment.live_version, segment.status, segment.broken_reason = version, SegmentStatus.LIVE, ""
+    segment.save(update_fields=["live_version", "status", "broken_reason"])
+    SegmentUse.objects.filter(user=segment).delete()
+    used = Segment.objects.filter(key__in=depends_on(rule).segments)
+    SegmentUse.objects.bulk_create(SegmentUse(user=segment, used=one) for one in used)
+    record(
+        by=by,
+        action="segment.published",
+        object=segment,
+        detail={"version": version.number, "before": before.number if before else None},
+    )
+    return request_refresh(segment=segment, by=by, user=user, why="rule")
+
+
+def request_refresh(*, segment: Segment, by: Actor, user: AbstractBaseUser | None = None, why: str = "time") -> Job:
+    """The job that refreshes the segment; the one that is waiting already, when there is one.
+
+    Raises:
+        Conflict: it isn't live.
+    """
+    if segment.status != SegmentStatus.LIVE:
+        raise Conflict("segment_not_live", f"“{segment.name}” is not live, so it has no members to refresh.")
+    # The version is part of the key: a refresh of the old rule that still runs doesn't stand for the new one's.
+    return enqueue(
+        kind=REFRESH_KIND,
+        params={"segment": segment.pk, "why": why},
+        by=by,
+        user=user,
+        dedupe_key=f"refresh:{segment.pk}:{segment.live_version_id}",
+    )
+
+
+def _refuse_cycle(segment: Segment, rule: Rule) -> None:
+    uses = dict[str, set[str]]()
+    for user, used in SegmentUse.objects.values_list("user__key", "used__key"):
+        uses.setdefault(user, set()).add(used)
+    uses[segment.key] = set(depends_on(rule).segments)
+    reached, ahead = set[str](), list(uses[segment.key])
+    while ahead:
+        key = ahead.pop()
+        if key == segment.key:
+            raise RuleErrors(
+                [RuleError(code="segment_cycle", message=f"“{segment.name}” would read its own members by way of other segments", pointer="")]
+            )
+        if key not in reached:
+            reached.add(key)
+            ahead += uses.get(key, ())
+
+
+def users_of(segment: Segment) -> list[Segment]:
+    """The segments whose live rules read this one."""
+    return list(Segment.objects.filter(uses__used=segment).order_by("name"))
+
+
+@transaction.atomic
+def archive(*, segment: Segment, by: Actor) -> Segment:
+    """The segment, out of use: its members are kept as they are and read by nobody.
+
+    Raises:
+        InUse: other segments read it.
+    """
+    rules_lock(exclusive=True)
+    segment = Segment.objects.select_for_update().get(pk=segment.pk)
+    if users := users_of(segment):
+        raise InUse(segment, users)
+    if segment.status != SegmentStatus.ARCHIVED:
+        segment.status = SegmentStatus.ARCHIVED
+        segment.save(update_fields=["status"])
+        SegmentUse.objects.filter(user=segment).delete()
+        record(by=by, action="segment.archived", object=segment)
+    return segment
+
+
+@transaction.atomic
+def restore(*, segment: Segment, by: Actor) -> Segment:
+    """The segment as a draft again; publishing it brings its members up to date."""
+    segment = Segment.objects.select_for_update().get(pk=segment.pk)
+    if segment.status == SegmentStatus.ARCHIVED:
+        segment.status = SegmentStatus.DRAFT
+        segment.save(update_fields=["status"])
+        record(by=by, action="segment.restored", object=segment)
+    return segment
+
+
+@transaction.atomic
+def delete_segment(*, segment: Segment, by: Actor) -> None:
+    """Takes the segment away with its versions and members; the audit log keeps what its rules were.
+
+    Raises:
+        InUse: other segments read it.
+    """
+    rules_lock(exclusive=True)
+    segment = Segment.objects.select_for_update().get(pk=segment.pk)
+    if users := users_of(segment):
+        raise InUse(segment, users)
+    record(by=by, action="segment.deleted", object=segment, detail={"key": segment.key, "name": segment.name})
+    segment.live_version = None
+    segment.status = SegmentStatus.ARCHIVED
+    segment.save(update_fields=["live_version", "status"])
+    segment.delete()

@@ -1,0 +1,35 @@
+"""Celery's doors to segments: thin, safe to run twice."""
+
+from celery import Task, shared_task
+from django.db import OperationalError
+
+from cdp.jobs.services import lease
+from segments import refresh as refreshing
+from segments.feed import number_changes
+from segments.models import ChangeWhy, Segment
+
+
+@shared_task(
+    bind=True, name="segments.refresh", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=5, acks_late=True
+)
+def refresh(self: Task, job_id: int) -> None:
+    with lease(job_id, worker=self.request.hostname or "") as held:
+        if held is None:
+            return
+        done = refreshing.refresh(
+            segment=Segment.objects.get(pk=held.params["segment"]),
+            progress=held.progress,
+            why=ChangeWhy(held.params.get("why", ChangeWhy.TIME)),
+        )
+        number_changes()
+        held.job.result = {
+            "as_of": done.as_of.isoformat(),
+            "entered": done.entered,
+            "exited": done.exited,
+            "members": done.members,
+        }
+
+
+@shared_task(name="segments.refresh_due", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=3)
+def refresh_due() -> int:
+    return refreshing.request_due_refreshes()
