@@ -76,13 +76,13 @@ install-dev: .venv/.installed-dev  ## Make .venv with what tests and checks need
 
 .venv/.installed: requirements.txt | .venv/bin/python
 	@printf '* installing packages\n'
-	@$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@$(PY) -m pip install --quiet --quiet --disable-pip-version-check --requirement requirements.txt
 	@touch $@
 
 .venv/.installed-dev: requirements-dev.txt requirements-demo.txt .venv/.installed
 	@printf '* installing packages for tests and checks\n'
-	@$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-demo.txt
+	@$(PY) -m pip install --quiet --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@$(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-deps --requirement requirements-demo.txt
 	@touch $@
 
 .venv/bin/python:

@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = Path(os.environ.get("CDP_DEMO_HOME", str(ROOT / ".demo")))
 MANAGE = [sys.executable, str(ROOT / "manage.py")]
 READY_SECONDS = 60
+# The demo may well be run by root, and its static files are served from where they lie.
+EXPECTED_WARNINGS = ("You're running the worker with superuser privileges", "No directory at")
 
 
 class Stopped(BaseException):
@@ -124,6 +126,8 @@ def wait_until_ready(group: ProcessGroup, url: str) -> None:
         try:
             with urllib.request.urlopen(f"{url}/readyz", timeout=5):
                 return
+        except urllib.error.HTTPError:
+            time.sleep(1)  # it answers, but some part of it isn't there yet
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.1)
     raise Failed(f"{url}/readyz did not answer within {READY_SECONDS} seconds; the processes' lines stand above")
@@ -160,7 +164,12 @@ def run_command(command: Sequence[str], *, own_database: str, migrate: bool) -> 
 
 def platform_environ(urls: Urls) -> dict[str, str]:
     """The environment of every process of the demo; what the caller has set wins."""
-    ours = {"CDP_SECRET_KEY": _secret_key(), "PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "cdp.settings"}
+    ours = {
+        "CDP_SECRET_KEY": _secret_key(),
+        "DJANGO_SETTINGS_MODULE": "cdp.settings",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": ",".join(f"ignore:{message}" for message in EXPECTED_WARNINGS),
+    }
     return {**ours, **os.environ, **urls.environ()}
 
 
