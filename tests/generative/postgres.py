@@ -1,0 +1,102 @@
+"""The logical tables of the rule compiler as temporary tables of one connection, filled with given people.
+
+So a rule's SQL is tested by itself; that the platform's own tables fit it is tested where they are used.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import psycopg
+
+from segments.rules import Catalog, Compiled, Person
+
+TABLES = {
+    "profile": "rule_profile",
+    "trait_value": "rule_trait_value",
+    "event": "rule_event",
+    "event_total": "rule_event_total",
+    "membership": "rule_membership",
+}
+"""Other names than the logical ones, so that a table left unmapped is noticed."""
+
+_SCHEMA = """
+CREATE TEMP TABLE rule_profile (id bigint PRIMARY KEY);
+CREATE TEMP TABLE rule_trait_value (trait_id int, profile_id bigint, number numeric(19, 4), text text,
+    text_folded text, moment timestamptz, boolean boolean, items text[], PRIMARY KEY (trait_id, profile_id));
+CREATE TEMP TABLE rule_event (profile_id bigint, name_id int, occurred_at timestamptz, message_id text,
+    value numeric(19, 4), properties jsonb);
+CREATE TEMP TABLE rule_event_total (profile_id bigint, name_id int, count int, value_sum numeric,
+    first_at timestamptz, last_at timestamptz, PRIMARY KEY (profile_id, name_id));
+CREATE TEMP TABLE rule_membership (segment_id int, profile_id bigint, PRIMARY KEY (segment_id, profile_id));
+"""
+
+_TOTALS = """
+INSERT INTO rule_event_total
+SELECT profile_id, name_id, count(*), sum(value), min(occurred_at), max(occurred_at)
+FROM rule_event GROUP BY profile_id, name_id;
+ANALYZE rule_profile, rule_trait_value, rule_event, rule_event_total, rule_membership;
+"""
+
+
+class People:
+    """People in PostgreSQL. Parameters are bound by the server, so nothing hides in a client's quoting."""
+
+    def __init__(self, connection: "psycopg.Connection[tuple[object, ...]]", catalog: Catalog) -> None:
+        self.cursor = psycopg.Cursor(connection)
+        self.catalog = catalog
+        self.cursor.execute(_SCHEMA)
+
+    def store(self, people: Iterable[Person]) -> None:
+        """These people, and nobody else."""
+        people = list(people)
+        self.cursor.execute(f"TRUNCATE {', '.join(TABLES.values())}")
+        self._copy("profile", "id", ([one.id] for one in people))
+        self._copy(
+            "trait_value",
+            "trait_id, profile_id, number, text, text_folded, moment, boolean, items",
+            (
+                [
+                    self.catalog.traits[key].id,
+                    one.id,
+                    value.number,
+                    value.text,
+                    value.text_folded,
+                    value.moment,
+                    value.boolean,
+                    None if value.items is None else list(value.items),
+                ]
+                for one in people
+                for key, value in one.traits.items()
+            ),
+        )
+        self._copy(
+            "event",
+            "profile_id, name_id, occurred_at, message_id, value, properties",
+            (
+                [
+                    one.id,
+                    self.catalog.events[event.name].id,
+                    event.occurred_at,
+                    event.message_id,
+                    event.value,
+                    json.dumps(event.properties),
+                ]
+                for one in people
+                for event in one.events
+            ),
+        )
+        memberships = ([self.catalog.segments[key].id, one.id] for one in people for key in one.segments)
+        self._copy("membership", "segment_id, profile_id", memberships)
+        self.cursor.execute(_TOTALS)
+
+    def matching(self, compiled: Compiled, as_of: datetime, scope: Sequence[int] = ()) -> list[int]:
+        """The ids that the query gives, as it gives them."""
+        params = {**compiled.params, "as_of": as_of, "scope": list(scope)}
+        rows = self.cursor.execute(compiled.sql("postgres", TABLES), params).fetchall()
+        return [int(str(row[0])) for row in rows]
+
+    def _copy(self, table: str, columns: str, rows: Iterable[Sequence[object]]) -> None:
+        with self.cursor.copy(f"COPY {TABLES[table]} ({columns}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)

@@ -1,0 +1,268 @@
+"""Random rules over the small world, and random people who live at the edges of those rules.
+
+Rules are drawn as JSON documents, so that the parser is on the way.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import strategies as st
+
+from segments.rules import OPERATORS, Occurrence, Operator, Person, Type
+from segments.rules.kinds import BOOLEAN, DATE, NUMBER, TEXT, Kind
+from segments.rules.shapes import ALL_OF, ANY_OF, LASTING, NOTHING, PAIR
+from tests.spec.world import AS_OF, CATALOG, person
+
+MICROSECOND = timedelta(microseconds=1)
+TEXTS = [
+    "a",
+    "A",
+    "É",
+    "e",
+    "straße",
+    "STRASSE",
+    "100%",
+    "1000",
+    "a_b",
+    "axb",
+    "a\\b",
+    "\\",
+    "%",
+    "_",
+    "'",
+    '"',
+    "5",
+    "2026-05-02",
+    "İ",
+    "ß",
+    "日本",
+    "x" * 512,
+]
+NUMBERS = [0, 1, -1, 2, 3, 5, 0.0001, -0.0001, 0.5, 2.5, 999999999999999.9, -999999999999999, 100]
+DATES = [
+    "2026-05-02",
+    "2026-05-02T12:00:00Z",
+    "2026-05-31",
+    "2026-06-01",
+    "2026-06-01T12:00:00Z",
+    "1970-01-01",
+    "0001-01-02",
+    "9999-12-30",
+    "2026-05-02T13:00:00.000001+01:00",
+]
+COUNTRIES = ["DE", "de", "FR", "AT", "US"]
+ITEMS = ["Shoes", "bags", "É", "e", "a_b"]
+DURATIONS = [{"days": 30}, {"days": 1}, {"hours": 1}, {"minutes": 1}, {"weeks": 4}, {"days": 36500}]
+PROPERTIES = ["category", "price", "gift", "a.\"b'%s$/~[0]"]
+ODD = [
+    None,
+    {},
+    [],
+    {"a": [1]},
+    10**15,
+    -(10**15),
+    10**400,
+    999999999999999.99996,
+    0.00005,
+    -0.00005,
+    1e-320,
+    1e22,
+    [1, "a"],
+    ["É", "SHOES"],
+    True,
+    False,
+    "true",
+    "",
+]
+
+OPERANDS = {
+    Type.TEXT: TEXTS,
+    Type.NUMBER: NUMBERS,
+    Type.BOOLEAN: [True, False],
+    Type.DATE: DATES,
+    Type.LIST: ITEMS,
+    Type.COUNTRY: COUNTRIES,
+}
+OF_KIND: dict[Kind, Sequence[Any]] = {TEXT: TEXTS, NUMBER: NUMBERS, BOOLEAN: [True, False], DATE: DATES}
+
+Leaves = st.SearchStrategy[dict[str, Any]]
+
+
+class Drawn:
+    """Counts what rules were made of."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, ...]] = Counter()
+
+    def note(self, *what: str) -> None:
+        self.counts[what] += 1
+
+    @staticmethod
+    def everything() -> set[tuple[str, ...]]:
+        """All that must be drawn: every operator in every place where it may stand, and every kind of condition."""
+        traits = {("trait", declared.value, one.key) for one in OPERATORS.values() for declared in one.accepts}
+        filters = {("filter", kind.name, one.key) for kind, one in _filter_forms()}
+        measures = ("count", "sum", "sum of")
+        amounts = {(measure, one.key) for one in OPERATORS.values() if one.amount for measure in measures}
+        windows = {("window", name) for name in ("ever", "rolling", "between")}
+        groups = {("group", name) for name in ("all", "any", "not", "in_segment", "everyone", "at least once")}
+        return traits | filters | amounts | windows | groups
+
+
+def leaf_forms(drawn: Drawn) -> list[Leaves]:
+    """One strategy for each form a leaf can have. Going through them leaves nothing of the language to luck."""
+    traits = [_trait(drawn, declared, one.key) for one in OPERATORS.values() for declared in one.accepts]
+    measures = ("count", "sum", "sum of")
+    amounts = [_performed(drawn, measure, one.key) for one in OPERATORS.values() if one.amount for measure in measures]
+    filters = [_filtered(drawn, kind, one.key) for kind, one in _filter_forms()]
+    return [*traits, *amounts, *filters, *(_small(drawn, form) for form in ("in_segment", "everyone", "at least once"))]
+
+
+def documents(drawn: Drawn, first: Leaves) -> st.SearchStrategy[dict[str, Any]]:
+    """Whole, valid documents with a leaf of the given form in them, alone or among others."""
+    others = st.recursive(st.one_of(leaf_forms(drawn)), lambda inner: _group(drawn, inner), max_leaves=6)
+    mixed = st.tuples(st.sampled_from(["all", "any"]), first, st.lists(others, max_size=3))
+    group = mixed.map(lambda parts: {parts[0]: [*parts[2], parts[1]]})
+    negated = st.one_of(first, group).map(lambda condition: {"not": condition})
+    return st.one_of(first, group, negated).map(lambda condition: {"version": 1, **condition})
+
+
+@st.composite
+def _group(draw: st.DrawFn, drawn: Drawn, inner: st.SearchStrategy[dict[str, Any]]) -> dict[str, Any]:
+    form = draw(st.sampled_from(["all", "any", "not"]))
+    drawn.note("group", form)
+    return {form: draw(inner) if form == "not" else draw(st.lists(inner, min_size=1, max_size=4))}
+
+
+@st.composite
+def _small(draw: st.DrawFn, drawn: Drawn, form: str) -> dict[str, Any]:
+    drawn.note("group", form)
+    if form == "in_segment":
+        return {"in_segment": draw(st.sampled_from(["loyal", "lapsed"]))}
+    if form == "at least once":
+        return {"performed": draw(st.sampled_from(sorted(CATALOG.events)))}
+    return {"everyone": True}
+
+
+@st.composite
+def _trait(draw: st.DrawFn, drawn: Drawn, declared: Type, op: str) -> dict[str, Any]:
+    drawn.note("trait", declared.value, op)
+    return {"trait": declared.value, "op": op, **draw(_value(op, OPERANDS[declared]))}
+
+
+@st.composite
+def _performed(draw: st.DrawFn, drawn: Drawn, measure: str, op: str) -> dict[str, Any]:
+    drawn.note(measure, op)
+    operands = [0, 1, 2, 3, 7] if measure == "count" else NUMBERS
+    condition = {
+        "performed": draw(st.sampled_from(sorted(CATALOG.events))),
+        "measure": measure.removesuffix(" of"),
+        "op": op,
+        **draw(_value(op, operands)),
+        **draw(_within(drawn)),
+    }
+    if measure == "sum of":
+        condition["of"] = draw(st.sampled_from(PROPERTIES))
+    if draw(st.booleans()):
+        forms = draw(st.lists(st.sampled_from(_filter_forms()), min_size=1, max_size=2))
+        condition["where"] = [draw(_filter(drawn, kind, one.key)) for kind, one in forms]
+    return condition
+
+
+@st.composite
+def _within(draw: st.DrawFn, drawn: Drawn) -> dict[str, Any]:
+    form = draw(st.sampled_from(["ever", "rolling", "between"]))
+    drawn.note("window", form)
+    if form == "ever":
+        return {}
+    if form == "rolling":
+        return {"within": draw(st.sampled_from(DURATIONS))}
+    spans = [
+        ("2026-05-02", "2026-05-31"),
+        ("2026-05-02T12:00:00Z", "2026-06-01T12:00:00Z"),
+        ("1970-01-01", "9999-12-30"),
+    ]
+    start, end = draw(st.sampled_from(spans))
+    return {"within": {"from": start, "to": end}}
+
+
+def _filter_forms() -> list[tuple[Kind, Operator]]:
+    return [(kind, one) for one in OPERATORS.values() for kind in one.kinds if kind.in_properties]
+
+
+@st.composite
+def _filtered(draw: st.DrawFn, drawn: Drawn, kind: Kind, op: str) -> dict[str, Any]:
+    name = draw(st.sampled_from(["Order Completed", "Product Viewed"]))
+    return {"performed": name, "where": [draw(_filter(drawn, kind, op))], **draw(_within(drawn))}
+
+
+@st.composite
+def _filter(draw: st.DrawFn, drawn: Drawn, kind: Kind, op: str) -> dict[str, Any]:
+    drawn.note("filter", kind.name, op)
+    return {"property": draw(st.sampled_from(PROPERTIES)), "op": op, **draw(_value(op, OF_KIND.get(kind, [])))}
+
+
+@st.composite
+def _value(draw: st.DrawFn, op: str, pool: Sequence[Any]) -> dict[str, Any]:
+    shape = OPERATORS[op].shape
+    if shape is NOTHING:
+        return {}
+    if shape is LASTING:
+        return {"value": draw(st.sampled_from(DURATIONS))}
+    if shape is PAIR:
+        low, high = sorted((draw(st.sampled_from(pool)), draw(st.sampled_from(pool))), key=_order)
+        return {"value": [low, high]}
+    if shape in (ANY_OF, ALL_OF):
+        return {"value": draw(st.lists(st.sampled_from(pool), min_size=1, max_size=4))}
+    return {"value": draw(st.sampled_from(pool))}
+
+
+def _order(operand: Any) -> Any:
+    return operand if not isinstance(operand, str) else DATE.read(operand).start  # type: ignore[union-attr]
+
+
+def random_people(how_many: int, chance: random.Random) -> list[Person]:
+    """People with traits and events missing, null, of the wrong type, extreme, and at the edges of windows."""
+    return [_someone(number, chance) for number in range(1, how_many + 1)]
+
+
+def _someone(number: int, chance: random.Random) -> Person:
+    traits = {
+        key: chance.choice(OPERANDS[info.type] if chance.random() < 0.7 else [*TEXTS, *NUMBERS, *DATES, *ODD])
+        for key, info in CATALOG.traits.items()
+        if chance.random() < 0.8
+    }
+    if chance.random() < 0.7:
+        traits["list"] = chance.sample(ITEMS, chance.randint(0, 3))
+    events = [_event(chance) for _ in range(chance.choice([0, 0, 1, 1, 2, 3, 8]))]
+    segments = frozenset(key for key in ("loyal", "lapsed") if chance.random() < 0.4)
+    return person(number, traits=traits, events=events, segments=segments)
+
+
+def _event(chance: random.Random) -> Occurrence:
+    edges = [
+        timedelta(0),
+        timedelta(minutes=1),
+        timedelta(hours=1),
+        timedelta(days=1),
+        timedelta(days=28),
+        timedelta(days=30),
+        timedelta(days=4000),
+        -timedelta(days=1),
+    ]
+    values = [None, "0", "1", "-1", "2.5", "0.0001", "999999999999999.9999", "-999999999999999.9999", "100"]
+    value = chance.choice(values)
+    properties = {
+        name: chance.choice([*TEXTS, *NUMBERS, *NUMBERS, *ODD]) for name in PROPERTIES if chance.random() < 0.7
+    }
+    return Occurrence(
+        name=chance.choice(["Order Completed", "Order Completed", "Product Viewed"]),
+        occurred_at=AS_OF - chance.choice(edges) + chance.choice([-1, 0, 0, 1]) * MICROSECOND,
+        message_id=f"m{chance.randrange(10**9)}",
+        value=None if value is None else Decimal(value),
+        properties=properties,
+    )

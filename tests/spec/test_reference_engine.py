@@ -1,0 +1,52 @@
+"""The spec tables on the reference engine. On PostgreSQL they run in tests/integration/test_rule_engines_agree.py."""
+
+from typing import Any
+
+import pytest
+
+from segments.rules import OPERATORS, evaluate, load
+from tests.spec.operators import MISSING, PROPERTIES, TRAITS, Table
+from tests.spec.performed import CASES, Case
+from tests.spec.world import AS_OF, CATALOG, document, event, person
+
+
+@pytest.mark.parametrize("table", TRAITS, ids=lambda table: table.name)
+def test_a_trait_operator_means_what_its_table_says(table: Table) -> None:
+    rule = load(document({"trait": table.declared, **table.condition}), CATALOG)
+    for raw, expected in table.rows:
+        someone = person(traits={} if raw is MISSING else {table.declared: raw})
+        assert evaluate(rule, someone, AS_OF) is expected, repr(raw)[:80]
+
+
+@pytest.mark.parametrize("table", PROPERTIES, ids=lambda table: table.name)
+def test_a_property_filter_means_what_its_table_says(table: Table) -> None:
+    where = [{"property": "p", **table.condition}]
+    rule = load(document({"performed": "Order Completed", "where": where}), CATALOG)
+    for raw, expected in table.rows:
+        properties: dict[str, Any] = {} if raw is MISSING else {"p": raw}
+        assert evaluate(rule, person(events=[event(properties=properties)]), AS_OF) is expected, repr(raw)[:80]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_condition_on_events_means_what_its_table_says(case: Case) -> None:
+    rule = load(document(case.rule), CATALOG)
+    for events, expected in case.rows:
+        assert evaluate(rule, person(events=events), AS_OF) is expected, events
+
+
+def test_every_operator_has_a_table_for_every_type_with_the_missing_value_in_it() -> None:
+    wanted = {(declared.value, one.key) for one in OPERATORS.values() for declared in one.accepts}
+    assert {(table.declared, table.op) for table in TRAITS} == wanted
+    for table in (*TRAITS, *PROPERTIES):
+        assert MISSING in (*table.holds, *table.fails), table.name
+
+
+def test_every_filter_operator_has_a_table() -> None:
+    wanted = {(kind.noun, one.key) for one in OPERATORS.values() for kind in one.kinds if kind.in_properties}
+    nouns = {"text": "text", "number": "a number", "boolean": "true or false", "anything": "anything"}
+    assert {(nouns[table.declared], table.op) for table in PROPERTIES} == wanted
+
+
+def test_every_way_to_compare_an_amount_has_a_table() -> None:
+    wanted = {one.key for one in OPERATORS.values() if one.amount is not None}
+    assert {case.condition.get("op", "gte") for case in CASES} == wanted

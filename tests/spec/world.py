@@ -1,0 +1,72 @@
+"""The small world of the rule tests: one catalogue, one moment, and people written as a few JSON values."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from cdp.profiles.values import typed
+from segments.rules import Catalog, EventInfo, Occurrence, Person, SegmentInfo, TraitInfo, Type, Value
+
+AS_OF = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+CATALOG = Catalog(
+    traits={
+        declared.value: TraitInfo(id=number, key=declared.value, label=declared.value.title(), type=declared)
+        for number, declared in enumerate(Type, start=1)
+    },
+    events={
+        name: EventInfo(id=number, name=name, label=name)
+        for number, name in enumerate(["Order Completed", "Product Viewed", "Order Refunded"], start=1)
+    },
+    segments={
+        "loyal": SegmentInfo(id=1, key="loyal", name="Loyal"),
+        "lapsed": SegmentInfo(id=2, key="lapsed", name="Lapsed"),
+        "broken": SegmentInfo(id=3, key="broken", name="Broken", usable=False),
+    },
+)
+"""One trait of each type, called as its type."""
+
+
+def event(
+    name: str = "Order Completed",
+    *,
+    ago: timedelta = timedelta(days=1),
+    value: str | None = None,
+    properties: Mapping[str, object] | None = None,
+) -> Occurrence:
+    """An event so long before `AS_OF`; a negative `ago` lies ahead of it."""
+    amount = None if value is None else Decimal(value)
+    return Occurrence(name=name, occurred_at=AS_OF - ago, value=amount, properties=properties or {})
+
+
+def person(
+    number: int = 1,
+    *,
+    traits: Mapping[str, Any] | None = None,
+    events: Sequence[Occurrence] = (),
+    segments: frozenset[str] = frozenset(),
+) -> Person:
+    """A person whose traits are given as JSON, and read as the platform reads them when it stores them."""
+    return Person(
+        id=number,
+        traits={key: _value(raw) for key, raw in (traits or {}).items() if raw is not None},
+        events=events,
+        segments=segments,
+    )
+
+
+def document(condition: Mapping[str, object]) -> dict[str, object]:
+    return {"version": 1, **condition}
+
+
+def _value(raw: Any) -> Value:
+    reading = typed(raw)
+    return Value(
+        number=reading.number,
+        text=reading.text,
+        text_folded=reading.text_folded,
+        moment=reading.moment,
+        boolean=reading.boolean,
+        items=reading.items,
+    )
