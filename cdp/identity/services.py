@@ -143,8 +143,13 @@ def _held(profile_ids: set[int]) -> dict[int, dict[str, int]]:
 
 def _apart(profile_ids: set[int]) -> set[frozenset[int]]:
     """Pairs whose merge somebody undid: what was wrong once is not done again by a machine."""
-    undone = Merge.objects.filter(undone_at__isnull=False, survivor_id__in=profile_ids, absorbed_id__in=profile_ids)
-    return {frozenset(pair) for pair in undone.values_list("survivor_id", "absorbed_id")}
+    with bound_cursor() as cursor:
+        cursor.execute(
+            "SELECT survivor_id, absorbed_id FROM identity_merge WHERE undone_at IS NOT NULL"
+            " AND survivor_id = ANY(%(ids)s::bigint[]) AND absorbed_id = ANY(%(ids)s::bigint[])",
+            {"ids": sorted(profile_ids)},
+        )
+        return {frozenset(pair) for pair in cursor.fetchall()}
 
 
 def _seen(sightings: Sequence[Sighting], out: Resolution) -> dict[int, tuple[datetime, datetime]]:

@@ -44,7 +44,8 @@ FIXED_NAMES = {
 }
 
 # Numbers that might not fit are rare; only a message in which one could stand is walked value by value.
-COULD_BE_LARGE = re.compile(rb"\d{16}|[:,\[\s]-?\d[\d.]*[eE]\+?\d")
+# Outside of text a number follows one of these four; inside of one a hit costs a walk and nothing else.
+COULD_BE_LARGE = re.compile(rb"[:,\[\s]-?(?:\d{16}|\d[\d.]*[eE]\+?\d)")
 
 
 class Refusal(Exception):  # noqa: N818  (it is kept, not only raised)
