@@ -45,12 +45,11 @@ lint: .venv/.installed-dev  ## Check style, types, layers, migrations and templa
 	$(NO_SERVERS) $(PY) -m mypy
 	$(PY) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())'
 	$(NO_SERVERS) $(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
-	$(PY) -m djlint --check --lint --quiet $(TEMPLATES)
+	$(PY) -m djlint --lint --quiet $(TEMPLATES)
 
-format: .venv/.installed-dev  ## Let ruff and djlint put the code into shape
+format: .venv/.installed-dev  ## Let ruff put the code into shape
 	$(PY) -m ruff check --fix-only .
 	$(PY) -m ruff format .
-	-$(PY) -m djlint --reformat --quiet $(TEMPLATES)
 
 migrate: .venv/.installed  ## Bring the demo's database up to date
 	@exec $(SERVE) run -- migrate --database owner
