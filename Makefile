@@ -8,7 +8,7 @@ ARGS ?=
 WORKERS ?= 2
 PY := .venv/bin/python
 # The first Python that is new enough; PYTHON= chooses one.
-CANDIDATES := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python3.14)
 SERVE := $(PY) -m cdp.serve
 # Checks read the code, not data: they need settings that load, no servers.
 NO_SERVERS := CDP_INSECURE_KEY=1 DATABASE_URL=postgresql://nobody@127.0.0.1:1/none DATABASE_OWNER_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=
