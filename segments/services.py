@@ -81,6 +81,29 @@ def create_segment(
 
 
 @transaction.atomic
+def change_details(*, segment: Segment, name: str, description: str, refresh_minutes: int, by: Actor) -> Segment:
+    """The segment under another name, description or pace; its key and rule stay.
+
+    Raises:
+        DomainError: no name, or a pace under a minute.
+    """
+    name = name.strip()
+    if not name:
+        raise DomainError("name_missing", "A segment needs a name.", "/name")
+    if refresh_minutes < 1:
+        raise DomainError("refresh_minutes_invalid", "Refresh every so many whole minutes, at least 1.", "/refresh_minutes")
+    segment = Segment.objects.select_for_update().get(pk=segment.pk)
+    given = {"name": name[:150], "description": description, "refresh_minutes": refresh_minutes}
+    before = {field: getattr(segment, field) for field in given if getattr(segment, field) != given[field]}
+    if before:
+        for field in before:
+            setattr(segment, field, given[field])
+        segment.save(update_fields=list(before))
+        record(by=by, action="segment.changed", object=segment, detail={"before": before, "after": {f: given[f] for f in before}})
+    return segment
+
+
+@transaction.atomic
 def save_version(*, segment: Segment, rule: Any, by: Actor, user: AbstractBaseUser | None = None) -> SegmentVersion:
     """The new version, not yet live; the newest one when it says the same.
 

@@ -1,0 +1,93 @@
+"""Where in a JSON text a JSON pointer points, so that an error can stand at its line. Pure.
+
+What is wrong with the rule is found by `segments.rules`; here it only gets a place on the screen.
+"""
+
+import json
+from dataclasses import dataclass
+from json.decoder import scanstring
+from typing import Any
+
+from segments.rules import RuleError
+
+SPACE = " \t\n\r"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """An error with the line, counted from 1, at which it stands."""
+
+    line: int
+    message: str
+    pointer: str
+    code: str
+
+
+def read(text: str) -> tuple[Any, list[Placed]]:
+    """The document of the text, or None and the place where it stops being JSON."""
+    try:
+        return json.loads(text), []
+    except json.JSONDecodeError as error:
+        said = f"This is not JSON: {error.msg[0].lower()}{error.msg[1:]}"
+        return None, [Placed(line=error.lineno, message=said, pointer="", code="not_json")]
+    except RecursionError:
+        return None, [Placed(line=1, message="This is nested too deeply to be read.", pointer="", code="too_deep")]
+
+
+def placed(text: str, errors: tuple[RuleError, ...]) -> list[Placed]:
+    """The errors with their lines. What a pointer names and the text lacks stands where its nearest ancestor does."""
+    offsets = _offsets(text)
+    found = []
+    for error in errors:
+        pointer = error.pointer
+        while pointer and pointer not in offsets:
+            pointer = pointer.rpartition("/")[0]
+        line = text.count("\n", 0, offsets.get(pointer, 0)) + 1
+        found.append(Placed(line=line, message=error.message, pointer=error.pointer, code=error.code))
+    return found
+
+
+def _offsets(text: str) -> dict[str, int]:
+    """Offset of every value by its pointer; of a member, that of its key. The text must be JSON."""
+    offsets: dict[str, int] = {}
+    _value(text, _skip(text, 0), "", offsets)
+    return offsets
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] in SPACE:
+        at += 1
+    return at
+
+
+def _value(text: str, at: int, pointer: str, offsets: dict[str, int]) -> int:
+    """The offset behind the value that begins here."""
+    offsets.setdefault(pointer, at)
+    if text[at] == "{":
+        return _object(text, at, pointer, offsets)
+    if text[at] == "[":
+        return _array(text, at, pointer, offsets)
+    if text[at] == '"':
+        return scanstring(text, at + 1, True)[1]
+    return json.JSONDecoder().raw_decode(text, at)[1]
+
+
+def _object(text: str, at: int, pointer: str, offsets: dict[str, int]) -> int:
+    at = _skip(text, at + 1)
+    while text[at] != "}":
+        key, behind = scanstring(text, at + 1, True)
+        inner = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
+        offsets[inner] = at
+        at = _skip(text, _skip(text, behind) + 1)  # past the colon
+        at = _skip(text, _value(text, at, inner, offsets))
+        at = _skip(text, at + 1) if text[at] == "," else at
+    return at + 1
+
+
+def _array(text: str, at: int, pointer: str, offsets: dict[str, int]) -> int:
+    at, position = _skip(text, at + 1), 0
+    while text[at] != "]":
+        at = _skip(text, _value(text, at, f"{pointer}/{position}", offsets))
+        at = _skip(text, at + 1) if text[at] == "," else at
+        position += 1
+    return at + 1
