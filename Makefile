@@ -90,7 +90,7 @@ install-dev: .venv/.installed-dev  ## Make .venv with what tests and checks need
 	done; \
 	if [ -z "$$found" ]; then \
 		printf 'error: Python 3.11 or newer is needed; found %s. Install one, or name it with PYTHON=\n' \
-			"$$(python3 --version 2>&1 || printf none)" >&2; exit 1; \
+			"$$($(or $(PYTHON),python3) --version 2>&1 || printf none)" >&2; exit 1; \
 	fi; \
 	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		printf '* installing python3-venv with apt\n'; \
