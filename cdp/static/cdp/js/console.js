@@ -22,6 +22,13 @@
       setTimeout(() => { said.textContent = before; }, 1500);
       return;
     }
+    const tidy = event.target.closest("[data-tidy]");
+    if (tidy) {
+      const area = document.getElementById(tidy.dataset.tidy);
+      try { area.value = JSON.stringify(JSON.parse(area.value), null, 2); } catch { return; /* the check says what is wrong */ }
+      area.dispatchEvent(new Event("input", { bubbles: true }));
+      return;
+    }
     const jump = event.target.closest("[data-line]");
     if (jump) goToLine(document.getElementById(jump.dataset.for), Number(jump.dataset.line));
   });

@@ -1,0 +1,177 @@
+"""The rule editor's answers while somebody writes: is it sound, what does it say in English, whom would it give.
+
+Pages around the editor are in `segments.admin`. Nothing here changes a segment.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import OperationalError, transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from cdp.audit.admin_base import actor_of
+from cdp.audit.services import record
+from cdp.errors import DomainError
+from cdp.jobs.models import Job
+from cdp.profiles.masking import display_name, masked_identifier
+from cdp.profiles.models import Profile
+from consent.models import Purpose
+from consent.querysets import purpose_or_error
+from segments.models import Segment
+from segments.places import Placed, placed, read
+from segments.refresh import PREVIEW_SECONDS, preview
+from segments.rules import OPERATORS, VERSION, RuleErrors, describe, parse
+from segments.services import REFRESH_KIND
+from segments.sharing import catalog_visible_to, load_for, visible_segments
+
+FIRST_RULE = {"version": VERSION, "all": [{"performed": "Order Completed", "within": {"days": 30}}]}
+DEFAULT_PURPOSE = "internal_analysis"
+
+
+class NotJson(DomainError):
+    """The text of a rule isn't JSON; where it stops being so is known."""
+
+    def __init__(self, places: list[Placed]) -> None:
+        self.places = places
+        super().__init__("not_json", places[0].message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What the reader sent of a segment, as they wrote it."""
+
+    name: str
+    description: str
+    refresh_minutes: int
+    text: str
+    goes_live: bool
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> "Given":
+        minutes = request.POST.get("refresh_minutes", "")
+        return cls(
+            name=request.POST.get("name", "").strip(),
+            description=request.POST.get("description", "").strip(),
+            refresh_minutes=int(minutes) if minutes.isdecimal() and len(minutes) < 7 else 0,
+            text=request.POST.get("rule", ""),
+            goes_live="publish" in request.POST,
+        )
+
+    def rule(self, request: HttpRequest) -> Any:
+        """The document they wrote, fit to run.
+
+        Raises:
+            NotJson: it isn't one.
+            RuleErrors: all that is wrong with it; a segment they may not see is unknown to it.
+        """
+        document, places = read(self.text)
+        if places:
+            raise NotJson(places)
+        load_for(request.user, document)
+        return document
+
+
+def visible_to(request: HttpRequest) -> QuerySet[Segment]:
+    """The segments this reader may see; somebody who may see none, not even by a grant, has no business here."""
+    found = visible_segments(request.user)
+    if not request.user.has_perm("segments.view_segment") and not found.exists():
+        raise PermissionDenied
+    return found
+
+
+def laid_out(rule: Any) -> str:
+    return json.dumps(rule, indent=2, ensure_ascii=False)
+
+
+def sentence_of(request: HttpRequest, rule: Any) -> str:
+    """The stored rule in English; an old version may name what is gone, or be of a form no longer read."""
+    try:
+        return describe(parse(rule), catalog_visible_to(request.user))
+    except RuleErrors as errors:
+        return f"Can't be read any more: {errors}"
+
+
+def refresh_job_of(segment: Segment) -> Job | None:
+    """The newest refresh of this segment."""
+    return Job.objects.filter(kind=REFRESH_KIND, params__segment=segment.pk).order_by("-created_at").first()
+
+
+def editor(request: HttpRequest) -> dict[str, Any]:
+    """What stands beside the text: the purposes to preview for, and all that a rule may name."""
+    known = catalog_visible_to(request.user)
+    return {
+        "purposes": Purpose.objects.all(),
+        "chosen_purpose": request.POST.get("purpose", DEFAULT_PURPOSE),
+        "traits": sorted(known.traits.values(), key=lambda trait: trait.key),
+        "events": sorted(known.events.values(), key=lambda event: event.name),
+        "segments": sorted(known.segments.values(), key=lambda segment: segment.name),
+        "operators": OPERATORS.values(),
+    }
+
+
+def checked(request: HttpRequest, text: str) -> dict[str, Any]:
+    """Every error with its line, or the sentence that says what the rule means."""
+    document, places = read(text)
+    if places:
+        return {"errors": places}
+    try:
+        return {"errors": [], "sentence": describe(load_for(request.user, document), catalog_visible_to(request.user))}
+    except RuleErrors as errors:
+        return {"errors": placed(text, errors.errors)}
+
+
+def refused(request: HttpRequest, given: Given, error: RuleErrors | DomainError) -> dict[str, Any]:
+    """The editor as it was left, with what kept it from being saved."""
+    context = {**editor(request), "given": given, "text": given.text}
+    if isinstance(error, RuleErrors):
+        return {**context, "errors": placed(given.text, error.errors)}
+    if isinstance(error, NotJson):
+        return {**context, "errors": error.places}
+    return {**context, **checked(request, given.text), "error": error}
+
+
+def check_view(request: HttpRequest) -> HttpResponse:
+    if not request.user.has_perm("segments.view_segment"):
+        raise PermissionDenied
+    return render(request, "segments/_check.html", checked(request, request.POST.get("rule", "")))
+
+
+def preview_view(request: HttpRequest) -> HttpResponse:
+    """Whom the rule would give now. A read of people: for a purpose, and audited."""
+    if not request.user.has_perm("segments.view_members"):
+        raise PermissionDenied
+    document, places = read(request.POST.get("rule", ""))
+    if places:
+        return render(request, "segments/_preview.html", {"refused": "Mend the rule first: it is not JSON yet."})
+    try:
+        purpose = purpose_or_error(request.POST.get("purpose"))
+        load_for(request.user, document)
+        seen = preview(rule=document, purpose=purpose)
+    except RuleErrors as errors:
+        count = len(errors.errors)
+        said = f"Mend the rule first: {count} thing{'s stand' if count > 1 else ' stands'} in its way."
+        return render(request, "segments/_preview.html", {"refused": said})
+    except DomainError as error:
+        return render(request, "segments/_preview.html", {"refused": error.message})
+    except OperationalError:
+        said = f"Counting took longer than {PREVIEW_SECONDS} seconds and was stopped. A refresh has no such limit."
+        return render(request, "segments/_preview.html", {"refused": said})
+    with transaction.atomic():
+        record(
+            by=actor_of(request),
+            action="segment.previewed",
+            purpose=purpose.key,
+            detail={"rule": document, "count": seen.count, "sample": [str(person.uuid) for person in seen.sample]},
+        )
+    context = {"seen": seen, "purpose": purpose, "sample": [(person, _named(person)) for person in seen.sample]}
+    return render(request, "segments/_preview.html", context)
+
+
+def _named(person: Profile) -> str:
+    identifier = person.identifiers.order_by("namespace").last()
+    fallback = masked_identifier(identifier.namespace, identifier.value) if identifier else str(person.uuid)
+    return display_name(person.traits, fallback=fallback, is_masked=True)
