@@ -183,7 +183,7 @@ class _Parser:
         return self._refuse("unknown_measure", f'expected "count" or "sum"; received {received(raw)}', path)
 
     def _amount(self, raw: dict[str, object], measure: Measure | None, path: Path) -> Comparison | None:
-        if measure is Measure.COUNT and "op" not in raw and "value" not in raw:
+        if measure is not Measure.SUM and "op" not in raw and "value" not in raw:
             raw = {"op": "gte", "value": 1}
         amounts = [one.key for one in OPERATORS.values() if one.amount is not None]
         amount = self._comparison(raw, path, subject=None, kinds=(NUMBER,), allowed=amounts)

@@ -1,0 +1,109 @@
+"""What a rule becomes in SQL: parameters instead of text, one sub-query a leaf, the scope in each of them."""
+
+import re
+from typing import Any
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from segments.rules import Catalog, RuleErrors, compile_leaf, compile_rule, leaves, load
+from segments.rules.dialects import UnsupportedDialect
+from segments.rules.nodes import Leaf, Rule
+from tests.spec.operators import PROPERTIES, TRAITS
+from tests.spec.performed import CASES
+from tests.spec.world import CATALOG, document
+
+HOSTILE = "'; DROP TABLE profile; -- %s %(p0)s \\ \" $x"
+ORDERED: dict[str, Any] = {"performed": "Order Completed", "within": {"days": 30}}
+
+
+def rule(condition: dict[str, Any]) -> Rule:
+    return load(document(condition), CATALOG)
+
+
+def all_conditions() -> list[dict[str, Any]]:
+    traits = [{"trait": table.declared, **table.condition} for table in TRAITS]
+    filters = [{"performed": "Order Completed", "where": [{"property": "p", **one.condition}]} for one in PROPERTIES]
+    return [*traits, *filters, *(case.rule for case in CASES), {"in_segment": "loyal"}, {"everyone": True}]
+
+
+def test_nothing_a_user_wrote_is_in_the_text() -> None:
+    compiled = compile_rule(
+        rule(
+            {
+                "all": [
+                    {"trait": "text", "op": "contains", "value": HOSTILE},
+                    {"trait": "list", "op": "contains_any", "value": [HOSTILE]},
+                    {
+                        "performed": "Order Completed",
+                        "measure": "sum",
+                        "of": HOSTILE,
+                        "op": "gt",
+                        "value": 1,
+                        "where": [{"property": HOSTILE, "op": "any_of", "value": [HOSTILE]}],
+                    },
+                ]
+            }
+        ),
+        CATALOG,
+        scoped=False,
+    )
+    text = compiled.sql("postgres")
+    assert "DROP" not in text
+    assert re.sub(r"%\(\w+\)s", "", text).count("%") == 0, "psycopg would take it for a placeholder"
+
+
+@pytest.mark.parametrize("dialect", ["postgres", "duckdb"])
+def test_every_condition_prints_as_one_statement_of_each_dialect(dialect: str) -> None:
+    for condition in all_conditions():
+        text = compile_rule(rule(condition), CATALOG, scoped=True).sql(dialect)
+        readable = re.sub(r"%\((\w+)\)s", r":\1", text)
+        assert isinstance(sqlglot.parse_one(readable, dialect=dialect), exp.Select)
+
+
+def test_another_dialect_is_refused() -> None:
+    with pytest.raises(UnsupportedDialect):
+        compile_rule(rule({"everyone": True}), CATALOG, scoped=False).sql("mysql")
+
+
+def test_the_scope_is_pushed_into_every_leaf() -> None:
+    for condition in all_conditions():
+        for leaf in leaves(rule(condition)):
+            tree = compile_leaf(leaf, CATALOG, scoped=True).expression
+            for select in tree.find_all(exp.Select):
+                if isinstance(select.args["from_"].this, exp.Table):
+                    assert "scope" in {found.name for found in select.args["where"].find_all(exp.Placeholder)}
+
+
+def test_a_condition_that_occurs_twice_is_computed_once() -> None:
+    twice = rule({"any": [{"all": [ORDERED, {"in_segment": "loyal"}]}, {"not": ORDERED}]})
+    assert len(list(compile_rule(twice, CATALOG, scoped=False).expression.find_all(exp.Subquery))) == 2
+
+
+def test_logical_tables_get_their_physical_names() -> None:
+    tables = {"profile": "profiles_profile", "event": "profiles_event", "event_total": "profiles_eventtotal"}
+    text = compile_rule(rule({"all": [ORDERED, {"performed": "Order Completed"}]}), CATALOG, scoped=False).sql(
+        "postgres", tables
+    )
+    named = {table.name for table in sqlglot.parse_one(re.sub(r"%\((\w+)\)s", r":\1", text)).find_all(exp.Table)}
+    assert named == set(tables.values())
+
+
+def test_as_of_is_always_a_parameter() -> None:
+    compiled = compile_rule(rule(ORDERED), CATALOG, scoped=False)
+    assert "as_of" in compiled.placeholders
+    assert "NOW" not in compiled.sql().upper()
+    assert compiled.placeholders - {"as_of"} == set(compiled.params)
+
+
+def test_a_rule_that_no_longer_fits_the_catalogue_is_not_compiled() -> None:
+    with pytest.raises(RuleErrors):
+        compile_rule(rule({"not": {"in_segment": "loyal"}}), Catalog(), scoped=False)
+
+
+def test_only_positive_leaves_are_compiled_by_themselves() -> None:
+    negative = rule({"trait": "text", "op": "missing"})
+    assert isinstance(negative, Leaf)
+    with pytest.raises(ValueError, match="not a positive leaf"):
+        compile_leaf(negative, CATALOG, scoped=False)  # type: ignore[arg-type]
