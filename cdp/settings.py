@@ -202,9 +202,10 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["cdp.rest.permissions.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["cdp.rest.parsers.StrictJsonParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": None,
+    "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "cdp.rest.errors.problem_details",
     "DEFAULT_THROTTLE_CLASSES": ["cdp.rest.throttles.PerKeyThrottle"],
     "DEFAULT_THROTTLE_RATES": {"per_key": os.environ.get("CDP_API_RATE", "1200/min")},
@@ -214,8 +215,18 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Customer data platform",
     "DESCRIPTION": "Segments, people and jobs over REST. Events are sent to the tracking API under /v1/.",
     "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "cdp.rest.openapi.add_problems",
+        "segments.serializers.add_rule_schema",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "JobState": "cdp.jobs.models.JobState",
+        "SegmentStatus": "segments.models.SegmentStatus",
+    },
 }
 
 # ---- Long work ---------------------------------------------------------------------------------------------

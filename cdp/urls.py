@@ -3,7 +3,17 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from cdp import health
+
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("api/v1/", include("cdp.api_urls")),
     path("", include("cdp.ingestion.urls")),
 ]
+# Below /api/ they answer as the API does, elsewhere with Django's pages.
+handler400 = "cdp.rest.errors.bad_request"
+handler403 = "cdp.rest.errors.permission_denied"
+handler404 = "cdp.rest.errors.page_not_found"
+handler500 = "cdp.rest.errors.server_error"

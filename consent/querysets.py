@@ -6,6 +6,9 @@ from cdp.errors import DomainError
 from cdp.profiles.models import Profile
 from consent.models import ConsentState, Decision, Mode, Purpose
 
+# The purpose of counting, of checking, and of looking at one person to help them.
+INTERNAL_ANALYSIS = "internal_analysis"
+
 
 def purpose_or_error(key: str | None, *, pointer: str = "/purpose") -> Purpose:
     """The purpose by this key.

@@ -15,6 +15,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, OperationalError, close_old_connections, connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from guardian.shortcuts import assign_perm
 
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
@@ -58,6 +59,12 @@ def enqueue(
     record(by=by, action="job.enqueued", object=job, detail={"kind": kind})
     transaction.on_commit(lambda: send(job.pk))
     return job
+
+
+def let_follow(*, job: Job, user: AbstractBaseUser) -> None:
+    """Lets the user see a job that somebody else may have started: who asks for the same work waits for the same job."""
+    if job.created_by_id != user.pk:
+        assign_perm("jobs.view_job", user, job)
 
 
 def send(job_id: int) -> bool:

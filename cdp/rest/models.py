@@ -16,6 +16,7 @@ class Scope(models.TextChoices):
     MEMBERS_READ = "members:read", "Read the members of segments"
     PROFILES_READ = "profiles:read", "Look people up"
     JOBS_READ = "jobs:read", "Follow jobs"
+    JOBS_WRITE = "jobs:write", "Stop jobs"
 
 
 def digest(secret: str) -> bytes:

@@ -1,0 +1,27 @@
+"""The addresses of the API, version 1. What is sent to the platform as events has addresses of its own, in ingestion."""
+
+from django.urls import path
+
+from cdp.jobs.api import JobCancel, JobDetail, JobList
+from cdp.rest.openapi import SchemaView, docs
+from consent.api import PurposeList
+from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentPreview, SegmentRefresh
+from segments.api_members import SegmentMembers
+from segments.api_people import ProfileLookup
+
+app_name = "api"
+urlpatterns = [
+    path("segments/", SegmentList.as_view(), name="segments"),
+    path("segments/preview/", SegmentPreview.as_view(), name="preview"),
+    path("segments/<slug:key>/", SegmentDetail.as_view(), name="segment"),
+    path("segments/<slug:key>/members/", SegmentMembers.as_view(), name="members"),
+    path("segments/<slug:key>/refresh/", SegmentRefresh.as_view(), name="refresh"),
+    path("profiles/<path:identifier>/", ProfileLookup.as_view(), name="profile"),
+    path("purposes/", PurposeList.as_view(), name="purposes"),
+    path("jobs/", JobList.as_view(), name="jobs"),
+    path("jobs/<uuid:uuid>/", JobDetail.as_view(), name="job"),
+    path("jobs/<uuid:uuid>/cancel/", JobCancel.as_view(), name="job-cancel"),
+    path("rules/schema/", RuleSchema.as_view(), name="rules-schema"),
+    path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", docs, name="docs"),
+]

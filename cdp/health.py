@@ -1,0 +1,114 @@
+"""Is the process alive, and can it do its work: two addresses for whatever watches over it.
+
+`/healthz` asks nothing of anybody, so that a database that is away doesn't get web processes killed. `/readyz` asks
+everything that a request needs, and says with figures what will soon need somebody.
+"""
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.http import require_safe
+
+INBOX_LAG_ALARM_SECONDS: Final = 60
+VALKEY_SECONDS: Final = 2
+_migrated: list[bool] = []
+
+
+class NotReady(Exception):
+    """Something a request needs is missing; the text says what, without names of machines or people."""
+
+
+@require_safe
+def healthz(request: HttpRequest) -> JsonResponse:
+    return _answer({"status": "ok"})
+
+
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """503 when requests would fail. Alarms don't take the process out: it can still keep what comes in."""
+    checks = {name: _outcome(check) for name, check in CHECKS.items()}
+    figures = _figures() if checks["database"]["ok"] and checks["migrations"]["ok"] else None
+    is_ready = all(check["ok"] for check in checks.values())
+    body = {"status": "ready" if is_ready else "not ready", "checks": checks, **(figures or {})}
+    return _answer(body, status=200 if is_ready else 503)
+
+
+def _answer(body: dict[str, Any], *, status: int = 200) -> JsonResponse:
+    return JsonResponse(body, status=status, headers={"Cache-Control": "no-store"})
+
+
+def _outcome(check: Callable[[], str]) -> dict[str, Any]:
+    began = time.monotonic()
+    try:
+        ok, said = True, check()
+    except NotReady as problem:
+        ok, said = False, str(problem)
+    except (DatabaseError, redis.RedisError) as error:
+        ok, said = False, f"not reached ({type(error).__name__})"
+    return {"ok": ok, "detail": said, "ms": round((time.monotonic() - began) * 1000, 1)}
+
+
+def _database() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_is_in_recovery(), rolsuper OR pg_has_role(current_user, pg_get_userbyid(d.datdba), 'MEMBER')"
+            "  FROM pg_roles, pg_database d WHERE rolname = current_user AND d.datname = current_database()"
+        )
+        is_replica, is_too_mighty = cursor.fetchone()
+    if is_replica:
+        raise NotReady("reached, but it only reads")
+    if is_too_mighty:
+        raise NotReady("reached as its owner or a superuser, from whom append-only tables are not protected")
+    return "reached as the app's role"
+
+
+def _migrations() -> str:
+    # A process's own migrations can't come undone under it, so one "yes" is enough.
+    if not _migrated:
+        executor = MigrationExecutor(connection)
+        waiting = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+        if waiting:
+            raise NotReady(f"{waiting} wait to be applied")
+        _migrated.append(True)
+    return "all applied"
+
+
+def _valkey() -> str:
+    if not settings.REDIS_URL:
+        return "none configured"
+    _valkey_client(settings.REDIS_URL).ping()
+    return "reached"
+
+
+@lru_cache(maxsize=1)
+def _valkey_client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_connect_timeout=VALKEY_SECONDS, socket_timeout=VALKEY_SECONDS)
+
+
+CHECKS: Final = {"database": _database, "migrations": _migrations, "valkey": _valkey}
+
+
+def _figures() -> dict[str, Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT extract(epoch FROM clock_timestamp() - received_at) FROM ingestion_inboxmessage ORDER BY id LIMIT 1),"
+            "       EXISTS (SELECT FROM profiles_event_default),"
+            "       (SELECT count(*) FROM jobs_job WHERE state = 'queued')"
+        )
+        lag, has_stray_events, queued = cursor.fetchone()
+    lag_seconds = round(max(0.0, float(lag or 0)), 1)
+    alarms = []
+    if lag_seconds > INBOX_LAG_ALARM_SECONDS:
+        alarms.append({"code": "inbox_lags", "detail": "The oldest request waits too long: is the consumer running?"})
+    if has_stray_events:
+        alarms.append(
+            {"code": "default_partition", "detail": "Events lie outside all months: run the partition maintenance."}
+        )
+    return {"inbox_lag_seconds": lag_seconds, "jobs_queued": queued, "alarms": alarms}

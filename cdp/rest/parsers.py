@@ -1,0 +1,52 @@
+"""Reading request bodies: JSON that is small, shallow and says everything once, or a plain refusal."""
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any, Final
+
+from rest_framework.parsers import BaseParser
+
+from cdp.errors import DomainError
+
+LARGEST_BODY: Final = 1_000_000  # bytes; a rule of 200 conditions has some 40,000
+
+
+class StrictJsonParser(BaseParser):
+    """JSON in UTF-8. A name that stands twice is refused: readers disagree on which value holds, and a rule must not."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        body = stream.read(LARGEST_BODY + 1)
+        if len(body) > LARGEST_BODY:
+            raise DomainError("body_too_large", f"A request may have {LARGEST_BODY:,} bytes.", status=413)
+        try:
+            return json.loads(body, object_pairs_hook=_each_name_once, parse_constant=_refuse_constant)
+        except RecursionError:
+            raise DomainError("invalid_json", "The JSON is nested too deep.") from None
+        except UnicodeDecodeError:
+            raise DomainError("invalid_json", "The body is not UTF-8.") from None
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno}, column {error.colno}"
+            raise DomainError("invalid_json", f"The body is not valid JSON: {error.msg} at {where}.") from None
+        except ValueError as error:
+            # Python's own text speaks of its limits on digits, not of the body.
+            message = str(error) if isinstance(error, _RefusedJson) else "The body has a number of too many digits."
+            raise DomainError("invalid_json", message) from None
+
+
+class _RefusedJson(ValueError):
+    pass
+
+
+def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _RefusedJson("An object of the body has the same name twice.")
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise _RefusedJson(f"{name} is not JSON.")

@@ -1,0 +1,49 @@
+"""Who may use which door. Default-deny: a view that doesn't say what it needs lets nobody in.
+
+Which objects a caller may see behind the door is django-guardian's to say, where the objects are read.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from cdp.rest.models import ApiKey
+
+if TYPE_CHECKING:  # DRF reads this module while it makes its views
+    from rest_framework.views import APIView
+
+# For what tells nothing of this installation or its people: the description of the API itself.
+PUBLIC: Final = "public"
+# For what every caller needs and only callers should see, such as the list of purposes.
+ANY_CALLER: Final = "any caller"
+
+
+def needed(view: object, attribute: str, method: str) -> str | None:
+    """What the view declares for the method, either once for all of them or as a mapping by method."""
+    declared = getattr(view, attribute, None)
+    return declared.get(method) if isinstance(declared, dict) else declared
+
+
+class HasScope(BasePermission):
+    """A view declares ``required_scope`` for API keys and ``required_permission`` for people who are logged in."""
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        if request.method == "OPTIONS" or request.method not in view.allowed_methods:
+            return True  # goes no further than "405 Method Not Allowed"
+        scope = needed(view, "required_scope", request.method)
+        if scope == PUBLIC:
+            return True
+        if scope is None or request.user is None or not request.user.is_authenticated:
+            return False
+        if scope == ANY_CALLER:
+            return True
+        if isinstance(request.auth, ApiKey):
+            if scope in request.auth.scopes:
+                return True
+            raise PermissionDenied(f"This API key lacks the scope {scope}.", code="scope_missing")
+        permission = needed(view, "required_permission", request.method)
+        if permission and request.user.has_perm(permission):
+            return True
+        raise PermissionDenied("Your role does not allow this.", code="permission_missing")

@@ -1,0 +1,60 @@
+"""How many requests one caller may make. Counted in Valkey; while that is away nobody is held back."""
+
+import math
+import time
+from typing import TYPE_CHECKING, Final
+
+from django.core.cache import cache
+from redis.exceptions import ConnectionError, TimeoutError
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
+from rest_framework.throttling import BaseThrottle
+
+from cdp.logs import get_logger
+from cdp.rest.models import ApiKey
+
+if TYPE_CHECKING:  # DRF reads this module while it makes its views
+    from rest_framework.views import APIView
+
+log = get_logger(__name__)
+
+SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parsed_rate(rate: str) -> tuple[int, int]:
+    """(requests, seconds) of a rate such as ``1200/min``."""
+    number, _, period = rate.partition("/")
+    return int(number), SECONDS[period[:1]]
+
+
+class PerKeyThrottle(BaseThrottle):
+    """So many requests per API key, person or (for who has neither) address, in each fixed span of time.
+
+    A count per span is one atomic increment, however many processes answer; DRF's own throttle reads and writes the
+    times of all requests.
+    """
+
+    def allow_request(self, request: Request, view: "APIView") -> bool:
+        limit, self.span_seconds = parsed_rate(str(api_settings.DEFAULT_THROTTLE_RATES["per_key"]))
+        span = int(time.time() // self.span_seconds)
+        name = f"rate:{self._caller(request)}:{span}"
+        try:
+            cache.add(name, 0, timeout=self.span_seconds)
+            return cache.incr(name) <= limit
+        except (ConnectionError, TimeoutError) as error:
+            log.warning("requests_not_counted", reason=type(error).__name__)
+            return True
+        except ValueError:  # the span ended between the two calls
+            return True
+
+    def wait(self) -> float:
+        """Whole seconds until the next span begins."""
+        return math.ceil(self.span_seconds - time.time() % self.span_seconds)
+
+    @staticmethod
+    def _caller(request: Request) -> str:
+        if isinstance(request.auth, ApiKey):
+            return f"key:{request.auth.pk}"
+        if request.user is not None and request.user.is_authenticated:
+            return f"user:{request.user.pk}"
+        return f"address:{request.META.get('REMOTE_ADDR', '')}"

@@ -1,0 +1,35 @@
+"""Purposes over REST: what people may be read for."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from cdp.rest.pagination import KeysetPagination
+from cdp.rest.permissions import ANY_CALLER
+from cdp.rest.queries import Query
+from cdp.rest.views import ApiView
+from consent.models import Purpose
+
+
+class PurposeSerializer(serializers.ModelSerializer[Purpose]):
+    """Why people's data is read."""
+
+    class Meta:
+        model = Purpose
+        fields = ("key", "label", "text", "lawful_basis", "mode")
+        read_only_fields = fields
+
+
+class PurposeList(ApiView):
+    required_scope = ANY_CALLER
+    pagination_class = KeysetPagination
+    keyset = ("key",)
+
+    @extend_schema(operation_id="purposes_list", responses=PurposeSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """The purposes there are. Every read of people names one of them."""
+        Query.of(request)
+        pages = KeysetPagination()
+        rows = pages.paginate_queryset(Purpose.objects.all(), request, self)
+        return pages.get_paginated_response(PurposeSerializer(rows, many=True).data)

@@ -1,0 +1,149 @@
+"""How segments, rules and people look over REST. What they mean is decided where they live."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from cdp.jobs.api import JobSerializer
+from cdp.profiles.models import Profile
+from segments.catalogue import catalog_for
+from segments.models import Segment, SegmentVersion
+from segments.rules import RuleErrors, depends_on, describe, json_schema, parse
+
+RULE_COMPONENT = "#/components/schemas/Rule"
+
+
+@extend_schema_field({"$ref": RULE_COMPONENT})
+class RuleField(serializers.JSONField):
+    """A rule's JSON document; it is checked by the rule language itself."""
+
+
+def add_rule_schema(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Puts the rule's JSON Schema into the description of the API. A hook of drf-spectacular."""
+    schema = json_schema()
+    # Inside the API's document there is neither a document of its own nor an id: references start from its root.
+    for name in ("$schema", "$id"):
+        schema.pop(name)
+    result["components"]["schemas"]["Rule"] = _rooted(schema)
+    return result
+
+
+def _rooted(schema: Any) -> Any:
+    if isinstance(schema, Mapping):
+        return {k: v.replace("#/", f"{RULE_COMPONENT}/", 1) if k == "$ref" else _rooted(v) for k, v in schema.items()}
+    return [_rooted(one) for one in schema] if isinstance(schema, list | tuple) else schema
+
+
+def sentence(version: SegmentVersion) -> str | None:
+    """The rule in English; None when this version can no longer be read."""
+    try:
+        rule = parse(version.rule)
+    except RuleErrors:
+        return None
+    return describe(rule, catalog_for([depends_on(rule)]))
+
+
+class VersionSerializer(serializers.ModelSerializer[SegmentVersion]):
+    rule = RuleField(read_only=True)
+    sentence = serializers.SerializerMethodField(help_text="The rule in English; null when it can no longer be read.")
+
+    class Meta:
+        model = SegmentVersion
+        fields = ("number", "rule", "sentence", "created_at")
+        read_only_fields = fields
+
+    def get_sentence(self, version: SegmentVersion) -> str | None:
+        return sentence(version)
+
+
+class SegmentSerializer(serializers.ModelSerializer[Segment]):
+    """A named audience."""
+
+    broken_reason = serializers.CharField(
+        help_text="Why its rule can't be evaluated; members stay as they were. Empty when all is well."
+    )
+
+    class Meta:
+        model = Segment
+        fields: tuple[str, ...] = (
+            "key", "uuid", "name", "description", "status", "member_count", "last_refreshed_at", "refresh_minutes",
+            "broken_reason", "created_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class SegmentDetailSerializer(SegmentSerializer):
+    live_version = VersionSerializer(allow_null=True, help_text="The version that decides who belongs.")
+    newest_version = serializers.SerializerMethodField(help_text="The newest wording, live or not yet.")
+
+    class Meta(SegmentSerializer.Meta):
+        fields: tuple[str, ...] = (*SegmentSerializer.Meta.fields, "live_version", "newest_version")
+        read_only_fields = fields
+
+    @extend_schema_field(VersionSerializer(allow_null=True))
+    def get_newest_version(self, segment: Segment) -> dict[str, Any] | None:
+        newest = segment.versions.first()
+        return VersionSerializer(newest).data if newest else None
+
+
+class SegmentWithJobSerializer(SegmentDetailSerializer):
+    refresh_job = JobSerializer(allow_null=True, help_text="Brings the members in line when a version went live.")
+
+    class Meta(SegmentDetailSerializer.Meta):
+        fields = (*SegmentDetailSerializer.Meta.fields, "refresh_job")
+        read_only_fields = fields
+
+
+class NewSegment(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=150)
+    rule = RuleField()
+    key = serializers.CharField(
+        max_length=64, required=False, help_text="Made from the name when left out. Can't change."
+    )
+    description = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+    refresh_minutes = serializers.IntegerField(required=False, min_value=1, max_value=10_080, default=15)
+    publish = serializers.BooleanField(default=False, help_text="Set it live at once instead of keeping a draft.")
+
+
+class SegmentChange(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=150, required=False)
+    description = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+    refresh_minutes = serializers.IntegerField(required=False, min_value=1, max_value=10_080)
+    rule = RuleField(required=False)
+    publish = serializers.BooleanField(default=False, help_text="Set the newest version live.")
+
+
+class PreviewRequest(serializers.Serializer[Any]):
+    rule = RuleField()
+    purpose = serializers.CharField(
+        required=False,
+        max_length=64,
+        help_text="Also give a sample, of people who permit this purpose. Needs the scope `members:read`.",
+    )
+
+
+class PreviewSerializer(serializers.Serializer[Any]):
+    as_of = serializers.DateTimeField(help_text="The moment the rule was asked about.")
+    count = serializers.IntegerField(help_text="Exactly how many people it is true of.")
+    total = serializers.IntegerField(source="of", help_text="How many people there are.")
+    share = serializers.FloatField(help_text="count / total.")
+    sentence = serializers.CharField()
+    sample = serializers.SerializerMethodField(
+        help_text="UUIDs of at most ten of them; null when no purpose was named."
+    )
+
+    @extend_schema_field(serializers.ListField(child=serializers.UUIDField(), allow_null=True))
+    def get_sample(self, preview: Any) -> list[str] | None:
+        return [str(person.uuid) for person in preview.sample] if self.context["with_sample"] else None
+
+
+class MemberSerializer(serializers.ModelSerializer[Profile]):
+    profile = serializers.UUIDField(source="uuid")
+    entered_at = serializers.DateTimeField()
+
+    class Meta:
+        model = Profile
+        fields = ("profile", "entered_at")
+        read_only_fields = fields
