@@ -14,4 +14,5 @@ class CdpConfig(AppConfig):
     verbose_name = "Customer data platform"
 
     def ready(self) -> None:
-        from cdp import checks, logs  # noqa: F401  (registering is the point)
+        # Registering is the point; without `celery`, tasks sent from here would go to a broker nobody named.
+        from cdp import celery, checks, logs  # noqa: F401
