@@ -4,8 +4,7 @@ Pure. What follows from identifiers found together is in `cdp.identity.resolve`.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 USER_ID: Final = "user_id"
 EMAIL: Final = "email"
@@ -30,9 +29,8 @@ OTHER_LIMIT: Final = 5
 KNOWN_BY: Final = frozenset({USER_ID, EMAIL})
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Identifier:
-    """A normalised (namespace, value)."""
+class Identifier(NamedTuple):
+    """A normalised (namespace, value). A tuple, since a batch hashes thousands of them."""
 
     namespace: str
     value: str

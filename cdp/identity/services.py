@@ -5,9 +5,10 @@ for an earlier one, so consumers can't deadlock.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
@@ -24,6 +25,9 @@ from cdp.profiles import store
 from cdp.profiles.ids import uuid7
 from cdp.profiles.models import DirtyProfile, Profile
 from consent.services import part_consent, reconcile_consent
+
+
+HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +67,22 @@ def resolve_people(*, sightings: Sequence[Sighting], by: Actor) -> Resolved:
 def _resolve_once(sightings: Sequence[Sighting], by: Actor) -> Resolved:
     wanted = sorted({i for s in sightings for i in _possible(s.claim.identifiers)})
     known = _read(wanted)
-    while True:
-        locked = _lock({profile_id for _, profile_id in known.values()})
-        again = _read(wanted)
-        if {profile_id for _, profile_id in again.values()} <= locked:
-            known = again
-            break
-        known = again  # somebody linked or merged while we waited; what is locked stays locked
+    locked = _lock({found.profile_id for found in known.values()})
+    if len(locked) < len({found.profile_id for found in known.values()}) or _moved(known):
+        raise MovedMeanwhileError  # merged or parted while we waited for the locks
     out = resolve(
         [s.claim for s in sightings],
-        known={identifier: profile_id for identifier, (_, profile_id) in known.items()},
-        held=_held(locked),
-        apart=_apart(locked),
+        known={identifier: found.profile_id for identifier, found in known.items()},
+        held=_held(_contested(sightings, known)),
+        apart=_apart(locked.keys()),
     )
     seen = _seen(sightings, out)
-    profile_of = _make_profiles(out, seen)
+    profile_of = _make_profiles(out, seen, locked)
     new = {profile_of[n] for n in profile_of if out.nodes[n].profile_id is None}
-    identifier_ids = {identifier: identifier_id for identifier, (identifier_id, _) in known.items()}
+    identifier_ids = {identifier: found.id for identifier, found in known.items()}
     identifier_ids |= _link(out, profile_of, sightings)
     merges = [_carry_out(out, decision, sightings[decision.claim], by) for decision in out.merges]
-    _touch_identifiers(sightings, identifier_ids)
+    _touch_identifiers(sightings, known)
     return Resolved(
         profile_ids=[profile_of[out.root(node)] for node in out.person],
         identifier_ids=[identifier_ids[origin] for origin in out.origin],
@@ -103,18 +103,58 @@ def _possible(identifiers: Sequence[Identifier]) -> list[Identifier]:
     ]
 
 
-def _read(wanted: Sequence[Identifier]) -> dict[Identifier, tuple[int, int]]:
+class Found(NamedTuple):
+    """An identifier's row."""
+
+    id: int
+    profile_id: int
+    last_seen_at: datetime
+
+
+Moments = tuple[datetime, datetime]
+
+
+def _read(wanted: Sequence[Identifier]) -> dict[Identifier, Found]:
     with bound_cursor() as cursor:
         cursor.execute(
-            "SELECT i.namespace, i.value, i.id, i.profile_id FROM profiles_identifier i"
+            "SELECT i.namespace, i.value, i.id, i.profile_id, i.last_seen_at FROM profiles_identifier i"
             "  JOIN unnest(%s::text[], %s::text[]) AS w(namespace, value) ON i.namespace = w.namespace AND i.value = w.value",
             [[i.namespace for i in wanted], [i.value for i in wanted]],
         )
-        return {Identifier(ns, value): (identifier_id, profile_id) for ns, value, identifier_id, profile_id in cursor.fetchall()}
+        return {Identifier(namespace, value): Found(*found) for namespace, value, *found in cursor.fetchall()}
 
 
-def _lock(profile_ids: set[int]) -> set[int]:
-    return set(lock_profiles(sorted(profile_ids)))
+def _moved(known: dict[Identifier, Found]) -> bool:
+    """Whether one of the identifiers belongs to somebody else by now."""
+    with bound_cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT 1 FROM unnest(%s::bigint[], %s::bigint[]) AS g(id, profile_id)"
+            "  LEFT JOIN profiles_identifier i ON i.id = g.id WHERE i.profile_id IS DISTINCT FROM g.profile_id)",
+            [[found.id for found in known.values()], [found.profile_id for found in known.values()]],
+        )
+        row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def _lock(profile_ids: set[int]) -> dict[int, Moments]:
+    """When the profiles were seen first and last; those that still exist, locked."""
+    with bound_cursor() as cursor:
+        cursor.execute(
+            "SELECT id, first_seen_at, last_seen_at FROM profiles_profile WHERE id = ANY(%s::bigint[])"
+            " ORDER BY id FOR NO KEY UPDATE",
+            [sorted(profile_ids)],
+        )
+        return {profile_id: (first, last) for profile_id, first, last in cursor.fetchall()}
+
+
+def _contested(sightings: Sequence[Sighting], known: dict[Identifier, Found]) -> set[int]:
+    """Profiles that may gain an identifier or a merge: only of these it matters how many they hold."""
+    contested: set[int] = set()
+    for sighting in sightings:
+        owners = {known[i].profile_id if i in known else None for i in _possible(sighting.claim.identifiers)}
+        if len(owners) > 1:
+            contested |= {owner for owner in owners if owner is not None}
+    return contested
 
 
 def lock_profiles(profile_ids: Sequence[int]) -> list[int]:
@@ -141,7 +181,7 @@ def _held(profile_ids: set[int]) -> dict[int, dict[str, int]]:
     return held
 
 
-def _apart(profile_ids: set[int]) -> set[frozenset[int]]:
+def _apart(profile_ids: Collection[int]) -> set[frozenset[int]]:
     """Pairs whose merge somebody undid: what was wrong once is not done again by a machine."""
     with bound_cursor() as cursor:
         cursor.execute(
@@ -152,9 +192,9 @@ def _apart(profile_ids: set[int]) -> set[frozenset[int]]:
         return {frozenset(pair) for pair in cursor.fetchall()}
 
 
-def _seen(sightings: Sequence[Sighting], out: Resolution) -> dict[int, tuple[datetime, datetime]]:
+def _seen(sightings: Sequence[Sighting], out: Resolution) -> dict[int, Moments]:
     """First and last moment per root node."""
-    seen: dict[int, tuple[datetime, datetime]] = {}
+    seen: dict[int, Moments] = {}
     for sighting, node in zip(sightings, out.person, strict=True):
         root = out.root(node)
         first, last = seen.get(root, (sighting.at, sighting.at))
@@ -162,10 +202,16 @@ def _seen(sightings: Sequence[Sighting], out: Resolution) -> dict[int, tuple[dat
     return seen
 
 
-def _make_profiles(out: Resolution, seen: dict[int, tuple[datetime, datetime]]) -> dict[int, int]:
+def _make_profiles(out: Resolution, seen: dict[int, Moments], locked: dict[int, Moments]) -> dict[int, int]:
     """Node -> profile id, for every root; new profiles made in one statement, known ones' moments widened."""
     profile_of = {n: node.profile_id for n, node in enumerate(out.nodes) if node.profile_id is not None}
-    store.touch_profiles({profile_of[n]: moments for n, moments in seen.items() if n in profile_of})
+    store.touch_profiles(
+        {
+            profile_of[n]: (first, last)
+            for n, (first, last) in seen.items()
+            if n in profile_of and (first < locked[profile_of[n]][0] or last > locked[profile_of[n]][1])
+        }
+    )
     new = [n for n in seen if n not in profile_of]
     if new:
         uuids = [uuid7() for _ in new]
@@ -218,19 +264,21 @@ def _link(out: Resolution, profile_of: dict[int, int], sightings: Sequence[Sight
     return made
 
 
-def _touch_identifiers(sightings: Sequence[Sighting], identifier_ids: dict[Identifier, int]) -> None:
+def _touch_identifiers(sightings: Sequence[Sighting], known: dict[Identifier, Found]) -> None:
     """Moves last seen on, to the hour: a row version per event would cost more than the knowledge is worth."""
     last: dict[int, datetime] = {}
     for sighting in sightings:
         for identifier in sighting.claim.identifiers:
-            identifier_id = identifier_ids.get(identifier)
-            if identifier_id is not None and (identifier_id not in last or sighting.at > last[identifier_id]):
-                last[identifier_id] = sighting.at
+            found = known.get(identifier)
+            if found is not None and sighting.at - found.last_seen_at > HOUR and sighting.at > last.get(found.id, found.last_seen_at):
+                last[found.id] = sighting.at
+    if not last:
+        return
     ids = sorted(last)
     with bound_cursor() as cursor:
         cursor.execute(
-            "UPDATE profiles_identifier i SET last_seen_at = g.at FROM unnest(%s::bigint[], %s::timestamptz[]) AS g(id, at)"
-            " WHERE i.id = g.id AND i.last_seen_at < g.at - interval '1 hour'",
+            "UPDATE profiles_identifier i SET last_seen_at = greatest(i.last_seen_at, g.at)"
+            "  FROM unnest(%s::bigint[], %s::timestamptz[]) AS g(id, at) WHERE i.id = g.id",
             [ids, [last[i] for i in ids]],
         )
 

@@ -49,7 +49,10 @@ def event_name_ids(wanted: Mapping[str, EventType]) -> dict[str, int]:
 
 
 def trait_ids(wanted: Mapping[str, Any]) -> dict[str, int]:
-    """Numbers of the given trait keys, new ones entered with the type of the value they came with."""
+    """Numbers of the given trait keys, new ones entered with the type of the value they came with.
+
+    A key that comes with None takes a trait away: it is looked up, and enters nothing.
+    """
     return _ids(wanted.keys(), _traits, Trait, "key", MAX_TRAITS, lambda key: _insert_trait(key, wanted[key]))
 
 
@@ -79,6 +82,8 @@ def _insert_event_name(name: str, kind: EventType) -> None:
 
 
 def _insert_trait(key: str, value: Any) -> None:
+    if value is None:
+        return
     words = in_words(key)
     if LIKELY_TECHNOGRAPHIC.search(words):
         category = TraitCategory.TECHNOGRAPHIC

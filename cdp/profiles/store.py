@@ -330,6 +330,8 @@ def rebuild_traits(profile_ids: Sequence[int]) -> None:
 
 def touch_profiles(seen: Mapping[int, tuple[datetime, datetime]]) -> None:
     """Widens first and last seen of these people, to the minute: an exact moment would cost a row version per event."""
+    if not seen:
+        return
     ids = sorted(seen)
     with bound_cursor() as cursor:
         cursor.execute(

@@ -79,21 +79,26 @@ class LeafQueries:
     """Compiled leaves, kept by what they say; one statement answers any number of them."""
 
     def __init__(self) -> None:
-        self._texts: dict[Leaf, tuple[str, Mapping[str, Any]]] = {}
+        self._texts: dict[tuple[Leaf, bool], tuple[str, Mapping[str, Any]]] = {}
 
     def add(self, leaf: Leaf, catalog: Catalog) -> None:
-        if leaf not in self._texts:
-            compiled = compile_leaf(leaf, catalog, scoped=True)
-            self._texts[leaf] = _sql(compiled), compiled.params
+        for settled in (False, True):
+            if (leaf, settled) not in self._texts:
+                compiled = compile_leaf(leaf, catalog, scoped=True, settled=settled)
+                self._texts[leaf, settled] = _sql(compiled), compiled.params
 
     def answer(self, wanted: Mapping[Leaf, Set[int]], *, as_of: datetime) -> dict[Leaf, set[int]]:
         """For each leaf, those of its people it is true of; all leaves in one round trip."""
+        answers: dict[Leaf, set[int]] = {leaf: set() for leaf in wanted}
+        if not wanted:
+            return answers
+        settled = _nothing_ahead(set().union(*wanted.values()), as_of)
         parts: list[str] = []
         params: dict[str, Any] = {"as_of": as_of}
         scopes: dict[int, str] = {}
         order = list(wanted)
         for number, leaf in enumerate(order):
-            text, operands = self._texts[leaf]
+            text, operands = self._texts[leaf, settled]
             scope = wanted[leaf]
             if id(scope) not in scopes:
                 scopes[id(scope)] = f"scope_{len(scopes)}"
@@ -102,10 +107,19 @@ class LeafQueries:
             params |= {names[name]: operand for name, operand in operands.items()}
             renamed = PLACEHOLDER.sub(lambda match, names=names: f"%({names[match[1]]})s", text)  # type: ignore[misc]
             parts.append(f"SELECT {number} AS leaf, profile_id FROM ({renamed}) AS leaf_{number}")
-        answers: dict[Leaf, set[int]] = {leaf: set() for leaf in order}
-        if parts:
-            with bound_cursor() as cursor:
-                cursor.execute(" UNION ALL ".join(parts), params)
-                for number, profile_id in cursor.fetchall():
-                    answers[order[number]].add(profile_id)
+        with bound_cursor() as cursor:
+            cursor.execute(" UNION ALL ".join(parts), params)
+            for number, profile_id in cursor.fetchall():
+                answers[order[number]].add(profile_id)
         return answers
+
+
+def _nothing_ahead(people: Set[int], as_of: datetime) -> bool:
+    """Whether none of the people has an event that, by a clock running fast, lies at or after ``as_of``."""
+    with bound_cursor() as cursor:
+        cursor.execute(
+            "SELECT NOT EXISTS (SELECT 1 FROM profiles_eventtotal WHERE profile_id = ANY(%s::bigint[]) AND last_at >= %s)",
+            [sorted(people), as_of],
+        )
+        row = cursor.fetchone()
+    return bool(row and row[0])

@@ -78,8 +78,14 @@ def compile_rule(rule: Rule, catalog: Catalog, *, scoped: bool) -> Compiled:
     return Compiled(expression=query, params=compiler.bind.params)
 
 
-def compile_leaf(leaf: Trait | Performed | InSegment, catalog: Catalog, *, scoped: bool) -> Compiled:
+def compile_leaf(
+    leaf: Trait | Performed | InSegment, catalog: Catalog, *, scoped: bool, settled: bool = False
+) -> Compiled:
     """The people of whom a leaf, as `leaves` gives it, is true: all of them, or those among `scope`.
+
+    Args:
+        settled: the caller knows that nobody in question has an event at or after `as_of`. Totals then answer by
+            themselves, and the query needn't be planned over every partition of the events.
 
     Raises:
         RuleErrors: the leaf doesn't fit the catalogue (any more).
@@ -88,7 +94,7 @@ def compile_leaf(leaf: Trait | Performed | InSegment, catalog: Catalog, *, scope
     _refuse_errors(leaf, catalog)
     if positive(leaf) != leaf:
         raise ValueError(f"not a positive leaf: {leaf.key}")
-    compiler = _Compiler(catalog, scoped)
+    compiler = _Compiler(catalog, scoped, settled)
     return Compiled(expression=compiler.leaf(leaf), params=compiler.bind.params)
 
 
@@ -115,9 +121,10 @@ def _condition(rule: Rule, joined: Mapping[Leaf, str]) -> exp.Expr:
 class _Compiler:
     """Compiles leaves into sub-queries that share one set of parameters."""
 
-    def __init__(self, catalog: Catalog, scoped: bool) -> None:
+    def __init__(self, catalog: Catalog, scoped: bool, settled: bool = False) -> None:
         self.catalog = catalog
         self.scoped = scoped
+        self.settled = settled
         self.bind = Binder()
 
     def leaf(self, leaf: Trait | Performed | InSegment) -> exp.Select:
@@ -167,6 +174,8 @@ class _Compiler:
         last_at = exp.column("last_at", "event_total")
         happened = exp.LT(this=last_at, expression=AS_OF.copy())
         from_totals = self._rows("event_total", name, happened, self._amount(leaf, measured))
+        if self.settled:
+            return from_totals
         ahead = self._rows("event_total", name.copy(), exp.GTE(this=last_at.copy(), expression=AS_OF.copy()))
         among = exp.In(this=exp.column("profile_id", "event"), query=ahead.subquery(copy=False))
         both = exp.union(from_totals, self._performed(leaf, among), distinct=False, copy=False)
