@@ -1,8 +1,12 @@
 """Registers the screens that no single app owns: people, users and roles."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.forms import CheckboxSelectMultiple
+from django.http import HttpRequest
 
 from cdp.audit.admin_base import AuditedAdmin
 from cdp.console import people  # noqa: F401  (importing registers the screen)
@@ -12,12 +16,27 @@ admin.site.unregister([User, Group])
 
 @admin.register(User)
 class AuditedUserAdmin(AuditedAdmin, UserAdmin):
-    """Django's own, with each change in the audit log."""
+    """Django's own, with each change in the audit log. What somebody may do comes from groups, not from single permissions."""
 
     list_display = ("username", "first_name", "last_name", "is_staff", "is_active", "last_login")
     list_filter = ("is_active", "is_staff", "groups")
+    filter_horizontal = ()
+    readonly_fields = ("last_login", "date_joined")
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Who it is", {"fields": ("first_name", "last_name", "email")}),
+        ("What they may do", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        ("When", {"fields": ("last_login", "date_joined")}),
+    )
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "groups":
+            kwargs["widget"] = CheckboxSelectMultiple()
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
 
 @admin.register(Group)
 class AuditedGroupAdmin(AuditedAdmin, GroupAdmin):
     """Django's own, with each change in the audit log."""
+
+    filter_horizontal = ()

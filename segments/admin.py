@@ -23,6 +23,7 @@ from segments.history import entered_and_left, with_sparklines
 from segments.models import Segment, SegmentStatus, SegmentVersion
 from segments.rules import RuleErrors
 from segments.sharing import may
+from segments.text import lay_out
 
 PAGE = 25
 
@@ -81,7 +82,7 @@ class SegmentAdmin(ReadOnlyAdmin):
         if request.method == "POST":
             return self._save(request, segment)
         version = self._version(segment, request.GET.get("version", ""))
-        text = views.laid_out(version.rule) if version else ""
+        text = lay_out(version.rule) if version else ""
         return self._rule(request, segment, version=version, text=text, **views.checked(request, text))
 
     def versions_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
@@ -100,7 +101,7 @@ class SegmentAdmin(ReadOnlyAdmin):
         if not request.user.has_perm("segments.add_segment"):
             raise PermissionDenied
         if request.method != "POST":
-            text = views.laid_out(views.FIRST_RULE)
+            text = lay_out(views.FIRST_RULE)
             return render(request, "segments/new.html", {**views.editor(request), "text": text, **views.checked(request, text)})
         given = views.Given.of(request)
         try:

@@ -3,7 +3,6 @@
 Pages around the editor are in `segments.admin`. Nothing here changes a segment.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +21,11 @@ from cdp.profiles.models import Profile
 from consent.models import Purpose
 from consent.querysets import purpose_or_error
 from segments.models import Segment
-from segments.places import Placed, placed, read
 from segments.refresh import PREVIEW_SECONDS, preview
 from segments.rules import OPERATORS, VERSION, RuleErrors, describe, parse
 from segments.services import REFRESH_KIND
 from segments.sharing import catalog_visible_to, load_for, visible_segments
+from segments.text import Placed, placed, read
 
 FIRST_RULE = {"version": VERSION, "all": [{"performed": "Order Completed", "within": {"days": 30}}]}
 DEFAULT_PURPOSE = "internal_analysis"
@@ -81,10 +80,6 @@ def visible_to(request: HttpRequest) -> QuerySet[Segment]:
     if not request.user.has_perm("segments.view_segment") and not found.exists():
         raise PermissionDenied
     return found
-
-
-def laid_out(rule: Any) -> str:
-    return json.dumps(rule, indent=2, ensure_ascii=False)
 
 
 def sentence_of(request: HttpRequest, rule: Any) -> str:

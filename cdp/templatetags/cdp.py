@@ -135,7 +135,9 @@ def duration(seconds: float | None) -> str:
     """A length of time in the two largest units that matter."""
     if seconds is None:
         return ""
-    whole = int(round(seconds))
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

@@ -25,7 +25,7 @@
     const tidy = event.target.closest("[data-tidy]");
     if (tidy) {
       const area = document.getElementById(tidy.dataset.tidy);
-      try { area.value = JSON.stringify(JSON.parse(area.value), null, 2); } catch { return; /* the check says what is wrong */ }
+      try { area.value = layOut(JSON.parse(area.value), ""); } catch { return; /* the check says what is wrong */ }
       area.dispatchEvent(new Event("input", { bubbles: true }));
       return;
     }
@@ -37,6 +37,23 @@
     const question = event.submitter?.dataset.confirm;
     if (question && !window.confirm(question)) event.preventDefault();
   });
+
+  // JSON as people write it: what fits into a line stands in one. Members keep the order they were written in.
+  function layOut(value, indent) {
+    const flat = oneLine(value);
+    if (value === null || typeof value !== "object" || flat.length < 3 || (indent && indent.length + flat.length <= 88)) return flat;
+    const inner = `${indent}  `;
+    const parts = Array.isArray(value)
+      ? value.map(item => layOut(item, inner))
+      : Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${layOut(item, inner)}`);
+    const [open, close] = Array.isArray(value) ? "[]" : "{}";
+    return `${open}\n${inner}${parts.join(`,\n${inner}`)}\n${indent}${close}`;
+  }
+  function oneLine(value) {
+    if (value === null || typeof value !== "object") return JSON.stringify(value);
+    if (Array.isArray(value)) return `[${value.map(oneLine).join(", ")}]`;
+    return `{${Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${oneLine(item)}`).join(", ")}}`;
+  }
 
   // Selects the line in a text area and scrolls to it, so that the writer stands at the error.
   function goToLine(area, line) {

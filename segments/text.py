@@ -1,6 +1,6 @@
-"""Where in a JSON text a JSON pointer points, so that an error can stand at its line. Pure.
+"""A rule as a text that people write: laid out, read, and each error put at its line. Pure.
 
-What is wrong with the rule is found by `segments.rules`; here it only gets a place on the screen.
+What is wrong with a rule is found by `segments.rules`; here it only gets a place on the screen.
 """
 
 import json
@@ -11,6 +11,10 @@ from typing import Any
 from segments.rules import RuleError
 
 SPACE = " \t\n\r"
+WIDTH = 88
+# How a sentence would go: what, filtered how, measured how, compared with what, when. The database keeps no order.
+ORDER = ("version", "not", "trait", "performed", "property", "in_segment", "everyone", "where", "measure", "of", "op", "value",
+         "within", "all", "any")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +25,30 @@ class Placed:
     message: str
     pointer: str
     code: str
+
+
+def lay_out(document: Any, indent: str = "") -> str:
+    """The document as text: what fits into a line stands in one, and members stand in the order they are read."""
+    ordered = _ordered(document)
+    flat = json.dumps(ordered, ensure_ascii=False)
+    if not isinstance(ordered, dict | list) or not ordered or (indent and len(indent) + len(flat) <= WIDTH):
+        return flat
+    inner = indent + "  "
+    if isinstance(ordered, list):
+        parts = [lay_out(item, inner) for item in ordered]
+    else:
+        parts = [f"{json.dumps(key, ensure_ascii=False)}: {lay_out(value, inner)}" for key, value in ordered.items()]
+    opening, closing = "{}" if isinstance(ordered, dict) else "[]"
+    return f"{opening}\n{inner}" + f",\n{inner}".join(parts) + f"\n{indent}{closing}"
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        known = {key: n for n, key in enumerate(ORDER)}
+        return {key: _ordered(value[key]) for key in sorted(value, key=lambda key: known.get(key, len(ORDER)))}
+    if isinstance(value, list):
+        return [_ordered(item) for item in value]
+    return value
 
 
 def read(text: str) -> tuple[Any, list[Placed]]:
