@@ -234,7 +234,8 @@ def _trait_rows(messages: Sequence[Message], people: Resolved) -> list[TraitRow]
         for key, raw in message.traits.items()
         if 0 < len(key) <= 128
     ]
-    numbers = catalogue.trait_ids({key: raw for _, _, key, raw in said if raw is not None})
+    values = {key: raw for _, _, key, raw in said if raw is not None}
+    numbers = catalogue.trait_ids({key: values.get(key) for _, _, key, _ in said})
     return [
         TraitRow(
             profile_id=profile_id,
