@@ -156,6 +156,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = "cdp.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 APPEND_SLASH = True

@@ -1,6 +1,5 @@
 """Consent in the admin, the least of it: the purposes, and the trail of decisions as a read-only list."""
 
-
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
@@ -16,6 +15,8 @@ class PurposeAdmin(AuditedAdmin):
     list_display = ("label", "key", "lawful_basis", "mode")
     list_filter = ("lawful_basis", "mode")
     search_fields = ("label", "key")
+    search_help_text = "Label or key"
+    fields = ("label", "key", "text", "lawful_basis", "mode")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Purpose | None = None) -> tuple[str, ...]:
         """A key is what rules and systems know a purpose by: it stays."""
@@ -30,6 +31,7 @@ class ConsentRecordAdmin(ReadOnlyAdmin):
     list_select_related = ("purpose",)
     show_full_result_count = False
     list_per_page = 50
+    list_max_show_all = 50
 
     @admin.display(description="Person")
     def person(self, record: ConsentRecord) -> str:

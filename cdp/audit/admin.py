@@ -25,7 +25,9 @@ class ActionFilter(admin.SimpleListFilter):
         code = AuditEntry.objects.order_by("action").values_list("action", flat=True).first()
         while code is not None:
             codes.append((code, code))
-            code = AuditEntry.objects.filter(action__gt=code).order_by("action").values_list("action", flat=True).first()
+            code = (
+                AuditEntry.objects.filter(action__gt=code).order_by("action").values_list("action", flat=True).first()
+            )
         return codes
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
@@ -40,6 +42,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_help_text = "Object id, actor or request id"
     show_full_result_count = False
     list_per_page = 50
+    list_max_show_all = 50
     fields = (
         "recorded_at", "action", "actor_label", "actor_kind", "actor_id", "object_type", "object_id", "purpose",
         "request_id", "ip_prefix", "what",
