@@ -1,5 +1,6 @@
 """Start-up checks about the database's roles. They speak loudly; they change nothing."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -8,7 +9,7 @@ from django.db import connections
 
 
 @register(Tags.database)
-def app_runs_as_the_app_role(databases: list[str] | None = None, **_: Any) -> list[CheckMessage]:
+def app_runs_as_the_app_role(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Warnings when the app could do what only migrations may."""
     if not databases or "default" not in databases:
         return []

@@ -17,8 +17,9 @@ from cdp.identity.resolve import Claim
 from cdp.identity.services import Resolved, Sighting, lock_profiles, resolve_people
 from cdp.ingestion import inbox, quarantine
 from cdp.ingestion.inbox import Waiting
+from cdp.ingestion.limits import Refusal
 from cdp.ingestion.quarantine import Refused
-from cdp.ingestion.wire import CONSENT_EVENT, Message, Refusal, read, split
+from cdp.ingestion.wire import CONSENT_EVENT, TRAIT_KEY_LIMIT, Message, read, read_shared, split
 from cdp.logs import get_logger
 from cdp.profiles import catalogue, store
 from cdp.profiles.models import DirtyProfile, EventType, Workspace
@@ -111,7 +112,15 @@ def _read(waiting: Iterable[Waiting]) -> tuple[list[Message], list[Refused]]:
     messages: list[Message] = []
     refused: list[Refused] = []
     for request in waiting:
-        items, envelope = split(request.endpoint, request.body)
+        items, around = [request.body], b""
+        try:
+            items, around = split(request.endpoint, request.body)
+            shared = read_shared(around)
+        except Refusal as refusal:
+            refused += [
+                Refused(request.source_id, request.received_at, request.endpoint, refusal, raw, around) for raw in items
+            ]
+            continue
         for position, raw in enumerate(items):
             try:
                 messages.append(
@@ -122,11 +131,11 @@ def _read(waiting: Iterable[Waiting]) -> tuple[list[Message], list[Refused]]:
                         is_trusted=request.is_trusted,
                         received_at=request.received_at,
                         fallback_id=f"inbox-{request.id}-{position}",
-                        envelope=envelope,
+                        shared=shared,
                     )
                 )
             except Refusal as refusal:
-                refused.append(Refused(request.source_id, request.received_at, request.endpoint, refusal, raw))
+                refused.append(Refused(request.source_id, request.received_at, request.endpoint, refusal, raw, around))
     return messages, refused
 
 
@@ -137,8 +146,11 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
     names = catalogue.event_name_ids({m.name: m.type for m in fresh})
     unnamed = [m for m in fresh if m.name not in names]
     if unnamed:
-        refusal = Refusal("too_many_event_names", f"the catalogue holds {catalogue.MAX_EVENT_NAMES} event names already", "/event")
+        refusal = Refusal(
+            "too_many_event_names", f"the catalogue holds {catalogue.MAX_EVENT_NAMES} event names already", "/event"
+        )
         report.quarantined += quarantine.keep([_refused(m, refusal) for m in unnamed])
+        _forget_seen(unnamed)
         fresh = [m for m in fresh if m.name in names]
     if not fresh:
         return report
@@ -195,6 +207,16 @@ def _drop_repeats(messages: Sequence[Message]) -> list[Message]:
     return [message for key, message in first.items() if key in new]
 
 
+def _forget_seen(messages: Sequence[Message]) -> None:
+    """What was seen but not stored is no repeat when it is replayed."""
+    with bound_cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM ingestion_seenmessage s USING unnest(%s::int[], %s::bytea[]) AS g(source_id, digest)"
+            " WHERE s.source_id = g.source_id AND s.digest = g.digest",
+            [[m.source_id for m in messages], [m.digest for m in messages]],
+        )
+
+
 def _event_rows(messages: Sequence[Message], people: Resolved, names: dict[str, int], currency: str) -> list[EventRow]:
     rows: list[EventRow] = []
     for message, profile_id, identifier_id, flags in zip(
@@ -232,7 +254,7 @@ def _trait_rows(messages: Sequence[Message], people: Resolved) -> list[TraitRow]
         (message, profile_id, key, raw)
         for message, profile_id in zip(messages, people.profile_ids, strict=True)
         for key, raw in message.traits.items()
-        if 0 < len(key) <= 128
+        if 0 < len(key) <= TRAIT_KEY_LIMIT
     ]
     values = {key: raw for _, _, key, raw in said if raw is not None}
     numbers = catalogue.trait_ids({key: values.get(key) for _, _, key, _ in said})
@@ -259,9 +281,9 @@ def _append_consents(messages: Sequence[Message], people: Resolved) -> None:
     purposes = dict(Purpose.objects.values_list("key", "pk"))
     states = {
         (profile_id, purpose_id): decision
-        for profile_id, purpose_id, decision in ConsentState.objects.filter(profile_id__in={p for _, p in speaking}).values_list(
-            "profile_id", "purpose_id", "decision"
-        )
+        for profile_id, purpose_id, decision in ConsentState.objects.filter(
+            profile_id__in={p for _, p in speaking}
+        ).values_list("profile_id", "purpose_id", "decision")
     }
     said: list[Said] = []
     for message, profile_id in speaking:
@@ -292,7 +314,7 @@ def _append_consents(messages: Sequence[Message], people: Resolved) -> None:
 
 
 def _refused(message: Message, refusal: Refusal) -> Refused:
-    return Refused(message.source_id, message.received_at, "batch", refusal, message.raw)
+    return Refused(message.source_id, message.received_at, message.endpoint, refusal, message.raw, message.shared)
 
 
 def moment_of_judgement(workspace: Workspace) -> datetime:
@@ -318,7 +340,11 @@ def drain_dirty(*, limit: int = 1000) -> int:
         as_of = moment_of_judgement(Workspace.current())
         reasons = {row.facts.get("why", "edit") for row in dirty}
         why = ChangeWhy(reasons.pop()) if len(reasons) == 1 else ChangeWhy.EDIT
-        gone = {row.profile_id: row.facts["absorbed_uuid"] for row in dirty if row.profile_id not in present and "absorbed_uuid" in row.facts}
+        gone = {
+            row.profile_id: row.facts["absorbed_uuid"]
+            for row in dirty
+            if row.profile_id not in present and "absorbed_uuid" in row.facts
+        }
         end_memberships(gone=gone, as_of=as_of, why=ChangeWhy.MERGE)
         evaluate(Facts(anything=present), live_rules(), as_of=as_of, why=why)
         DirtyProfile.objects.filter(pk__in=[row.pk for row in dirty]).delete()

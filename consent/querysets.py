@@ -18,9 +18,15 @@ def purpose_or_error(key: str | None, *, pointer: str = "/purpose") -> Purpose:
     """
     known = {p.key: p for p in Purpose.objects.all()}
     if not key:
-        raise DomainError("purpose_missing", f"Say what the people are read for: purpose is one of {', '.join(sorted(known))}.", pointer)
+        raise DomainError(
+            "purpose_missing",
+            f"Say what the people are read for: purpose is one of {', '.join(sorted(known))}.",
+            pointer,
+        )
     if key not in known:
-        raise DomainError("purpose_unknown", f"purpose must be one of {', '.join(sorted(known))}; received an unknown one.", pointer)
+        raise DomainError(
+            "purpose_unknown", f"purpose must be one of {', '.join(sorted(known))}; received an unknown one.", pointer
+        )
     return known[key]
 
 

@@ -102,7 +102,9 @@ class SegmentAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         if request.method != "POST":
             text = lay_out(views.FIRST_RULE)
-            return render(request, "segments/new.html", {**views.editor(request), "text": text, **views.checked(request, text)})
+            return render(
+                request, "segments/new.html", {**views.editor(request), "text": text, **views.checked(request, text)}
+            )
         given = views.Given.of(request)
         try:
             segment = services.create_segment(
@@ -126,12 +128,18 @@ class SegmentAdmin(ReadOnlyAdmin):
         self._demand(request, segment, "change_segment")
         given = views.Given.of(request)
         try:
-            version = services.save_version(segment=segment, rule=given.rule(request), by=actor_of(request), user=request.user)
+            version = services.save_version(
+                segment=segment, rule=given.rule(request), by=actor_of(request), user=request.user
+            )
             if given.goes_live:
                 services.publish(segment=segment, version=version, by=actor_of(request), user=request.user)
         except (RuleErrors, DomainError) as error:
             return self._rule(request, segment, status=422, **views.refused(request, given, error))
-        said = f"Version {version.number} is live." if given.goes_live else f"Version {version.number} is saved, not yet live."
+        said = (
+            f"Version {version.number} is live."
+            if given.goes_live
+            else f"Version {version.number} is saved, not yet live."
+        )
         messages.success(request, said)
         return redirect("admin:segments_segment_detail", uuid=segment.uuid)
 

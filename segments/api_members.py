@@ -1,7 +1,7 @@
 """The members of a segment over REST: read for a purpose, page by page, each page on record."""
 
 from django.db import transaction
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,8 +21,11 @@ from segments.serializers import MemberSerializer
 
 
 class MembersQuery(Query):
-    # Not required by the serializer: the answer to a missing purpose lists those there are.
-    purpose = serializers.CharField(max_length=64, required=False, help_text="Required: what the people are read for.")
+    # Not required here: the answer to a missing purpose lists those there are.
+    purpose = serializers.CharField(max_length=64, required=False)
+
+
+PURPOSE = OpenApiParameter("purpose", str, required=True, description="What the people are read for; a purpose's key.")
 
 
 class SegmentMembers(ApiView):
@@ -31,7 +34,7 @@ class SegmentMembers(ApiView):
     pagination_class = KeysetPagination
     keyset = ("id",)
 
-    @extend_schema(operation_id="segments_members", parameters=[MembersQuery], responses=MemberSerializer(many=True))
+    @extend_schema(operation_id="segments_members", parameters=[PURPOSE], responses=MemberSerializer(many=True))
     def get(self, request: Request, key: str) -> Response:
         """Members who permit the purpose at this moment. Read anew before each use: who withdraws is gone from the next page."""
         wanted = MembersQuery.of(request)

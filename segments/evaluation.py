@@ -14,11 +14,13 @@ from django.db import DatabaseError, OperationalError, transaction
 
 from cdp.database import bound_cursor
 from cdp.logs import get_logger
-from segments.live import LiveRule, LiveRules
-from segments.models import ChangeKind, ChangeWhy, Segment
+from segments.live import LiveRule, LiveRules, flag_broken
+from segments.models import ChangeKind, ChangeWhy
 from segments.rules import Leaf, combine
 
 log = get_logger(__name__)
+
+FAILED = "A condition of its rule can't be evaluated"
 
 
 @dataclass(slots=True)
@@ -73,11 +75,15 @@ def evaluate(
     """
     changes = Changes(Counter(), Counter())
     answers: dict[Leaf, tuple[Set[int], set[int]]] = {}
+    # Of a segment whose rule fails it isn't known who belongs; whoever reads it must not go by its members.
+    unknown: set[str] = set()
     for level in rules.levels:
-        scopes = {rule: scope for rule in level if (scope := facts.scope_of(rule))}
+        unknown |= {rule.key for rule in level if rule.depends_on.segments & unknown}
+        scopes = {rule: scope for rule in level if rule.key not in unknown and (scope := facts.scope_of(rule))}
         if not scopes:
             continue
         verdicts = _verdicts(scopes, answers, rules, as_of)
+        unknown |= {rule.key for rule in scopes.keys() - verdicts.keys()}
         for rule, profile_id, kind in _write(verdicts, scopes, as_of, why, effective_at or {}):
             facts.segments[rule.key].add(profile_id)
             (changes.entered if kind == ChangeKind.ENTERED else changes.exited)[rule.segment_id] += 1
@@ -103,7 +109,7 @@ def _verdicts(
         if all(leaf in answers and scope <= answers[leaf][0] for leaf in rule.leaves):
             verdicts[rule] = combine(rule.rule, {leaf: answers[leaf][1] for leaf in rule.leaves}, scope)
         else:
-            _flag(rule)
+            flag_broken(rule.segment_id, FAILED)
     return verdicts
 
 
@@ -125,12 +131,6 @@ def _answer(wanted: Mapping[Leaf, set[int]], rules: LiveRules, as_of: datetime) 
             except DatabaseError as error:
                 log.error("leaf_failed", leaf=leaf.key[:200], reason=type(error).__name__)
         return found
-
-
-def _flag(rule: LiveRule) -> None:
-    Segment.objects.filter(pk=rule.segment_id, broken_reason="").update(
-        broken_reason="A condition of its rule could not be evaluated; its members stay as they are until it is mended."
-    )
 
 
 def _write(

@@ -20,10 +20,18 @@ log = get_logger(__name__)
 RULES_LOCK = 7305002
 
 
+def flag_broken(segment_id: int, reason: str) -> None:
+    """Freezes the segment's members until its rule is mended and published again."""
+    if Segment.objects.filter(pk=segment_id, broken_reason="").update(broken_reason=reason[:300]):
+        log.error("segment_broken", segment_id=segment_id)
+
+
 def rules_lock(*, exclusive: bool) -> None:
     """Holds the live rules still until the transaction ends."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)" if exclusive else "SELECT pg_advisory_xact_lock_shared(%s)", [RULES_LOCK])
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(%s)" if exclusive else "SELECT pg_advisory_xact_lock_shared(%s)", [RULES_LOCK]
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,17 +50,24 @@ class LiveRule:
 
 @dataclass(frozen=True, slots=True)
 class LiveRules:
-    """All that can be evaluated, in levels: a rule stands after those whose segments it reads."""
+    """All that can be evaluated, in levels: a rule stands after those whose segments it reads.
+
+    ``frozen`` says of the others why they can't: they read a segment that is broken, and are well again with it.
+    """
 
     levels: tuple[tuple[LiveRule, ...], ...]
-    broken: dict[int, str]
+    frozen: dict[int, str]
     queries: LeafQueries
+
+    @property
+    def segment_ids(self) -> set[int]:
+        return {rule.segment_id for level in self.levels for rule in level}
 
     def by_segment(self, segment_id: int) -> LiveRule | None:
         return next((rule for level in self.levels for rule in level if rule.segment_id == segment_id), None)
 
 
-NO_RULES = LiveRules(levels=(), broken={}, queries=LeafQueries())
+NO_RULES = LiveRules(levels=(), frozen={}, queries=LeafQueries())
 _kept: tuple[tuple[tuple[int, int], ...], LiveRules] = ((), NO_RULES)
 
 
@@ -74,38 +89,39 @@ def live_rules() -> LiveRules:
 
 def _load(segments: list[Segment]) -> LiveRules:
     parsed: dict[str, tuple[Segment, Rule, Dependencies]] = {}
-    broken: dict[int, str] = {}
+    frozen: dict[int, str] = {}
     for segment in segments:
         try:
             rule = parse(segment.live_version.rule)  # type: ignore[union-attr]  # live segments have one
             parsed[segment.key] = segment, rule, depends_on(rule)
         except RuleErrors as errors:
-            broken[segment.pk] = str(errors)[:300]
+            flag_broken(segment.pk, str(errors))
     catalog = catalog_for(d for _, _, d in parsed.values())
     queries = LeafQueries()
     ready: dict[str, LiveRule] = {}
     for key in _in_order(parsed):
         segment, rule, dependencies = parsed[key]
-        missing = [s for s in dependencies.segments if s not in ready]
-        errors = check(rule, catalog)
-        if errors or missing:
-            broken[segment.pk] = str(errors[0])[:300] if errors else f"It reads segments that can't be evaluated: {', '.join(missing)}."
+        if missing := sorted(s for s in dependencies.segments if s not in ready):
+            frozen[segment.pk] = f"It reads segments that can't be evaluated: {', '.join(missing)}"
+            continue
+        if errors := check(rule, catalog):
+            flag_broken(segment.pk, str(errors[0]))
             continue
         found = leaves(rule)
         for leaf in found:
             queries.add(leaf, catalog)
         ready[key] = LiveRule(
             segment_id=segment.pk,
-            version_id=segment.live_version_id,
+            version_id=segment.live_version.pk,  # type: ignore[union-attr]
             key=key,
             rule=rule,
             leaves=found,
             depends_on=dependencies,
             takes_in_strangers=bool(combine(rule, {leaf: set() for leaf in found}, {0})),
         )
-    for segment_id, reason in broken.items():
-        log.error("segment_broken", segment_id=segment_id, reason=reason)
-    return LiveRules(levels=_levels(ready), broken=broken, queries=queries)
+    for segment_id, reason in frozen.items():
+        log.error("segment_frozen", segment_id=segment_id, reason=reason)
+    return LiveRules(levels=_levels(ready), frozen=frozen, queries=queries)
 
 
 def _in_order(parsed: dict[str, tuple[Segment, Rule, Dependencies]]) -> list[str]:
@@ -124,4 +140,7 @@ def _levels(ready: dict[str, LiveRule]) -> tuple[tuple[LiveRule, ...], ...]:
     depth: dict[str, int] = {}
     for key, rule in ready.items():  # in topological order, so what it reads is placed already
         depth[key] = 1 + max((depth[s] for s in rule.depends_on.segments), default=-1)
-    return tuple(tuple(rule for key, rule in ready.items() if depth[key] == level) for level in range(max(depth.values(), default=-1) + 1))
+    return tuple(
+        tuple(rule for key, rule in ready.items() if depth[key] == level)
+        for level in range(max(depth.values(), default=-1) + 1)
+    )

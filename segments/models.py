@@ -26,10 +26,14 @@ class Segment(models.Model):
     key = models.SlugField(max_length=64, unique=True, help_text="How rules and the API name it; can't change.")
     name = models.CharField(max_length=150)
     description = models.TextField(blank=True)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     status = models.CharField(max_length=16, choices=SegmentStatus.choices, default=SegmentStatus.DRAFT)
     live_version = models.OneToOneField("SegmentVersion", null=True, on_delete=models.PROTECT, related_name="live_of")
-    refresh_minutes = models.PositiveIntegerField(default=15, help_text="How often time's passing is taken into account.")
+    refresh_minutes = models.PositiveIntegerField(
+        default=15, help_text="How often time's passing is taken into account."
+    )
     # Read models of Membership, kept by the services that change it.
     member_count = models.BigIntegerField(default=0)
     last_refreshed_at = models.DateTimeField(null=True)

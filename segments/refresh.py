@@ -4,18 +4,19 @@ A refresh asks the database who disagrees, once, and then judges just those agai
 locking a newer event may have come, and its verdict must not be overwritten.
 """
 
-from collections.abc import Iterator
+import time
+from array import array
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from cdp.audit import SYSTEM
-from cdp.database import bound_cursor
 from cdp.errors import Conflict
 from cdp.identity.services import lock_profiles
 from cdp.jobs.services import Progress
@@ -24,14 +25,15 @@ from consent.models import Purpose
 from consent.querysets import permitted
 from segments.catalogue import catalog
 from segments.engines import postgres
-from segments.evaluation import Facts, evaluate
-from segments.live import live_rules, rules_lock
+from segments.evaluation import FAILED, Facts, evaluate
+from segments.live import LiveRule, LiveRules, flag_broken, live_rules, rules_lock
 from segments.models import ChangeWhy, Segment, SegmentStatus
-from segments.rules import describe, load
+from segments.rules import RuleErrors, describe, load
 from segments.services import request_refresh
 
 CHUNK = 5000
 SEGMENT_LOCK = 7305003
+WAIT_SECONDS = 0.25
 PREVIEW_SECONDS = 30
 
 
@@ -93,48 +95,85 @@ def preview(*, rule: Any, purpose: Purpose, sample_size: int = 10, as_of: dateti
 
 
 @contextmanager
-def segment_lock(segment: Segment) -> Iterator[None]:
-    """Only one refresh of a segment at a time, wherever it was started.
+def segment_lock(segment: Segment, *, waiting: Callable[[], None]) -> Iterator[None]:
+    """Only one refresh of a segment at a time, wherever it was started; the next one waits for its turn.
 
-    Raises:
-        Conflict: another one is running.
+    It waits rather than fails: the one that runs may be of an older version, or of a worker that was killed and whose
+    last statement the server has not noticed to be nobody's. ``waiting`` is called now and then, and may raise.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [SEGMENT_LOCK, segment.pk])
-        if not cursor.fetchone()[0]:
-            raise Conflict("refresh_running", f"“{segment.name}” is being refreshed already.")
+    while not _asked("SELECT pg_try_advisory_lock(%s, %s)", segment):
+        waiting()
+        time.sleep(WAIT_SECONDS)
     try:
         yield
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [SEGMENT_LOCK, segment.pk])
+        _asked("SELECT pg_advisory_unlock(%s, %s)", segment)
+
+
+def _asked(question: str, segment: Segment) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(question, [SEGMENT_LOCK, segment.pk])
+        return bool(cursor.fetchone()[0])
 
 
 def refresh(*, segment: Segment, progress: Progress, why: ChangeWhy = ChangeWhy.TIME) -> Refreshed:
     """What the refresh changed. Safe to stop anywhere and to run again.
 
     Raises:
-        Conflict: the segment isn't live, is broken, or is being refreshed by another.
+        Conflict: the segment isn't live, or it is broken: then its members stay as they are.
     """
-    with segment_lock(segment):
-        segment.refresh_from_db()
-        if segment.status != SegmentStatus.LIVE or segment.live_version is None:
-            raise Conflict("segment_not_live", f"“{segment.name}” is not live.")
+    with segment_lock(segment, waiting=lambda: progress(0, 0, "waiting for another refresh")):
+        rule = _rule_of(segment)
         began = moment_of_judgement()
-        version = segment.live_version
         progress(0, 0, "finding who enters and who leaves")
-        known = catalog()
-        ids = postgres.difference(load(version.rule, known), known, segment_id=segment.pk, as_of=began)
+        ids = _who_disagrees(segment, rule, began)
         entered = exited = 0
         for start in range(0, len(ids), CHUNK):
             progress(start, len(ids), "entering and leaving")
-            changes = _judge_again(segment, version.pk, ids[start : start + CHUNK].tolist(), why)
-            if changes is None:  # a new version went live meanwhile; its own refresh follows
+            changes = _judge_again(segment, rule.version_id, ids[start : start + CHUNK].tolist(), why)
+            if changes is None:
+                _rule_of(
+                    segment
+                )  # says so if it was put away or broke; else a new version is live, with its own refresh
                 break
             entered, exited = entered + changes[0], exited + changes[1]
-        progress(len(ids), len(ids), "done")
-        Segment.objects.filter(pk=segment.pk).update(last_refreshed_at=timezone.now())
+        else:
+            progress(len(ids), len(ids), "done")
+            Segment.objects.filter(pk=segment.pk).update(last_refreshed_at=timezone.now())
         return Refreshed(as_of=began, entered=entered, exited=exited, members=segment.memberships.count())
+
+
+def _rule_of(segment: Segment) -> LiveRule:
+    segment.refresh_from_db()
+    if segment.status != SegmentStatus.LIVE:
+        raise Conflict("segment_not_live", f"“{segment.name}” is not live.")
+    rules = _rules_now()
+    rule = rules.by_segment(segment.pk)
+    if rule is None:
+        segment.refresh_from_db()
+        reason = segment.broken_reason or rules.frozen.get(segment.pk, FAILED)
+        raise Conflict("segment_broken", f"“{segment.name}” can't be evaluated. {reason}.")
+    return rule
+
+
+@transaction.atomic
+def _rules_now() -> LiveRules:
+    rules_lock(exclusive=False)
+    return live_rules()
+
+
+def _who_disagrees(segment: Segment, rule: LiveRule, as_of: datetime) -> "array[int]":
+    """Ids of the people whose membership disagrees with the rule; a rule that fails is flagged."""
+    try:
+        with transaction.atomic():
+            return postgres.difference(rule.rule, catalog(), segment_id=segment.pk, as_of=as_of)
+    except OperationalError:
+        raise  # the server went or was too slow; the rule is not to blame
+    except DatabaseError as error:
+        flag_broken(segment.pk, FAILED)
+        raise Conflict("segment_broken", f"“{segment.name}” can't be evaluated. {FAILED}.") from error
+    except RuleErrors as error:  # what it reads broke just now
+        raise Conflict("segment_broken", f"“{segment.name}” can't be evaluated. {error.errors[0]}.") from error
 
 
 @transaction.atomic
@@ -146,12 +185,8 @@ def _judge_again(segment: Segment, version_id: int, ids: list[int], why: ChangeW
     if rule is None or rule.version_id != version_id:
         return None
     as_of = moment_of_judgement()
-    with bound_cursor() as cursor:
-        # Members of whom nothing is left (their profile is gone) have no verdict; they only end.
-        cursor.execute(
-            "DELETE FROM segments_membership WHERE segment_id = %s AND profile_id = ANY(%s::bigint[])",
-            [segment.pk, sorted(set(ids) - present)],
-        )
+    # Members of whom nothing is left have no verdict. Whoever merged them away has said so by a dirty row, and the
+    # evaluator ends and announces their memberships.
     changes = evaluate(Facts(demanded={segment.pk: present}), rules, as_of=as_of, why=why)
     return changes.entered[segment.pk], changes.exited[segment.pk]
 
@@ -162,12 +197,12 @@ def request_due_refreshes() -> int:
     if workspace.frozen_at is not None:
         return 0  # where time stands still, its passing changes nothing
     now = timezone.now()
-    due = [
-        segment
-        for segment in Segment.objects.filter(status=SegmentStatus.LIVE, broken_reason="").filter(
-            Q(last_refreshed_at__isnull=True) | Q(last_refreshed_at__lt=now - timedelta(minutes=1) * F("refresh_minutes"))
+    due = list(
+        Segment.objects.filter(pk__in=_rules_now().segment_ids).filter(
+            Q(last_refreshed_at__isnull=True)
+            | Q(last_refreshed_at__lt=now - timedelta(minutes=1) * F("refresh_minutes"))
         )
-    ]
+    )
     for segment in due:
         request_refresh(segment=segment, by=SYSTEM)
     return len(due)

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from cdp.audit.actors import Actor
@@ -51,7 +51,7 @@ def create_segment(
     by: Actor,
     key: str = "",
     description: str = "",
-    owner: AbstractBaseUser | None = None,
+    owner: User | None = None,
     refresh_minutes: int = 15,
 ) -> Segment:
     """The new segment as a draft with its first version; `publish` sets it live.
@@ -91,7 +91,9 @@ def change_details(*, segment: Segment, name: str, description: str, refresh_min
     if not name:
         raise DomainError("name_missing", "A segment needs a name.", "/name")
     if refresh_minutes < 1:
-        raise DomainError("refresh_minutes_invalid", "Refresh every so many whole minutes, at least 1.", "/refresh_minutes")
+        raise DomainError(
+            "refresh_minutes_invalid", "Refresh every so many whole minutes, at least 1.", "/refresh_minutes"
+        )
     segment = Segment.objects.select_for_update().get(pk=segment.pk)
     given = {"name": name[:150], "description": description, "refresh_minutes": refresh_minutes}
     before = {field: getattr(segment, field) for field in given if getattr(segment, field) != given[field]}
@@ -99,12 +101,17 @@ def change_details(*, segment: Segment, name: str, description: str, refresh_min
         for field in before:
             setattr(segment, field, given[field])
         segment.save(update_fields=list(before))
-        record(by=by, action="segment.changed", object=segment, detail={"before": before, "after": {f: given[f] for f in before}})
+        record(
+            by=by,
+            action="segment.changed",
+            object=segment,
+            detail={"before": before, "after": {f: given[f] for f in before}},
+        )
     return segment
 
 
 @transaction.atomic
-def save_version(*, segment: Segment, rule: Any, by: Actor, user: AbstractBaseUser | None = None) -> SegmentVersion:
+def save_version(*, segment: Segment, rule: Any, by: Actor, user: User | None = None) -> SegmentVersion:
     """The new version, not yet live; the newest one when it says the same.
 
     Raises:
@@ -119,7 +126,7 @@ def save_version(*, segment: Segment, rule: Any, by: Actor, user: AbstractBaseUs
     return newest if newest and newest.rule == rule else _add_version(segment, rule, by, user)
 
 
-def _add_version(segment: Segment, rule: Any, by: Actor, user: AbstractBaseUser | None) -> SegmentVersion:
+def _add_version(segment: Segment, rule: Any, by: Actor, user: User | None) -> SegmentVersion:
     newest = segment.versions.first()
     version = SegmentVersion.objects.create(
         segment=segment, number=newest.number + 1 if newest else 1, rule=rule, created_by=user
@@ -129,7 +136,7 @@ def _add_version(segment: Segment, rule: Any, by: Actor, user: AbstractBaseUser 
 
 
 @transaction.atomic
-def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: AbstractBaseUser | None = None) -> Job:
+def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User | None = None) -> Job:
     """The job that brings the members in line; the version is live from now on, for new events too.
 
     Raises:
@@ -154,7 +161,7 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: Abstr
     return request_refresh(segment=segment, by=by, user=user, why="rule")
 
 
-def request_refresh(*, segment: Segment, by: Actor, user: AbstractBaseUser | None = None, why: str = "time") -> Job:
+def request_refresh(*, segment: Segment, by: Actor, user: User | None = None, why: str = "time") -> Job:
     """The job that refreshes the segment; the one that is waiting already, when there is one.
 
     Raises:
@@ -181,9 +188,8 @@ def _refuse_cycle(segment: Segment, rule: Rule) -> None:
     while ahead:
         key = ahead.pop()
         if key == segment.key:
-            raise RuleErrors(
-                [RuleError(code="segment_cycle", message=f"“{segment.name}” would read its own members by way of other segments", pointer="")]
-            )
+            message = f"“{segment.name}” would read its own members by way of other segments"
+            raise RuleErrors([RuleError(code="segment_cycle", message=message, pointer="")])
         if key not in reached:
             reached.add(key)
             ahead += uses.get(key, ())

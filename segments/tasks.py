@@ -10,7 +10,12 @@ from segments.models import ChangeWhy, Segment
 
 
 @shared_task(
-    bind=True, name="segments.refresh", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=5, acks_late=True
+    bind=True,
+    name="segments.refresh",
+    autoretry_for=(OperationalError,),
+    retry_backoff=True,
+    max_retries=5,
+    acks_late=True,
 )
 def refresh(self: Task, job_id: int) -> None:
     with lease(job_id, worker=self.request.hostname or "") as held:

@@ -12,7 +12,9 @@ class AuditEntry(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     recorded_at = models.DateTimeField()
-    actor_kind = models.CharField(max_length=16, choices=[(k.value, k.name.replace("_", " ").title()) for k in ActorKind])
+    actor_kind = models.CharField(
+        max_length=16, choices=[(k.value, k.name.replace("_", " ").title()) for k in ActorKind]
+    )
     actor_id = models.CharField(max_length=64, blank=True)
     actor_label = models.CharField(max_length=150)
     action = models.CharField(max_length=64, help_text="Stable code, such as segment.created.")

@@ -26,10 +26,14 @@ class Merge(models.Model):
         permissions = [("undo_merge", "Can undo a merge")]
         constraints = [
             models.CheckConstraint(condition=~Q(survivor_id=models.F("absorbed_id")), name="identity_merge_of_two"),
-            models.UniqueConstraint(fields=["absorbed_id"], condition=Q(undone_at__isnull=True), name="identity_absorbed_once"),
+            models.UniqueConstraint(
+                fields=["absorbed_id"], condition=Q(undone_at__isnull=True), name="identity_absorbed_once"
+            ),
         ]
         indexes = [
-            models.Index(fields=["survivor_id", "absorbed_id"], condition=Q(undone_at__isnull=False), name="identity_kept_apart")
+            models.Index(
+                fields=["survivor_id", "absorbed_id"], condition=Q(undone_at__isnull=False), name="identity_kept_apart"
+            )
         ]
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cdp.identity.normalise import ANONYMOUS_ID, KNOWN_BY, LIMIT, OTHER_LIMIT, USER_ID, Identifier
+from cdp.identity.normalise import ANONYMOUS_ID, LIMIT, OTHER_LIMIT, USER_ID, Identifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,14 @@ class Node:
 
     profile_id: int | None
     held: Counter[str]
+    linked: list[Identifier] = field(default_factory=list)
+    # Every profile that has become one with it, itself included.
+    inside: set[int] = field(default_factory=set)
 
     @property
     def is_known_person(self) -> bool:
-        return any(self.held[namespace] for namespace in KNOWN_BY)
+        """Whether some system names it: anything but a device's own number."""
+        return any(count for namespace, count in self.held.items() if namespace != ANONYMOUS_ID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,10 @@ class MergeDecision:
 
 @dataclass(slots=True)
 class Resolution:
-    """Node numbers stand for profiles; `root` follows merges made later in the batch."""
+    """Node numbers stand for profiles; `root` follows merges made later in the batch.
+
+    ``links`` leads to the node that an identifier came to first, so that undoing a merge gives it back to that one.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     owner: dict[Identifier, int] = field(default_factory=dict)
@@ -62,7 +69,7 @@ class Resolution:
         return node
 
     def add(self, profile_id: int | None, held: Counter[str]) -> int:
-        self.nodes.append(Node(profile_id, held))
+        self.nodes.append(Node(profile_id, held, inside=set() if profile_id is None else {profile_id}))
         self.parent.append(len(self.nodes) - 1)
         return len(self.nodes) - 1
 
@@ -90,7 +97,9 @@ def resolve(
         ``person[i]`` is the node of claim i (see `Resolution.root`), ``origin[i]`` the identifier that decided it.
     """
     out = Resolution()
-    node_of = {profile_id: out.add(profile_id, Counter(held.get(profile_id, {}))) for profile_id in sorted(set(known.values()))}
+    node_of = {
+        profile_id: out.add(profile_id, Counter(held.get(profile_id, {}))) for profile_id in sorted(set(known.values()))
+    }
     out.owner = {identifier: node_of[profile_id] for identifier, profile_id in known.items()}
     for number, claim in enumerate(claims):
         flags: list[str] = []
@@ -106,6 +115,7 @@ def resolve(
                     continue
                 out.nodes[node].held[identifier.namespace] += 1
                 out.owner[identifier] = out.links[identifier] = node
+                out.nodes[node].linked.append(identifier)
                 continue
             theirs = out.root(theirs)
             if node is None:
@@ -131,7 +141,7 @@ def _previous(owner: Mapping[Identifier, int], identifier: Identifier) -> Identi
 
 def _refusal(one: Node, other: Node, claim: Claim, apart: Collection[frozenset[int]]) -> str:
     """Why the two must stay two, or "" when they may become one."""
-    if one.profile_id is not None and other.profile_id is not None and frozenset((one.profile_id, other.profile_id)) in apart:
+    if apart and any(frozenset((a, b)) in apart for a in one.inside for b in other.inside):
         return "merge_undone_before"
     if not claim.is_trusted and one.is_known_person and other.is_known_person:
         return "merge_not_trusted"
@@ -150,7 +160,14 @@ def _join(out: Resolution, one: int, other: int, claim: int, first: Identifier, 
 
     survivor, absorbed = sorted((one, other), key=rank)
     out.parent[absorbed] = survivor
-    out.nodes[survivor].held.update(out.nodes[absorbed].held)
-    if out.nodes[absorbed].profile_id is not None:
-        out.merges.append(MergeDecision(survivor, absorbed, claim, f"{first.namespace} and {second.namespace} in one message"))
+    stays, goes = out.nodes[survivor], out.nodes[absorbed]
+    stays.held.update(goes.held)
+    stays.inside |= goes.inside
+    if goes.profile_id is None:
+        stays.linked += goes.linked
+        out.links.update(dict.fromkeys(goes.linked, survivor))
+    else:
+        out.merges.append(
+            MergeDecision(survivor, absorbed, claim, f"{first.namespace} and {second.namespace} in one message")
+        )
     return survivor

@@ -26,7 +26,6 @@ from cdp.profiles.ids import uuid7
 from cdp.profiles.models import DirtyProfile, Profile
 from consent.services import part_consent, reconcile_consent
 
-
 HOUR = timedelta(hours=1)
 
 
@@ -70,12 +69,12 @@ def _resolve_once(sightings: Sequence[Sighting], by: Actor) -> Resolved:
     locked = _lock({found.profile_id for found in known.values()})
     if len(locked) < len({found.profile_id for found in known.values()}) or _moved(known):
         raise MovedMeanwhileError  # merged or parted while we waited for the locks
-    out = resolve(
-        [s.claim for s in sightings],
-        known={identifier: found.profile_id for identifier, found in known.items()},
-        held=_held(_contested(sightings, known)),
-        apart=_apart(locked.keys()),
-    )
+    claims = [s.claim for s in sightings]
+    owners = {identifier: found.profile_id for identifier, found in known.items()}
+    held = _held(_contested(sightings, known))
+    out = resolve(claims, known=owners, held=held)
+    if out.merges and (apart := _apart(locked.keys())):
+        out = resolve(claims, known=owners, held=held, apart=apart)
     seen = _seen(sightings, out)
     profile_of = _make_profiles(out, seen, locked)
     new = {profile_of[n] for n in profile_of if out.nodes[n].profile_id is None}
@@ -182,12 +181,25 @@ def _held(profile_ids: set[int]) -> dict[int, dict[str, int]]:
 
 
 def _apart(profile_ids: Collection[int]) -> set[frozenset[int]]:
-    """Pairs whose merge somebody undid: what was wrong once is not done again by a machine."""
+    """Pairs whose merge somebody undid: what was wrong once is not done again by a machine.
+
+    A profile stands for all that it has absorbed, so that the two don't come together by way of a third either.
+    """
     with bound_cursor() as cursor:
         cursor.execute(
-            "SELECT survivor_id, absorbed_id FROM identity_merge WHERE undone_at IS NOT NULL"
-            " AND survivor_id = ANY(%(ids)s::bigint[]) AND absorbed_id = ANY(%(ids)s::bigint[])",
-            {"ids": sorted(profile_ids)},
+            """
+            WITH RECURSIVE inside(root, id) AS (
+                SELECT id, id FROM unnest(%s::bigint[]) AS g(id)
+                UNION ALL
+                SELECT i.root, m.absorbed_id FROM inside i
+                  JOIN identity_merge m ON m.survivor_id = i.id AND m.undone_at IS NULL
+            )
+            SELECT DISTINCT one.root, other.root FROM identity_merge u
+              JOIN inside one ON one.id = u.survivor_id
+              JOIN inside other ON other.id = u.absorbed_id
+             WHERE u.undone_at IS NOT NULL AND one.root <> other.root
+            """,
+            [sorted(profile_ids)],
         )
         return {frozenset(pair) for pair in cursor.fetchall()}
 
@@ -253,7 +265,7 @@ def _link(out: Resolution, profile_of: dict[int, int], sightings: Sequence[Sight
             [
                 [i.namespace for i in links],
                 [i.value for i in links],
-                [profile_of[out.root(out.links[i])] for i in links],
+                [profile_of[out.links[i]] for i in links],
                 [first[i].at for i in links],
                 [first[i].source_id for i in links],
             ],
@@ -270,7 +282,11 @@ def _touch_identifiers(sightings: Sequence[Sighting], known: dict[Identifier, Fo
     for sighting in sightings:
         for identifier in sighting.claim.identifiers:
             found = known.get(identifier)
-            if found is not None and sighting.at - found.last_seen_at > HOUR and sighting.at > last.get(found.id, found.last_seen_at):
+            if (
+                found is not None
+                and sighting.at - found.last_seen_at > HOUR
+                and sighting.at > last.get(found.id, found.last_seen_at)
+            ):
                 last[found.id] = sighting.at
     if not last:
         return
@@ -300,8 +316,8 @@ def merge_profiles(*, survivor: Profile, absorbed: Profile, reason: str, by: Act
     if survivor.pk == absorbed.pk or len(lock_profiles(sorted([survivor.pk, absorbed.pk]))) < 2:
         raise Conflict("not_two_profiles", "A merge needs two different profiles that both still exist.")
     merge = _merge(survivor.pk, absorbed.pk, reason=reason, source_id=None, by=by)
-    for profile_id in (survivor.pk, absorbed.pk):
-        DirtyProfile.objects.create(profile_id=profile_id, facts={"why": "merge", "absorbed_uuid": str(absorbed.uuid)})
+    DirtyProfile.objects.create(profile_id=survivor.pk, facts={"why": "merge"})
+    DirtyProfile.objects.create(profile_id=absorbed.pk, facts={"why": "merge", "absorbed_uuid": str(absorbed.uuid)})
     return merge
 
 
@@ -311,7 +327,8 @@ def _merge(survivor: int, absorbed: int, *, reason: str, source_id: int | None, 
     pair = {"survivor": survivor, "absorbed": absorbed}
     with bound_cursor() as cursor:
         cursor.execute(
-            "UPDATE profiles_identifier SET profile_id = %(survivor)s WHERE profile_id = %(absorbed)s RETURNING id", pair
+            "UPDATE profiles_identifier SET profile_id = %(survivor)s WHERE profile_id = %(absorbed)s RETURNING id",
+            pair,
         )
         identifier_ids = sorted(row[0] for row in cursor.fetchall())
         cursor.execute("UPDATE profiles_event SET profile_id = %(survivor)s WHERE profile_id = %(absorbed)s", pair)
@@ -380,7 +397,9 @@ def undo_merge(*, merge: Merge, by: Actor) -> Profile:
     if merge.undone_at is not None:
         raise Conflict("merge_undone", "This merge has been undone already.")
     if not lock_profiles([merge.survivor_id]):
-        raise Conflict("survivor_absorbed", "The surviving profile was merged into another one later; undo that merge first.")
+        raise Conflict(
+            "survivor_absorbed", "The surviving profile was merged into another one later; undo that merge first."
+        )
     restored = Profile(
         pk=merge.absorbed_id,
         uuid=merge.absorbed_uuid,

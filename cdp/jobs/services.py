@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import IntegrityError, OperationalError, close_old_connections, connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -29,11 +29,11 @@ MAX_ATTEMPTS = 5
 RESEND_AFTER = timedelta(seconds=30)
 
 
-class JobCancelled(Exception):  # noqa: N818  (a control-flow signal, not an error)
+class JobCancelled(Exception):
     """Raised inside the work at its next progress report once somebody asked it to stop."""
 
 
-class LeaseLost(Exception):  # noqa: N818
+class LeaseLost(Exception):
     """Another worker holds the job now; this one must write nothing more."""
 
 
@@ -43,7 +43,7 @@ def enqueue(
     kind: str,
     params: Mapping[str, Any],
     by: Actor,
-    user: AbstractBaseUser | None = None,
+    user: User | None = None,
     dedupe_key: str = "",
 ) -> Job:
     """The queued job, or the unfinished one that already has this ``dedupe_key``; its message goes out on commit."""
@@ -61,7 +61,7 @@ def enqueue(
     return job
 
 
-def let_follow(*, job: Job, user: AbstractBaseUser) -> None:
+def let_follow(*, job: Job, user: User) -> None:
     """Lets the user see a job that somebody else may have started: who asks for the same work waits for the same job."""
     if job.created_by_id != user.pk:
         assign_perm("jobs.view_job", user, job)
@@ -92,7 +92,11 @@ def send_stranded() -> int:
                 _finish(job, JobState.FAILED, error_code="worker_died", error_message="Its worker died five times.")
             else:
                 Job.objects.filter(pk=job.pk).update(
-                    state=JobState.QUEUED, lease_token=None, lease_until=None, sent_at=None, phase="waiting for a worker"
+                    state=JobState.QUEUED,
+                    lease_token=None,
+                    lease_until=None,
+                    sent_at=None,
+                    phase="waiting for a worker",
                 )
     stranded = Job.objects.filter(
         Q(sent_at__isnull=True, created_at__lt=now - timedelta(seconds=5)) | Q(sent_at__lt=now - RESEND_AFTER),

@@ -20,7 +20,10 @@ LIKELY_PERSONAL = re.compile(
     r"(^|[_.])(e?mail|phone|mobile|(first|last|full|sur|given|family|middle)_?name|name|address|street|postal_?code|zip|birth(day|date)?|dob|ssn|passport|iban|ip)($|[_.])",
     re.IGNORECASE,
 )
-LIKELY_DEMOGRAPHIC = re.compile(r"(^|_)(country|city|state|region|language|gender|age|birth(day|date)?|postal_?code|(first|last)_?name|name|email|phone)($|_)", re.I)
+LIKELY_DEMOGRAPHIC = re.compile(
+    r"(^|_)(country|city|state|region|language|gender|age|birth(day|date)?|postal_?code|(first|last)_?name|name|email|phone)($|_)",
+    re.I,
+)
 LIKELY_TECHNOGRAPHIC = re.compile(r"(^|_)(device|os|browser|platform|app_version|user_agent)($|_)", re.I)
 
 _event_names: dict[str, int] = {}
@@ -45,7 +48,14 @@ def label_for(name: str) -> str:
 
 def event_name_ids(wanted: Mapping[str, EventType]) -> dict[str, int]:
     """Numbers of the given names, new ones entered; a name that found no room is missing from the answer."""
-    return _ids(wanted.keys(), _event_names, EventName, "name", MAX_EVENT_NAMES, lambda name: _insert_event_name(name, wanted[name]))
+    return _ids(
+        wanted.keys(),
+        _event_names,
+        EventName,
+        "name",
+        MAX_EVENT_NAMES,
+        lambda name: _insert_event_name(name, wanted[name]),
+    )
 
 
 def trait_ids(wanted: Mapping[str, Any]) -> dict[str, int]:
@@ -56,7 +66,9 @@ def trait_ids(wanted: Mapping[str, Any]) -> dict[str, int]:
     return _ids(wanted.keys(), _traits, Trait, "key", MAX_TRAITS, lambda key: _insert_trait(key, wanted[key]))
 
 
-def _ids(names: Iterable[str], cache: dict[str, int], model: Any, column: str, room: int, insert: Any) -> dict[str, int]:
+def _ids(
+    names: Iterable[str], cache: dict[str, int], model: Any, column: str, room: int, insert: Any
+) -> dict[str, int]:
     found = {name: cache[name] for name in names if name in cache}
     missing = sorted(set(names) - found.keys())
     if not missing:

@@ -26,7 +26,9 @@ class Workspace(models.Model):
     name = models.CharField(max_length=100, default="My organisation")
     reporting_currency = models.CharField(max_length=3, default="USD")
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
-    frozen_at = models.DateTimeField(null=True, blank=True, help_text="Rules are evaluated as of this moment instead of now.")
+    frozen_at = models.DateTimeField(
+        null=True, blank=True, help_text="Rules are evaluated as of this moment instead of now."
+    )
     is_simulated = models.BooleanField(default=False, help_text="Its people are made up; every screen says so.")
 
     class Meta:
@@ -175,7 +177,9 @@ class Event(models.Model):
     id = models.BigIntegerField()
     occurred_at = models.DateTimeField()
     profile_id = models.BigIntegerField()
-    identifier_id = models.BigIntegerField(null=True, help_text="By which identifier it found the person; lets a merge be undone.")
+    identifier_id = models.BigIntegerField(
+        null=True, help_text="By which identifier it found the person; lets a merge be undone."
+    )
     name_id = models.IntegerField()
     type = models.SmallIntegerField(choices=EventType.choices)
     message_id = models.CharField(max_length=100)
@@ -185,7 +189,9 @@ class Event(models.Model):
     original_timestamp = models.DateTimeField(null=True)
     amount = models.DecimalField(max_digits=19, decimal_places=4, null=True)
     currency = models.CharField(max_length=3, null=True)
-    value = models.DecimalField(max_digits=19, decimal_places=4, null=True, help_text="The amount in the reporting currency.")
+    value = models.DecimalField(
+        max_digits=19, decimal_places=4, null=True, help_text="The amount in the reporting currency."
+    )
     properties = models.JSONField()
     context = models.JSONField()
     flags = ArrayField(models.CharField(max_length=40), null=True, help_text="What could not be taken as it came.")
@@ -218,7 +224,9 @@ class DirtyProfile(models.Model):
     """A person changed from outside the pipeline; the evaluator drains these rows."""
 
     profile_id = models.BigIntegerField()
-    facts = models.JSONField(default=dict, help_text="What changed: {'traits': [...], 'events': [...], 'everything': true}.")
+    facts = models.JSONField(
+        default=dict, help_text="What changed: {'traits': [...], 'events': [...], 'everything': true}."
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
 

@@ -34,7 +34,9 @@ def maintain_partitions() -> int:
     if waiting:
         log.error("events_in_default_partition", count=waiting)
         with connection.cursor() as cursor:
-            cursor.execute("SELECT DISTINCT date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date FROM profiles_event_default")
+            cursor.execute(
+                "SELECT DISTINCT date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date FROM profiles_event_default"
+            )
             months = [row[0] for row in cursor.fetchall()]
         for month in months:
             made += ensure_partitions(month, month)

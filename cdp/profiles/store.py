@@ -173,7 +173,8 @@ def _upsert(rows: Sequence[TraitRow]) -> list[tuple[int, int]]:
                        raw, occurred_at, message_id, source_id
                   FROM unnest(%s::bigint[], %s::bigint[], %s::numeric[], %s::text[], %s::text[], %s::timestamptz[], %s::boolean[],
                               %s::jsonb[], %s::jsonb[], %s::timestamptz[], %s::text[], %s::int[])
-                       AS g(trait_id, profile_id, number, text, text_folded, moment, boolean, items, raw, occurred_at, message_id, source_id)
+                       AS g(trait_id, profile_id, number, text, text_folded, moment, boolean, items,
+                            raw, occurred_at, message_id, source_id)
             ), before AS (
                 SELECT v.trait_id, v.profile_id, v.raw FROM profiles_traitvalue v
                   JOIN given USING (trait_id, profile_id)
@@ -322,7 +323,15 @@ def rebuild_traits(profile_ids: Sequence[int]) -> None:
             [ids],
         )
         rows = [
-            TraitRow(profile_id=p, trait_id=t, key=key, raw=msgspec.json.decode(raw), occurred_at=at, message_id=message, source_id=source)
+            TraitRow(
+                profile_id=p,
+                trait_id=t,
+                key=key,
+                raw=msgspec.json.decode(raw),
+                occurred_at=at,
+                message_id=message,
+                source_id=source,
+            )
             for p, t, key, raw, at, message, source in cursor.fetchall()
         ]
     apply_traits(rows)

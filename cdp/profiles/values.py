@@ -15,7 +15,9 @@ TEXT_LIMIT = 512  # characters; an index entry must stay below a third of a page
 ITEMS_LIMIT = 1000
 NUMBER_LIMIT = Decimal(10) ** 15  # numeric(19,4): fifteen digits before the point
 FOUR_PLACES = Decimal("0.0001")
-DATE_LIKE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
+DATE_LIKE = re.compile(
+    r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII
+)
 EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
@@ -16,18 +16,28 @@ from cdp.rest.models import ApiKey, Scope, digest, new_secret
 
 @transaction.atomic
 def create_api_key(
-    *, name: str, scopes: Sequence[str], by: Actor, user: AbstractBaseUser | None = None, expires_at: datetime | None = None
+    *, name: str, scopes: Sequence[str], by: Actor, user: User | None = None, expires_at: datetime | None = None
 ) -> tuple[ApiKey, str]:
     """The key's row and the key itself, which is kept nowhere and can't be shown again."""
     unknown = sorted(set(scopes) - set(Scope.values))
     if unknown or not scopes:
-        raise DomainError("unknown_scope", f"scopes must be some of {', '.join(Scope.values)}; received {unknown or 'none'}", "/scopes")
+        raise DomainError(
+            "unknown_scope",
+            f"scopes must be some of {', '.join(Scope.values)}; received {unknown or 'none'}",
+            "/scopes",
+        )
     prefix, secret = new_secret()
     account = get_user_model()(username=f"key:{prefix}", first_name=name[:150], is_active=True, is_staff=False)
     account.set_unusable_password()
     account.save()
     key = ApiKey.objects.create(
-        name=name, prefix=prefix, digest=digest(secret), scopes=sorted(set(scopes)), user=account, created_by=user, expires_at=expires_at
+        name=name,
+        prefix=prefix,
+        digest=digest(secret),
+        scopes=sorted(set(scopes)),
+        user=account,
+        created_by=user,
+        expires_at=expires_at,
     )
     record(by=by, action="api_key.created", object=key, detail={"prefix": prefix, "scopes": key.scopes})
     return key, secret

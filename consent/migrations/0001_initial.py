@@ -6,65 +6,161 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('profiles', '0001_initial'),
+        ("profiles", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Purpose',
+            name="Purpose",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.SlugField(max_length=64, unique=True)),
-                ('label', models.CharField(max_length=100)),
-                ('text', models.TextField(help_text='What people are told, in plain language.')),
-                ('lawful_basis', models.CharField(choices=[('consent', 'Consent (a)'), ('contract', 'Contract (b)'), ('legal_obligation', 'Legal obligation (c)'), ('vital_interests', 'Vital interests (d)'), ('public_task', 'Public task (e)'), ('legitimate_interests', 'Legitimate interests (f)')], max_length=32)),
-                ('mode', models.CharField(choices=[('opt_in', 'Only who said yes'), ('opt_out', 'All but who said no')], default='opt_in', max_length=16)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.SlugField(max_length=64, unique=True)),
+                ("label", models.CharField(max_length=100)),
+                ("text", models.TextField(help_text="What people are told, in plain language.")),
+                (
+                    "lawful_basis",
+                    models.CharField(
+                        choices=[
+                            ("consent", "Consent (a)"),
+                            ("contract", "Contract (b)"),
+                            ("legal_obligation", "Legal obligation (c)"),
+                            ("vital_interests", "Vital interests (d)"),
+                            ("public_task", "Public task (e)"),
+                            ("legitimate_interests", "Legitimate interests (f)"),
+                        ],
+                        max_length=32,
+                    ),
+                ),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[("opt_in", "Only who said yes"), ("opt_out", "All but who said no")],
+                        default="opt_in",
+                        max_length=16,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
             options={
-                'ordering': ['label'],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('lawful_basis', 'consent'), _negated=True), ('mode', 'opt_in'), _connector='OR'), name='consent_is_asked_first')],
+                "ordering": ["label"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("lawful_basis", "consent"), _negated=True), ("mode", "opt_in"), _connector="OR"
+                        ),
+                        name="consent_is_asked_first",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='ConsentRecord',
+            name="ConsentRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('profile_id', models.BigIntegerField(db_index=True, help_text='A plain number: the record outlives a merge.')),
-                ('reach', models.CharField(choices=[('person', 'The person'), ('device', 'One device')], default='person', max_length=8)),
-                ('decision', models.CharField(choices=[('granted', 'Granted'), ('denied', 'Denied'), ('withdrawn', 'Withdrawn')], max_length=16)),
-                ('method', models.CharField(choices=[('banner', 'Banner'), ('preference_centre', 'Preference centre'), ('form', 'Form'), ('api', 'API'), ('event', 'Event'), ('import', 'Import'), ('merge', 'Merge')], max_length=24)),
-                ('source_id', models.IntegerField(null=True)),
-                ('message_id', models.CharField(blank=True, max_length=100)),
-                ('evidence', models.JSONField(default=dict)),
-                ('collected_at', models.DateTimeField(help_text='When the person decided.')),
-                ('recorded_at', models.DateTimeField(default=django.utils.timezone.now, help_text='When we learned it.')),
-                ('purpose', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='records', to='consent.purpose')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "profile_id",
+                    models.BigIntegerField(db_index=True, help_text="A plain number: the record outlives a merge."),
+                ),
+                (
+                    "reach",
+                    models.CharField(
+                        choices=[("person", "The person"), ("device", "One device")], default="person", max_length=8
+                    ),
+                ),
+                (
+                    "decision",
+                    models.CharField(
+                        choices=[("granted", "Granted"), ("denied", "Denied"), ("withdrawn", "Withdrawn")],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "method",
+                    models.CharField(
+                        choices=[
+                            ("banner", "Banner"),
+                            ("preference_centre", "Preference centre"),
+                            ("form", "Form"),
+                            ("api", "API"),
+                            ("event", "Event"),
+                            ("import", "Import"),
+                            ("merge", "Merge"),
+                        ],
+                        max_length=24,
+                    ),
+                ),
+                ("source_id", models.IntegerField(null=True)),
+                ("message_id", models.CharField(blank=True, max_length=100)),
+                ("evidence", models.JSONField(default=dict)),
+                ("collected_at", models.DateTimeField(help_text="When the person decided.")),
+                (
+                    "recorded_at",
+                    models.DateTimeField(default=django.utils.timezone.now, help_text="When we learned it."),
+                ),
+                (
+                    "purpose",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="records", to="consent.purpose"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-collected_at', '-id'],
+                "ordering": ["-collected_at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='ConsentState',
+            name="ConsentState",
             fields=[
-                ('pk', models.CompositePrimaryKey('purpose_id', 'profile_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('decision', models.CharField(choices=[('granted', 'Granted'), ('denied', 'Denied'), ('withdrawn', 'Withdrawn')], max_length=16)),
-                ('collected_at', models.DateTimeField()),
-                ('profile', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='consent_states', to='profiles.profile')),
-                ('record', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='consent.consentrecord')),
-                ('purpose', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='states', to='consent.purpose')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "purpose_id", "profile_id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "decision",
+                    models.CharField(
+                        choices=[("granted", "Granted"), ("denied", "Denied"), ("withdrawn", "Withdrawn")],
+                        max_length=16,
+                    ),
+                ),
+                ("collected_at", models.DateTimeField()),
+                (
+                    "profile",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="consent_states",
+                        to="profiles.profile",
+                    ),
+                ),
+                (
+                    "record",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="consent.consentrecord",
+                    ),
+                ),
+                (
+                    "purpose",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="states",
+                        to="consent.purpose",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['purpose', 'decision', 'profile'], name='consent_state_by_decision')],
+                "indexes": [models.Index(fields=["purpose", "decision", "profile"], name="consent_state_by_decision")],
             },
         ),
         migrations.AddIndex(
-            model_name='consentrecord',
-            index=models.Index(fields=['profile_id', 'purpose', '-collected_at'], name='consent_record_life'),
+            model_name="consentrecord",
+            index=models.Index(fields=["profile_id", "purpose", "-collected_at"], name="consent_record_life"),
         ),
     ]

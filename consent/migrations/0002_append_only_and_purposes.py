@@ -30,10 +30,14 @@ PURPOSES = [
 
 def begin(apps, schema_editor):
     with schema_editor.connection.cursor() as cursor:
-        cursor.execute(sql.SQL("REVOKE UPDATE, DELETE ON consent_consentrecord FROM {}").format(sql.Identifier(settings.APP_ROLE)))
+        cursor.execute(
+            sql.SQL("REVOKE UPDATE, DELETE ON consent_consentrecord FROM {}").format(sql.Identifier(settings.APP_ROLE))
+        )
     purpose = apps.get_model("consent", "Purpose")
     for key, label, text, basis, mode in PURPOSES:
-        purpose.objects.using(schema_editor.connection.alias).create(key=key, label=label, text=text, lawful_basis=basis, mode=mode)
+        purpose.objects.using(schema_editor.connection.alias).create(
+            key=key, label=label, text=text, lawful_basis=basis, mode=mode
+        )
 
 
 class Migration(migrations.Migration):

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from cdp.database import bound_cursor
-from segments.rules import Catalog, Compiled, Leaf, Rule, compile_leaf, compile_rule
+from segments.rules import Catalog, Compiled, InSegment, Leaf, Performed, Rule, Trait, compile_leaf, compile_rule
 
 TABLES = {
     "profile": "profiles_profile",
@@ -81,7 +81,7 @@ class LeafQueries:
     def __init__(self) -> None:
         self._texts: dict[tuple[Leaf, bool], tuple[str, Mapping[str, Any]]] = {}
 
-    def add(self, leaf: Leaf, catalog: Catalog) -> None:
+    def add(self, leaf: Trait | Performed | InSegment, catalog: Catalog) -> None:
         for settled in (False, True):
             if (leaf, settled) not in self._texts:
                 compiled = compile_leaf(leaf, catalog, scoped=True, settled=settled)

@@ -4,36 +4,56 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Merge',
+            name="Merge",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('survivor_id', models.BigIntegerField(db_index=True)),
-                ('absorbed_id', models.BigIntegerField(db_index=True)),
-                ('absorbed_uuid', models.UUIDField(db_index=True, help_text='Look-ups by it are answered with the survivor.')),
-                ('absorbed_first_seen_at', models.DateTimeField()),
-                ('absorbed_last_seen_at', models.DateTimeField()),
-                ('absorbed_created_at', models.DateTimeField()),
-                ('identifier_ids', models.JSONField(help_text='The identifiers that came along.')),
-                ('reason', models.CharField(help_text='Which identifiers proved it; namespaces, no values.', max_length=200)),
-                ('source_id', models.IntegerField(null=True)),
-                ('merged_at', models.DateTimeField()),
-                ('merged_by', models.CharField(max_length=150)),
-                ('undone_at', models.DateTimeField(null=True)),
-                ('undone_by', models.CharField(blank=True, max_length=150)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("survivor_id", models.BigIntegerField(db_index=True)),
+                ("absorbed_id", models.BigIntegerField(db_index=True)),
+                (
+                    "absorbed_uuid",
+                    models.UUIDField(db_index=True, help_text="Look-ups by it are answered with the survivor."),
+                ),
+                ("absorbed_first_seen_at", models.DateTimeField()),
+                ("absorbed_last_seen_at", models.DateTimeField()),
+                ("absorbed_created_at", models.DateTimeField()),
+                ("identifier_ids", models.JSONField(help_text="The identifiers that came along.")),
+                (
+                    "reason",
+                    models.CharField(help_text="Which identifiers proved it; namespaces, no values.", max_length=200),
+                ),
+                ("source_id", models.IntegerField(null=True)),
+                ("merged_at", models.DateTimeField()),
+                ("merged_by", models.CharField(max_length=150)),
+                ("undone_at", models.DateTimeField(null=True)),
+                ("undone_by", models.CharField(blank=True, max_length=150)),
             ],
             options={
-                'ordering': ['-merged_at', '-id'],
-                'permissions': [('undo_merge', 'Can undo a merge')],
-                'indexes': [models.Index(condition=models.Q(('undone_at__isnull', False)), fields=['survivor_id', 'absorbed_id'], name='identity_kept_apart')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('survivor_id', models.F('absorbed_id')), _negated=True), name='identity_merge_of_two'), models.UniqueConstraint(condition=models.Q(('undone_at__isnull', True)), fields=('absorbed_id',), name='identity_absorbed_once')],
+                "ordering": ["-merged_at", "-id"],
+                "permissions": [("undo_merge", "Can undo a merge")],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("undone_at__isnull", False)),
+                        fields=["survivor_id", "absorbed_id"],
+                        name="identity_kept_apart",
+                    )
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("survivor_id", models.F("absorbed_id")), _negated=True),
+                        name="identity_merge_of_two",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("undone_at__isnull", True)),
+                        fields=("absorbed_id",),
+                        name="identity_absorbed_once",
+                    ),
+                ],
             },
         ),
     ]

@@ -53,6 +53,7 @@ class Migration(migrations.Migration):
                 ('pointer', models.CharField(blank=True, max_length=200)),
                 ('detail', models.CharField(help_text='What was expected and what came; never the value.', max_length=300)),
                 ('body', models.BinaryField(help_text='The one message, as it came.')),
+                ('shared', models.BinaryField(blank=True, default=b'', help_text='What its batch said of all its messages, as it came.')),
                 ('quarantined_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('replayed_at', models.DateTimeField(null=True)),
                 ('discarded_at', models.DateTimeField(null=True)),

@@ -81,7 +81,9 @@ DROP TABLE profiles_event;
 def let_the_app_call_it(apps, schema_editor):
     with schema_editor.connection.cursor() as cursor:
         cursor.execute(
-            sql.SQL("GRANT EXECUTE ON FUNCTION cdp_ensure_event_partitions(date, date) TO {}").format(sql.Identifier(settings.APP_ROLE))
+            sql.SQL("GRANT EXECUTE ON FUNCTION cdp_ensure_event_partitions(date, date) TO {}").format(
+                sql.Identifier(settings.APP_ROLE)
+            )
         )
         cursor.execute("SELECT cdp_ensure_event_partitions(current_date - 31, current_date + 92)")
 

@@ -1,0 +1,29 @@
+"""The floor for accepting: the barest Django view that makes the same bytes durable. Settings and URLs in one file."""
+
+from cdp.settings import *  # noqa: F403
+
+ROOT_URLCONF = "bench.bare"
+MIDDLEWARE: list[str] = []
+
+
+def keep(request):  # type: ignore[no-untyped-def]
+    from django.db import connection
+    from django.http import HttpResponse
+
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO bench_bare_inbox (body) VALUES (%s)", [request.body])
+    return HttpResponse(b'{"success":true}', content_type="application/json")
+
+
+def _patterns():  # type: ignore[no-untyped-def]
+    from django.urls import path
+    from django.views.decorators.csrf import csrf_exempt
+
+    return [path("v1/batch", csrf_exempt(keep))]
+
+
+# Django reads this module as settings first, when its URL machinery can't be imported yet.
+def __getattr__(name):  # type: ignore[no-untyped-def]
+    if name == "urlpatterns":
+        return _patterns()
+    raise AttributeError(name)
