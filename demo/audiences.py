@@ -1,0 +1,177 @@
+"""The demo's segments: what a marketer of the shop would keep, made and published through the usual services.
+
+How rules are evaluated is no business of this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from django.contrib.auth.models import AbstractBaseUser, Group
+from guardian.shortcuts import assign_perm
+
+from demo.loading import LOADER
+from segments.models import Segment, SegmentStatus
+from segments.services import create_segment, publish
+from segments.tasks import refresh
+
+Rule = dict[str, Any]
+SEES: Final = ("segments.view_segment", "segments.view_members")
+
+
+class Audience(NamedTuple):
+    """One segment to make."""
+
+    key: str
+    name: str
+    description: str
+    rule: Rule
+
+
+def did(event: str, at_least: int = 1, *, days: int | None = None, where: tuple[Rule, ...] = ()) -> Rule:
+    """At least so many events, ever or in the last so many days."""
+    rule: Rule = {"performed": event, "op": "gte", "value": at_least}
+    if where:
+        rule["where"] = list(where)
+    return rule | _within(days)
+
+
+def spent(op: str, amount: float, *, days: int | None = None) -> Rule:
+    """What the orders of a person add up to."""
+    return {"performed": "Order Completed", "measure": "sum", "op": op, "value": amount} | _within(days)
+
+
+def _within(days: int | None) -> Rule:
+    return {"within": {"days": days}} if days else {}
+
+
+def every(*rules: Rule) -> Rule:
+    return {"all": list(rules)}
+
+
+def no(rule: Rule) -> Rule:
+    return {"not": rule}
+
+
+def is_(trait: str, value: object, op: str = "equals") -> Rule:
+    return {"trait": trait, "op": op, "value": value}
+
+
+# A segment stands behind those that its rule reads.
+AUDIENCES: Final = (
+    Audience(
+        "loyal-customers",
+        "Loyal customers",
+        "Three orders or more, the last within four months.",
+        every(did("Order Completed", 3), did("Order Completed", days=120)),
+    ),
+    Audience(
+        "lapsed-customers",
+        "Lapsed customers",
+        "Bought once, and nothing for half a year.",
+        every(did("Order Completed"), no(did("Order Completed", days=180))),
+    ),
+    Audience(
+        "cart-abandoners",
+        "Cart abandoners",
+        "Got as far as the checkout in the last 30 days and bought nothing in them.",
+        every(did("Checkout Started", days=30), no(did("Order Completed", days=30))),
+    ),
+    Audience(
+        "big-spenders-30-days",
+        "Big spenders, 30 days",
+        "Spent 250 or more in the last 30 days.",
+        spent("gte", 250, days=30),
+    ),
+    Audience(
+        "german-newsletter-readers",
+        "German newsletter readers",
+        "Live in Germany and opened a newsletter in the last 60 days.",
+        every(is_("country", "DE"), did("Newsletter Opened", days=60)),
+    ),
+    Audience(
+        "bargain-hunters",
+        "Bargain hunters",
+        "Two orders or more with a sale's coupon.",
+        did("Order Completed", 2, where=({"property": "coupon", "op": "exists"},)),
+    ),
+    Audience(
+        "new-customers",
+        "New customers",
+        "Opened their account in the last 30 days.",
+        is_("customer_since", {"days": 30}, "within_last"),
+    ),
+    Audience(
+        "window-shoppers",
+        "Window shoppers",
+        "Looked at six products or more in the last 90 days, and never bought.",
+        every(did("Product Viewed", 6, days=90), no(did("Order Completed"))),
+    ),
+    Audience(
+        "outdoor-people",
+        "Outdoor people",
+        "Say that they like it, or looked at four outdoor products in the last 90 days.",
+        {
+            "any": [
+                is_("interests", ["outdoor"], "contains_any"),
+                did(
+                    "Product Viewed", 4, days=90, where=({"property": "category", "op": "equals", "value": "Outdoor"},)
+                ),
+            ]
+        },
+    ),
+    Audience("gold-tier", "Gold tier", "Everybody in the highest loyalty tier.", is_("loyalty_tier", "gold")),
+    Audience(
+        "unhappy-with-support",
+        "Unhappy with support",
+        "Gave a support ticket two points or fewer in the last half year.",
+        did("Support Ticket Closed", days=180, where=({"property": "satisfaction", "op": "lte", "value": 2},)),
+    ),
+    Audience(
+        "sends-goods-back",
+        "Sends goods back",
+        "Two refunds or more.",
+        did("Order Refunded", 2),
+    ),
+    Audience(
+        "win-back-candidates",
+        "Win-back candidates",
+        "Lapsed, not unhappy with support, and still worth it: spent 100 or more.",
+        every({"in_segment": "lapsed-customers"}, no({"in_segment": "unhappy-with-support"}), spent("gte", 100)),
+    ),
+)
+
+
+def make_audiences(
+    audiences: Iterable[Audience] = AUDIENCES, *, owner: AbstractBaseUser | None = None
+) -> list[Segment]:
+    """The segments, live and refreshed. One that is there already stays as somebody may have changed it."""
+    made = []
+    for audience in audiences:
+        segment = Segment.objects.filter(key=audience.key).first()
+        if segment is None:
+            segment = create_segment(
+                key=audience.key,
+                name=audience.name,
+                description=audience.description,
+                rule={"version": 1, **audience.rule},
+                owner=owner,
+                by=LOADER,
+            )
+        if segment.status == SegmentStatus.DRAFT:
+            job = publish(segment=segment, version=segment.versions.latest("number"), by=LOADER, user=owner)
+            # Here and now: no worker runs yet, and the message left in the queue finds its job done.
+            refresh.run(job.pk)
+            segment.refresh_from_db()
+        made.append(segment)
+    return made
+
+
+def let_see(segments: Iterable[Segment], *, groups: Iterable[str], users: Iterable[AbstractBaseUser]) -> None:
+    """Grants these groups and users the sight of these segments and their members."""
+    whom = [*Group.objects.filter(name__in=groups), *users]
+    for segment in segments:
+        for permission in SEES:
+            for one in whom:
+                assign_perm(permission, one, segment)
