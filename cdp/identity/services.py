@@ -423,7 +423,8 @@ def undo_merge(*, merge: Merge, by: Actor) -> Profile:
     both = [merge.survivor_id, merge.absorbed_id]
     store.rebuild_totals(both)
     store.rebuild_traits(both)
-    part_consent(survivor_id=merge.survivor_id, restored_id=merge.absorbed_id)
+    store.rebuild_moments(both)
+    part_consent(survivor_id=merge.survivor_id, restored_id=merge.absorbed_id, merged_at=merge.merged_at)
     merge.undone_at, merge.undone_by = timezone.now(), by.label[:150]
     merge.save(update_fields=["undone_at", "undone_by"])
     for profile_id in both:
