@@ -51,7 +51,7 @@ def test_postgres_agrees_with_the_reference_on_every_operator(people: People, dr
         assert combine(rule, results, scope) == expected & scope
 
     often = settings(
-        max_examples=drill_scale(full=100, quick=4),
+        max_examples=drill_scale(full=60, quick=4),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
