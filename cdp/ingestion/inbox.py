@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db import OperationalError, close_old_connections, connection
 
 from cdp.logs import get_logger
@@ -19,6 +20,8 @@ log = get_logger(__name__)
 CHANNEL = "cdp_inbox"
 # NOTIFY takes a database-wide lock at commit, so a process sends at most one per interval, never one per request.
 NOTIFY_INTERVAL = 0.005
+GAUGE_SECONDS = 1.0
+GAUGE_PAGES = 500
 
 
 class Waiting(NamedTuple):
@@ -65,6 +68,48 @@ def delete(ids: list[int]) -> None:
         cursor.execute("DELETE FROM ingestion_inboxmessage WHERE id = ANY(%s)", [ids])
 
 
+class Gauge:
+    """Whether the inbox holds as much as it may, as of a second ago.
+
+    A full disk would stop the consumers as well; refusing in time loses nothing, since libraries keep and send again.
+    """
+
+    def __init__(self) -> None:
+        self._looked_at = float("-inf")
+        self._is_full = False
+        self._looking = threading.Lock()
+
+    def is_full(self) -> bool:
+        # One thread looks, the others go by what it last saw.
+        if time.monotonic() - self._looked_at > GAUGE_SECONDS and self._looking.acquire(blocking=False):
+            try:
+                self._is_full = waiting_bytes() >= settings.INBOX_LIMIT_BYTES
+                self._looked_at = time.monotonic()
+            finally:
+                self._looking.release()
+        return self._is_full
+
+    def forget(self) -> None:
+        """Looks anew at the next question; for tests, and for a process that moves to another database."""
+        self._looked_at = float("-inf")
+
+
+def waiting_bytes() -> int:
+    """How much waits: exact for a small inbox, estimated from a sample of its pages for a large one.
+
+    The table's size on disk would not do: it stays after a backlog was worked off.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH sample AS (SELECT least(100, 100.0 * %s * 8192 / greatest(pg_relation_size('ingestion_inboxmessage'), 1)) AS percent)"
+            " SELECT (SELECT percent FROM sample), coalesce(sum(octet_length(body) + 64), 0) FROM ingestion_inboxmessage"
+            " TABLESAMPLE SYSTEM ((SELECT percent FROM sample)::real)",
+            [GAUGE_PAGES],
+        )
+        percent, sampled = cursor.fetchone()
+    return int(float(sampled) * 100 / float(percent))
+
+
 class Bell:
     """Wakes the consumers from one thread per web process, however many requests came in."""
 
@@ -104,3 +149,4 @@ class Bell:
 
 
 bell = Bell()
+gauge = Gauge()

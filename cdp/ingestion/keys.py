@@ -16,6 +16,7 @@ from cdp.ingestion.models import Source, SourceKind, WriteKey, new_write_key
 
 # How long a web process may go on taking a key that was revoked elsewhere.
 CACHE_SECONDS = 5.0
+KEY_LIMIT = 200  # characters; a longer one is nobody's, and must not be remembered as such
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +27,41 @@ class Sender:
     is_trusted: bool
     allowed_origins: frozenset[str]
 
+    def may_send_from(self, origin: str) -> bool:
+        """A browser's key is bound to its pages. Apps and servers name no origin; a secret key is bound to nothing."""
+        return not origin or self.is_trusted or origin in self.allowed_origins
+
 
 _cache: dict[str, tuple[float, Sender | None]] = {}
+_origins: tuple[float, frozenset[str]] = (0.0, frozenset())
 _lock = threading.Lock()
 
 
 def forget() -> None:
     """Empties the cache; for tests, and for a process that moves to another database."""
+    global _origins
     with _lock:
         _cache.clear()
+        _origins = (0.0, frozenset())
+
+
+def allowed_origins() -> frozenset[str]:
+    """Origins that some browser source allows. A preflight names no key, so that is all that can be asked there."""
+    global _origins
+    expires, origins = _origins
+    if expires <= time.monotonic():
+        lists = Source.objects.filter(kind=SourceKind.BROWSER, is_enabled=True).values_list(
+            "allowed_origins", flat=True
+        )
+        origins = frozenset(origin for allowed in lists for origin in allowed)
+        _origins = (time.monotonic() + CACHE_SECONDS, origins)
+    return origins
 
 
 def sender_of(key: str) -> Sender | None:
     """Who sends with this key, or None when nobody may."""
+    if len(key) > KEY_LIMIT:
+        return None
     now = time.monotonic()
     hit = _cache.get(key)
     if hit is not None and hit[0] > now:
@@ -48,7 +71,9 @@ def sender_of(key: str) -> Sender | None:
         .filter(digest=hashlib.sha256(key.encode()).digest(), revoked_at__isnull=True, source__is_enabled=True)
         .first()
     )
-    sender = Sender(found.source_id, found.source.is_trusted, frozenset(found.source.allowed_origins)) if found else None
+    sender = (
+        Sender(found.source_id, found.source.is_trusted, frozenset(found.source.allowed_origins)) if found else None
+    )
     with _lock:
         if len(_cache) > 10_000:  # somebody is guessing keys; the misses must not fill the memory
             _cache.clear()

@@ -90,6 +90,7 @@ class Quarantined(models.Model):
     pointer = models.CharField(max_length=200, blank=True)
     detail = models.CharField(max_length=300, help_text="What was expected and what came; never the value.")
     body = models.BinaryField(help_text="The one message, as it came.")
+    shared = models.BinaryField(default=b"", blank=True, help_text="What its batch said of all its messages, as it came.")
     quarantined_at = models.DateTimeField(default=timezone.now)
     replayed_at = models.DateTimeField(null=True)
     discarded_at = models.DateTimeField(null=True)

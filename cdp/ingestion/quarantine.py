@@ -11,8 +11,9 @@ from cdp.audit.actors import Actor
 from cdp.audit.services import record
 from cdp.errors import Conflict
 from cdp.ingestion import inbox
+from cdp.ingestion.limits import Refusal
 from cdp.ingestion.models import Quarantined
-from cdp.ingestion.wire import Refusal
+from cdp.ingestion.wire import rejoin
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Refused:
     endpoint: str
     refusal: Refusal
     raw: bytes
+    shared: bytes = b""
 
 
 def keep(refused: Iterable[Refused]) -> int:
@@ -35,6 +37,7 @@ def keep(refused: Iterable[Refused]) -> int:
             pointer=r.refusal.pointer[:200],
             detail=r.refusal.detail[:300],
             body=r.raw,
+            shared=r.shared,
         )
         for r in refused
     ]
@@ -53,7 +56,7 @@ def replay(*, message: Quarantined, by: Actor) -> None:
     inbox.put(
         source_id=message.source_id,
         endpoint=message.endpoint,
-        body=bytes(message.body) if message.endpoint != "batch" else b'{"batch":[' + bytes(message.body) + b"]}",
+        body=rejoin(bytes(message.body), bytes(message.shared)) if message.endpoint == "batch" else bytes(message.body),
         message_count=1,
         received_at=message.received_at,
     )
@@ -70,8 +73,8 @@ def discard(*, message: Quarantined, by: Actor) -> None:
         Conflict: it was replayed or discarded before.
     """
     message = _open(message)
-    message.discarded_at, message.body = timezone.now(), b""
-    message.save(update_fields=["discarded_at", "body"])
+    message.discarded_at, message.body, message.shared = timezone.now(), b"", b""
+    message.save(update_fields=["discarded_at", "body", "shared"])
     record(by=by, action="quarantined.discarded", object=message, detail={"code": message.code})
 
 

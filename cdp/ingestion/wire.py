@@ -5,24 +5,28 @@ The wire format is the one that Segment's and RudderStack's client libraries spe
 """
 
 import hashlib
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from cdp.identity.normalise import ANONYMOUS_ID, EMAIL, USER_ID, Identifier, Unusable, normalise, priority
+from cdp.ingestion.limits import (
+    COULD_BE_LARGE,
+    DEPTH_LIMIT,
+    EVENT_LIMIT,
+    Refusal,
+    check_text_and_depth,
+    large_numbers_as_text,
+)
 from cdp.profiles.models import EventType
 from cdp.profiles.values import as_number
 
-EVENT_LIMIT = 32 * 1024
-BATCH_LIMIT = 500 * 1024
-BATCH_COUNT_LIMIT = 2500
 MESSAGE_ID_LIMIT = 100
 NAME_LIMIT = 200
-DEPTH_LIMIT = 32
+TRAIT_KEY_LIMIT = 128
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 AHEAD_LIMIT = timedelta(hours=24)
 CONSENT_EVENT = "Segment Consent Preference Updated"
@@ -42,18 +46,6 @@ FIXED_NAMES = {
     EventType.GROUP: "Grouped",
     EventType.ALIAS: "Aliased",
 }
-
-# Numbers that might not fit are rare; only a message in which one could stand is walked value by value.
-# Outside of text a number follows one of these four; inside of one a hit costs a walk and nothing else.
-COULD_BE_LARGE = re.compile(rb"[:,\[\s]-?(?:\d{16}|\d[\d.]*[eE]\+?\d)")
-
-
-class Refusal(Exception):  # noqa: N818  (it is kept, not only raised)
-    """Why a message can't be used. ``detail`` never repeats a value."""
-
-    def __init__(self, code: str, detail: str, pointer: str = "") -> None:
-        super().__init__(code)
-        self.code, self.detail, self.pointer = code, detail, pointer
 
 
 class Call(msgspec.Struct, rename="camel"):
@@ -77,16 +69,37 @@ class Call(msgspec.Struct, rename="camel"):
 
 
 class Envelope(msgspec.Struct, rename="camel"):
-    """What a batch says about all of its items."""
+    """A batch, each part as it came: what is wrong with a shared part is wrong with each item."""
 
     batch: list[msgspec.Raw]
+    context: msgspec.Raw = msgspec.Raw(b"null")
+    sent_at: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class SharedParts(msgspec.Struct, rename="camel"):
+    """What a batch says about all of its items."""
+
     context: dict[str, Any] | None = None
     sent_at: str | int | float | None = None
-    write_key: str | None = None
 
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a batch says about all of its items, read once for all."""
+
+    context: dict[str, Any] = field(default_factory=dict)
+    sent_at: datetime | None = None
+    flags: tuple[str, ...] = ()
+    raw: bytes = b""
+
+
+NOTHING_SHARED = Shared()
+
+Shape = TypeVar("Shape", Call, SharedParts)
 
 call_decoder = msgspec.json.Decoder(Call)
 envelope_decoder = msgspec.json.Decoder(Envelope)
+shared_decoder = msgspec.json.Decoder(SharedParts)
 
 
 @dataclass(slots=True)
@@ -112,19 +125,49 @@ class Message:
     consents: dict[str, bool]
     is_alias: bool = False
     flags: list[str] = field(default_factory=list)
+    # As it came, in case that it can't be stored.
+    endpoint: str = "batch"
     raw: bytes = b""
+    shared: bytes = b""
 
 
-def split(endpoint: str, body: bytes) -> tuple[list[bytes], Envelope | None]:
-    """The messages of a request's body, each as it came, and the batch around them.
+def split(endpoint: str, body: bytes) -> tuple[list[bytes], bytes]:
+    """The messages of a request's body, and what their batch says of all of them ("" for nothing), each as it came.
 
     Raises:
-        msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not JSON, or nested beyond reason.
+        Refusal: it is not JSON, or nested beyond reason. Accepting has made sure of both.
     """
     if endpoint != "batch":
-        return [body], None
-    envelope = envelope_decoder.decode(body)
-    return [bytes(item) for item in envelope.batch], envelope
+        return [body], b""
+    try:
+        envelope = envelope_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Refusal("invalid_text", "the request is not well-formed JSON text") from None
+    context, sent_at = bytes(envelope.context), bytes(envelope.sent_at)
+    shared = b"" if context == sent_at == b"null" else b'{"context":%b,"sentAt":%b}' % (context, sent_at)
+    return [bytes(item) for item in envelope.batch], shared
+
+
+def rejoin(raw: bytes, shared: bytes) -> bytes:
+    """A batch of this one message, with what its batch said of all."""
+    return b'{"batch":[%b]%b}' % (raw, b"," + shared[1:-1] if shared else b"")
+
+
+def read_shared(shared: bytes) -> Shared:
+    """What the batch says of all its messages, typed.
+
+    Raises:
+        Refusal: it can't be used, and so none of them can.
+    """
+    if not shared:
+        return NOTHING_SHARED
+    parts = _decode(shared, shared_decoder)
+    check_text_and_depth(shared)
+    flags: list[str] = []
+    context = parts.context or {}
+    if COULD_BE_LARGE.search(shared):
+        context = large_numbers_as_text(context, flags)
+    return Shared(context, _moment(parts.sent_at, "/sentAt"), tuple(flags), shared)
 
 
 def read(
@@ -135,7 +178,7 @@ def read(
     is_trusted: bool,
     received_at: datetime,
     fallback_id: str,
-    envelope: Envelope | None = None,
+    shared: Shared = NOTHING_SHARED,
 ) -> Message:
     """The message, typed and corrected for the sender's clock.
 
@@ -147,26 +190,31 @@ def read(
     """
     if len(raw) > EVENT_LIMIT:
         raise Refusal("event_too_large", f"an event may have {EVENT_LIMIT} bytes; this one has {len(raw)}")
-    call = _decode(raw)
+    call = _decode(raw, call_decoder)
     kind = TYPES.get((call.type or "").lower()) if endpoint == "batch" else TYPES.get(endpoint)
     if kind is None:
         raise Refusal("unknown_type", f"type must be one of {', '.join(TYPES)}", "/type")
     flags: list[str] = []
-    context = {**envelope.context, **(call.context or {})} if envelope and envelope.context else (call.context or {})
+    context = call.context or {}
     traits = call.traits or {}
     properties = traits if kind in (EventType.IDENTIFY, EventType.GROUP) else (call.properties or {})
-    _check_text_and_depth(raw)
+    check_text_and_depth(raw)
     if COULD_BE_LARGE.search(raw):
-        properties = _large_numbers_as_text(properties, flags)
-        context = _large_numbers_as_text(context, flags)
+        properties = large_numbers_as_text(properties, flags)
+        context = large_numbers_as_text(context, flags)
         traits = properties if properties and kind in (EventType.IDENTIFY, EventType.GROUP) else traits
+    if shared.context:
+        context = {**shared.context, **context}
+        flags += [flag for flag in shared.flags if flag not in flags]
+    if kind == EventType.IDENTIFY and any(not 0 < len(key) <= TRAIT_KEY_LIMIT for key in traits):
+        flags.append("trait_key_length")
     if kind == EventType.GROUP and call.group_id is not None:
         properties = {**properties, "groupId": str(call.group_id)}
     if kind in (EventType.PAGE, EventType.SCREEN):
         named = {"name": call.name, "category": call.category}
         properties = {**properties, **{k: v for k, v in named.items() if v is not None and k not in properties}}
 
-    sent_at = _moment(call.sent_at, "/sentAt") or (_moment(envelope.sent_at, "/sentAt") if envelope else None)
+    sent_at = _moment(call.sent_at, "/sentAt") or shared.sent_at
     original = _moment(call.original_timestamp, "/originalTimestamp") or _moment(call.timestamp, "/timestamp")
     message_id = call.message_id or fallback_id
     if len(message_id) >= MESSAGE_ID_LIMIT:
@@ -192,13 +240,15 @@ def read(
         consents=_consents(context, flags),
         is_alias=kind == EventType.ALIAS,
         flags=flags,
+        endpoint=endpoint,
         raw=raw,
+        shared=shared.raw,
     )
 
 
-def _decode(raw: bytes) -> Call:
+def _decode(raw: bytes, decoder: "msgspec.json.Decoder[Shape]") -> Shape:
     try:
-        return call_decoder.decode(raw)
+        return decoder.decode(raw)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `")
         pointer = path.rstrip("`").removeprefix("$").replace("[...]", "").replace(".", "/")
@@ -208,51 +258,6 @@ def _decode(raw: bytes) -> Call:
         raise Refusal("invalid_text", "the message is not well-formed JSON text") from None
     except RecursionError:
         raise Refusal("too_deep", f"values may be nested {DEPTH_LIMIT} deep") from None
-
-
-def _check_text_and_depth(raw: bytes) -> None:
-    if b"\\u0000" in raw and _has_nul(raw):
-        raise Refusal("invalid_text", "text must not contain the NUL character")
-    if raw.count(b"{") + raw.count(b"[") > DEPTH_LIMIT and _depth(msgspec.json.decode(raw)) > DEPTH_LIMIT:
-        raise Refusal("too_deep", f"values may be nested {DEPTH_LIMIT} deep")
-
-
-def _has_nul(raw: bytes) -> bool:
-    # "\\u0000" in a text is a backslash and five characters, and harmless; only decoding tells.
-    def walk(value: Any) -> bool:
-        if isinstance(value, str):
-            return "\x00" in value
-        if isinstance(value, dict):
-            return any(walk(k) or walk(v) for k, v in value.items())
-        return isinstance(value, list) and any(map(walk, value))
-
-    return walk(msgspec.json.decode(raw))
-
-
-def _depth(value: Any) -> int:
-    deepest, level = 0, [value]
-    while level:
-        deepest += 1
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    return deepest
-
-
-def _large_numbers_as_text(value: Any, flags: list[str]) -> Any:
-    """The value with every number that can't be compared kept as text instead."""
-    if isinstance(value, dict):
-        return {k: _large_numbers_as_text(v, flags) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_large_numbers_as_text(v, flags) for v in value]
-    if isinstance(value, int | float) and not isinstance(value, bool) and as_number(value) is None:
-        if "number_too_large" not in flags:
-            flags.append("number_too_large")
-        return str(value)
-    return value
 
 
 def _name(call: Call, kind: EventType) -> str:
@@ -302,15 +307,19 @@ def _identifiers(
         email = traits.get("email") if kind == EventType.IDENTIFY else None
         found.append((EMAIL, email or (inner.get("email") if isinstance(inner, dict) else None)))
         external = context.get("externalIds")
-        for item in external if isinstance(external, list) else ():
-            if isinstance(item, dict) and isinstance(item.get("type"), str):
-                found.append((item["type"].lower(), item.get("id")))
+        found += [
+            (item["type"].lower(), item.get("id"))
+            for item in (external if isinstance(external, list) else ())
+            if isinstance(item, dict) and isinstance(item.get("type"), str)
+        ]
     found.append((ANONYMOUS_ID, call.anonymous_id))
     usable: list[Identifier] = []
     for namespace, value in found:
         if value is None:
             continue
         try:
+            if namespace == "previous_id":
+                raise Unusable("identifier_namespace")  # a word of alias calls, not a kind of identifier
             identifier = normalise(namespace, value)
         except Unusable as reason:
             flags.append(reason.reason)
