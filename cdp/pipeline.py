@@ -24,7 +24,7 @@ from cdp.logs import get_logger
 from cdp.profiles import catalogue, store
 from cdp.profiles.models import DirtyProfile, EventType, Workspace
 from cdp.profiles.store import EventRow, TraitRow
-from consent.models import ConsentState, Decision, Method, Purpose, Reach
+from consent.models import Decision, Method, Purpose, Reach
 from consent.services import Said, append_consents
 from segments.evaluation import Facts, end_memberships, evaluate
 from segments.live import live_rules, rules_lock
@@ -274,42 +274,28 @@ def _trait_rows(messages: Sequence[Message], people: Resolved) -> list[TraitRow]
 
 
 def _append_consents(messages: Sequence[Message], people: Resolved) -> None:
-    """What the messages say of consent: each decision, and from a server also each stamp that differs from what holds."""
-    speaking = [(m, p) for m, p in zip(messages, people.profile_ids, strict=True) if m.consents]
-    if not speaking:
+    """What the messages say of consent: each decision, and from a server also the stamp that any message may carry."""
+    if not any(message.consents for message in messages):
         return
     purposes = dict(Purpose.objects.values_list("key", "pk"))
-    states = {
-        (profile_id, purpose_id): decision
-        for profile_id, purpose_id, decision in ConsentState.objects.filter(
-            profile_id__in={p for _, p in speaking}
-        ).values_list("profile_id", "purpose_id", "decision")
-    }
     said: list[Said] = []
-    for message, profile_id in speaking:
+    for message, profile_id in zip(messages, people.profile_ids, strict=True):
         is_decision = message.type == EventType.TRACK and message.name == CONSENT_EVENT
-        for key, choice in message.consents.items():
-            if key not in purposes or not (is_decision or message.is_trusted):
-                continue
-            before = states.get((profile_id, purposes[key]))
-            held = before == Decision.GRANTED
-            if not is_decision and before is not None and choice == held:
-                continue
-            refusal = Decision.WITHDRAWN if held else Decision.DENIED
-            said.append(
-                Said(
-                    profile_id=profile_id,
-                    purpose_id=purposes[key],
-                    decision=Decision.GRANTED if choice else refusal,
-                    collected_at=min(message.occurred_at, message.received_at),
-                    method=Method.EVENT,
-                    reach=Reach.PERSON if message.is_trusted else Reach.DEVICE,
-                    source_id=message.source_id,
-                    message_id=message.message_id,
-                )
+        said += [
+            Said(
+                profile_id=profile_id,
+                purpose_id=purposes[key],
+                decision=Decision.GRANTED if choice else Decision.DENIED,
+                collected_at=min(message.occurred_at, message.received_at),
+                method=Method.EVENT,
+                reach=Reach.PERSON if message.is_trusted else Reach.DEVICE,
+                source_id=message.source_id,
+                message_id=message.message_id,
+                is_stamp=not is_decision,
             )
-            if message.is_trusted:
-                states[profile_id, purposes[key]] = said[-1].decision
+            for key, choice in message.consents.items()
+            if key in purposes and (is_decision or message.is_trusted)
+        ]
     append_consents(said=said)
 
 

@@ -4,8 +4,8 @@ The newest decision holds; of two made at the same moment, and of two people who
 No record is neutral: it neither grants nor takes away.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,9 +16,9 @@ from django.utils import timezone
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
 from cdp.database import bound_cursor
-from cdp.errors import DomainError
+from cdp.errors import DomainError, NotFound
 from cdp.profiles.models import DirtyProfile, Profile
-from consent.models import Decision, Method, Purpose, Reach
+from consent.models import ConsentState, Decision, Method, Purpose, Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Said:
     source_id: int | None = None
     message_id: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    # It came along with something else, so it is worth a record only where it says something new.
+    is_stamp: bool = False
 
 
 def append_consents(*, said: Iterable[Said]) -> set[int]:
@@ -41,7 +43,8 @@ def append_consents(*, said: Iterable[Said]) -> set[int]:
 
     Decisions for a device are recorded and go no further: a browser's key is public, so they prove nothing of a person.
     """
-    rows = sorted(said, key=lambda s: (s.profile_id, s.purpose_id, s.collected_at))
+    rows, confirmed = _worth_a_record(sorted(said, key=_by_time))
+    _confirm(confirmed)
     if not rows:
         return set()
     with bound_cursor() as cursor:
@@ -81,6 +84,65 @@ def append_consents(*, said: Iterable[Said]) -> set[int]:
         return {row[0] for row in cursor.fetchall()}
 
 
+def _by_time(said: Said) -> tuple[Any, ...]:
+    return said.profile_id, said.purpose_id, said.collected_at, said.decision != Decision.GRANTED, said.message_id
+
+
+def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[tuple[int, int], Said]]:
+    """What is recorded, and per person and purpose the newest stamp that only repeats what holds by then.
+
+    Told in the order in which it was decided, whatever the order of arrival: a late stamp is compared with what held then.
+    """
+    holds = {
+        (profile_id, purpose_id): (collected_at, decision != Decision.GRANTED)
+        for profile_id, purpose_id, collected_at, decision in ConsentState.objects.filter(
+            profile_id__in={s.profile_id for s in said if s.reach == Reach.PERSON}
+        ).values_list("profile_id", "purpose_id", "collected_at", "decision")
+    }
+    rows: list[Said] = []
+    confirmed: dict[tuple[int, int], Said] = {}
+    for one in said:
+        if one.reach != Reach.PERSON:
+            rows.append(one)
+            continue
+        key, now = (one.profile_id, one.purpose_id), (one.collected_at, one.decision != Decision.GRANTED)
+        before = holds.get(key)
+        is_new = before is None or now > before
+        if one.is_stamp and before is not None and before[1] == now[1]:
+            if is_new:
+                confirmed[key] = one
+                holds[key] = now
+            continue
+        if one.decision == Decision.DENIED and before is not None and not before[1]:
+            one = replace(one, decision=Decision.WITHDRAWN)
+        rows.append(one)
+        if is_new:
+            holds[key] = now
+    return rows, confirmed
+
+
+def _confirm(confirmed: Mapping[tuple[int, int], Said]) -> None:
+    """Moves on since when it is known that these still hold, so that an older word that comes late can't undo them."""
+    if not confirmed:
+        return
+    rows = [confirmed[key] for key in sorted(confirmed)]
+    with bound_cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE consent_consentstate s SET collected_at = g.at
+              FROM unnest(%s::bigint[], %s::bigint[], %s::boolean[], %s::timestamptz[]) AS g(profile_id, purpose_id, granted, at)
+             WHERE s.profile_id = g.profile_id AND s.purpose_id = g.purpose_id
+               AND (s.decision = 'granted') = g.granted AND s.collected_at < g.at
+            """,
+            [
+                [r.profile_id for r in rows],
+                [r.purpose_id for r in rows],
+                [r.decision == Decision.GRANTED for r in rows],
+                [r.collected_at for r in rows],
+            ],
+        )
+
+
 @transaction.atomic
 def record_decision(
     *,
@@ -96,9 +158,12 @@ def record_decision(
 
     Raises:
         DomainError: the moment lies in the future.
+        NotFound: the profile was merged away meanwhile.
     """
     if at > timezone.now():
         raise DomainError("decided_in_the_future", "A decision can't have been made after now.", "/collected_at")
+    if not Profile.objects.select_for_update(no_key=True).filter(pk=profile.pk).exists():
+        raise NotFound("profile_not_found", "This profile was merged into another one meanwhile.")
     append_consents(
         said=[Said(profile.pk, purpose.pk, decision, at, method, evidence=evidence or {})],
     )
@@ -139,35 +204,43 @@ def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
         )
 
 
-def part_consent(*, survivor_id: int, restored_id: int) -> None:
+def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> None:
     """Gives two profiles that part the stricter answer each: the denials of both, and a grant only to who gave it.
 
-    A grant that one of them held only through the other ends: to merge and part again must not widen anything.
+    A grant that one of them held only through the other ends: to merge and part again must not widen anything. Whose
+    word came with an event is told by the event, which has gone to its person already; of a grant given meanwhile
+    without one nobody can say whose it is, so it ends for both.
     """
-    pair = {"survivor": survivor_id, "restored": restored_id}
     with bound_cursor() as cursor:
         cursor.execute(
             """
-            WITH own AS (
-                SELECT DISTINCT ON (profile_id, purpose_id) profile_id, purpose_id, decision
-                  FROM consent_consentrecord
-                 WHERE profile_id IN (%(survivor)s, %(restored)s) AND reach = 'person' AND method <> 'merge'
+            WITH said AS (
+                SELECT coalesce(e.profile_id, r.profile_id) AS profile_id, r.purpose_id, r.decision, r.collected_at, r.id
+                  FROM consent_consentrecord r
+                  LEFT JOIN profiles_event e ON e.profile_id IN (%(survivor)s, %(restored)s) AND r.message_id <> ''
+                       AND e.message_id = r.message_id AND e.source_id = r.source_id
+                 WHERE r.profile_id IN (%(survivor)s, %(restored)s) AND r.reach = 'person' AND r.method <> 'merge'
+                   AND (r.decision <> 'granted' OR e.profile_id IS NOT NULL OR r.recorded_at < %(merged_at)s)
+            ), own AS (
+                SELECT DISTINCT ON (profile_id, purpose_id) profile_id, purpose_id, decision FROM said
                  ORDER BY profile_id, purpose_id, collected_at DESC, (decision = 'granted'), id DESC
             ), ended AS (
                 DELETE FROM consent_consentstate s WHERE s.profile_id = %(survivor)s RETURNING purpose_id, decision, collected_at
+            ), decided AS (
+                SELECT p.id, e.purpose_id, CASE WHEN e.decision <> 'granted' THEN e.decision ELSE o.decision END AS decision, e.collected_at
+                  FROM ended e CROSS JOIN (VALUES (%(survivor)s::bigint), (%(restored)s::bigint)) AS p(id)
+                  LEFT JOIN own o ON o.profile_id = p.id AND o.purpose_id = e.purpose_id
             ), appended AS (
                 INSERT INTO consent_consentrecord
                        (profile_id, purpose_id, reach, decision, method, message_id, evidence, collected_at, recorded_at)
-                SELECT p.id, e.purpose_id, 'person', e.decision, 'merge', '',
-                       jsonb_build_object('parted', jsonb_build_array(%(survivor)s::bigint, %(restored)s::bigint)), e.collected_at, now()
-                  FROM ended e CROSS JOIN (VALUES (%(survivor)s::bigint), (%(restored)s::bigint)) AS p(id)
-                  LEFT JOIN own o ON o.profile_id = p.id AND o.purpose_id = e.purpose_id
-                 WHERE e.decision <> 'granted' OR o.decision = 'granted'
+                SELECT id, purpose_id, 'person', decision, 'merge', '',
+                       jsonb_build_object('parted', jsonb_build_array(%(survivor)s::bigint, %(restored)s::bigint)), collected_at, now()
+                  FROM decided WHERE decision IS NOT NULL
                 RETURNING id, profile_id, purpose_id, decision, collected_at
             )
             SELECT purpose_id, profile_id, decision, collected_at, id FROM appended
             """,
-            pair,
+            {"survivor": survivor_id, "restored": restored_id, "merged_at": merged_at},
         )
         # Not in the statement above: it could not see its own deletion, and would collide with what it replaces.
         cursor.executemany(

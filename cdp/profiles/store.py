@@ -291,7 +291,7 @@ def _refresh_read_model(changed: Mapping[tuple[int, str], Any]) -> None:
 
 
 def rebuild_read_model(profile_ids: Sequence[int]) -> None:
-    """Derives ``Profile.traits`` and the first and last moments anew from the typed values and events."""
+    """Derives ``Profile.traits`` anew from the typed values."""
     with bound_cursor() as cursor:
         cursor.execute(
             """
@@ -299,6 +299,20 @@ def rebuild_read_model(profile_ids: Sequence[int]) -> None:
                 (SELECT jsonb_object_agg(t.key, v.raw) FROM profiles_traitvalue v JOIN profiles_trait t ON t.id = v.trait_id
                   WHERE v.profile_id = p.id), '{}')
              WHERE p.id = ANY(%s)
+            """,
+            [list(profile_ids)],
+        )
+
+
+def rebuild_moments(profile_ids: Sequence[int]) -> None:
+    """Derives when these people were seen first and last anew from their events; who has none keeps what is known."""
+    with bound_cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE profiles_profile p SET first_seen_at = e.first, last_seen_at = e.last
+              FROM (SELECT profile_id, min(occurred_at) AS first, max(occurred_at) AS last
+                      FROM profiles_event WHERE profile_id = ANY(%s) GROUP BY profile_id) e
+             WHERE p.id = e.profile_id
             """,
             [list(profile_ids)],
         )
