@@ -21,14 +21,16 @@ def number_changes() -> int:
                 return numbered
             cursor.execute(
                 """
-                WITH last AS (SELECT coalesce(max(position), 0) AS position FROM segments_membershipchange),
-                waiting AS (
+                WITH waiting AS (
                     SELECT id, row_number() OVER (ORDER BY id) AS place FROM (
                         SELECT id FROM segments_membershipchange WHERE position IS NULL ORDER BY id LIMIT %s) AS w
                 ), done AS (
-                    UPDATE segments_membershipchange c SET position = last.position + waiting.place
-                      FROM waiting, last WHERE c.id = waiting.id
+                    UPDATE segments_membershipchange c SET position = feed.numbered + waiting.place
+                      FROM waiting, segments_feed feed WHERE c.id = waiting.id AND feed.id = 1
                     RETURNING c.segment_id, c.kind
+                ), moved_on AS (
+                    UPDATE segments_feed SET numbered = numbered + (SELECT count(*) FROM waiting)
+                     WHERE id = 1 AND EXISTS (SELECT FROM waiting)
                 ), net AS (
                     SELECT segment_id, sum(CASE kind WHEN 'entered' THEN 1 ELSE -1 END) AS change, count(*) AS seen
                       FROM done GROUP BY segment_id

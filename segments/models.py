@@ -132,3 +132,16 @@ class MembershipChange(models.Model):
             models.Index(fields=["profile_id", "segment", "-id"], name="segments_change_by_person"),
             models.Index(fields=["id"], name="segments_change_unnumbered", condition=Q(position__isnull=True)),
         ]
+
+
+class Feed(models.Model):
+    """How far the feed of changes is numbered: one row. A deleted segment takes its changes along; should they be the
+    newest, their numbers must not come again, or readers who have passed them would miss what bears them next."""
+
+    numbered = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="segments_one_feed")]
+
+    def __str__(self) -> str:
+        return f"numbered up to {self.numbered}"
