@@ -1,0 +1,115 @@
+"""A browser at the console: it logs in, looks at screens as a person would, and fails on whatever a person can't see.
+
+`Console.look` is the bar for every screen: no error in the browser's console, nothing that the CSP had to refuse,
+nothing that axe finds, nothing wider than the window; at both widths, light and dark. What screens do is in the tests.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+HERE = Path(__file__).parent
+AXE = (HERE / "vendor/axe/axe-4.14.1.min.js").read_text()
+SCREENSHOTS = HERE / "screenshots"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+WIDE, NARROW = (1440, 900), (390, 844)
+PASSWORD = "a-long-enough-password"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@dataclass
+class Console:
+    """One reader with a window."""
+
+    page: Page
+    url: str
+    complaints: list[str] = field(default_factory=list)
+
+    def listen(self) -> None:
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"{self.page.url}: {error}"))
+        self.page.on("dialog", lambda dialog: dialog.accept())
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        # A refused form is answered 409 or 422 on purpose, a closed door 403; Chromium logs those as errors.
+        if message.type in {"error", "warning"} and "the server responded with a status of 4" not in message.text:
+            self.complaints.append(f"{self.page.url}: {message.text}")
+
+    def open(self, path: str) -> Page:
+        self.page.goto(f"{self.url}/admin/{path}")
+        return self.page
+
+    def log_in(self, username: str) -> Page:
+        """As this user, through the real form."""
+        self.page.goto(f"{self.url}/admin/login/?next=/admin/")
+        self.page.get_by_label("Username").fill(username)
+        self.page.get_by_label("Password").fill(PASSWORD)
+        self.page.get_by_role("button", name="Log in").click()
+        self.page.get_by_role("heading", name="Home", level=1).wait_for()
+        return self.page
+
+    def look(self, name: str) -> None:
+        """Fails unless this screen can be used by everybody; keeps a picture of it per width and theme."""
+        SCREENSHOTS.mkdir(exist_ok=True)
+        for width, height in (WIDE, NARROW):
+            self.page.set_viewport_size({"width": width, "height": height})
+            for theme in ("light", "dark"):
+                self.page.emulate_media(color_scheme=theme)
+                self.page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{theme}.png", full_page=True)
+                found = self._axe()
+                assert not found, f"{name} at {width} px, {theme}: {found}"
+            overflow = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert overflow <= 0, f"{name} is {overflow} px wider than a window of {width} px"
+        self.page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+        self.page.emulate_media(color_scheme="light")
+        assert not self.complaints, self.complaints
+
+    def _axe(self) -> list[str]:
+        self.page.evaluate(f"() => {{ if (!window.axe) {{ {AXE} }} }}")
+        violations = self.page.evaluate(
+            "rules => axe.run(document, {runOnly: rules, preload: false}).then(found => found.violations)", RULES
+        )
+        return [f"{v['id']}: {[node['html'][:160] for node in v['nodes'][:3]]}" for v in violations]
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    # Playwright's loop runs in this thread, and Django takes any loop for a sign of asynchronous code.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def console(browser: Browser, live_site: str) -> Iterator[Console]:
+    """A window on a real web server, with one user for each role."""
+    from django.contrib.auth.models import Group, User
+
+    from cdp.ingestion import keys
+    from cdp.profiles import catalogue
+    from cdp.profiles.models import Workspace
+    from segments import live
+
+    for module in (catalogue, keys, live):
+        module.forget()
+    for name in ("marketer", "compliance", "integrator", "admin"):
+        user = User.objects.create_user(name, password=PASSWORD, is_staff=True)
+        user.groups.add(Group.objects.get(name=name))
+    User.objects.create_user("newcomer", password=PASSWORD, is_staff=True)
+    workspace = Workspace.current()
+    workspace.name, workspace.is_simulated, workspace.time_zone = "Paper Boat Goods", True, "Europe/Berlin"
+    workspace.save()
+    context = browser.new_context(viewport={"width": WIDE[0], "height": WIDE[1]}, reduced_motion="reduce")
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(8000)
+    console = Console(context.new_page(), live_site)
+    console.listen()
+    yield console
+    context.close()
+    assert not console.complaints, console.complaints
