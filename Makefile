@@ -35,8 +35,8 @@ drill: .venv/.installed-dev  ## Run the long drills at their named figures
 	@DRILL=full exec $(PY) -m pytest -m drill $(ARGS)
 
 bench: .venv/.installed-dev  ## Measure throughput against floors (ARGS="ingest" chooses)
-	@for bench in $(if $(ARGS),$(ARGS:%=bench/%.py),$$(ls bench/[a-z]*.py)); do \
-		$(SERVE) run --own-database bench --migrate --script -- $$bench || exit 1; \
+	@for bench in $(or $(ARGS),$$(grep -l __main__ bench/*.py | sed 's|bench/||; s|\.py$$||')); do \
+		$(SERVE) run --own-database bench --fresh --migrate --python -- -m bench.$$bench || exit 1; \
 	done
 
 lint: .venv/.installed-dev  ## Check style, types, layers, migrations and templates

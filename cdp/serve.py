@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from cdp import embedded
-from cdp.databases import DatabaseRefused, Urls, ensure_database
+from cdp.databases import DatabaseRefused, Urls, administrator, drop_database, ensure_database
 from cdp.processes import ProcessGroup, end_left_behind
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = commands.add_parser("run", help="run one manage.py command with the servers around it")
     run.add_argument("--own-database", default="", metavar="SUFFIX", help="in a database beside the demo's")
     run.add_argument("--migrate", action="store_true", help="bring the database up to date first")
-    run.add_argument("--script", action="store_true", help="run a Python file instead of a manage.py command")
+    run.add_argument("--fresh", action="store_true", help="an own database is emptied first")
+    run.add_argument("--python", action="store_true", help="run Python with the arguments instead of manage.py")
     run.add_argument("arguments", nargs="+", help="the command and its arguments")
     commands.add_parser("forget", help="throw the demo's data away")
     commands.add_parser("stop", help="stop a running demo, or what is left of one that was killed")
@@ -65,9 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "forget":
             embedded.forget(HOME)
             return 0
-        program = [sys.executable] if options.script else MANAGE
-        command = [*program, *options.arguments]
-        return run_command(command, own_database=options.own_database, migrate=options.migrate)
+        program = [sys.executable] if options.python else MANAGE
+        return run_command(
+            [*program, *options.arguments],
+            own_database=options.own_database,
+            fresh=options.fresh,
+            migrate=options.migrate,
+        )
     except Stopped:
         return 130
     except (Failed, embedded.EmbeddedError, DatabaseRefused) as problem:
@@ -149,12 +154,15 @@ def print_log_ins(url: str) -> None:
     print(f"\n  These log-ins, a write key and an API key are in {path}\n  Ctrl-C stops everything.\n", flush=True)
 
 
-def run_command(command: Sequence[str], *, own_database: str, migrate: bool) -> int:
+def run_command(command: Sequence[str], *, own_database: str, fresh: bool, migrate: bool) -> int:
     """Exit code of one command, run with servers around it and, if asked, in a database of its own."""
     with embedded.services(HOME) as urls:
         if own_database:
             # A queue of its own too, so that the demo's worker doesn't take up work that isn't in its database.
             urls = urls.for_database(f"{urls.database}_{own_database}").for_queue(1)
+            if fresh:
+                with administrator(urls) as admin:
+                    drop_database(admin, urls.database)
             ensure_database(urls)
         environ = platform_environ(urls)
         if migrate:
