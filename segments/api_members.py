@@ -32,7 +32,7 @@ class SegmentMembers(ApiView):
     required_scope = Scope.MEMBERS_READ
     required_permission = "segments.view_members"
     pagination_class = KeysetPagination
-    keyset = ("id",)
+    keyset = ("profile_id",)
 
     @extend_schema(operation_id="segments_members", parameters=[PURPOSE], responses=MemberSerializer(many=True))
     def get(self, request: Request, key: str) -> Response:
@@ -44,7 +44,8 @@ class SegmentMembers(ApiView):
             raise Conflict("segment_not_live", f"“{segment.name}” is not live, so it has no members.")
         pages = KeysetPagination()
         with transaction.atomic():
-            people = pages.paginate_queryset(members_of(segment, purpose), request, self)
+            members = members_of(segment, purpose).only("entered_at", "profile__uuid")
+            people = pages.paginate_queryset(members, request, self)
             record(
                 by=actor_of(request),
                 action="members.read",

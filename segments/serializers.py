@@ -7,9 +7,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from cdp.jobs.api import JobSerializer
-from cdp.profiles.models import Profile
 from segments.catalogue import catalog_for
-from segments.models import Segment, SegmentVersion
+from segments.models import Membership, Segment, SegmentVersion
 from segments.rules import RuleErrors, depends_on, describe, json_schema, parse
 
 RULE_COMPONENT = "#/components/schemas/Rule"
@@ -139,11 +138,10 @@ class PreviewSerializer(serializers.Serializer[Any]):
         return [str(person.uuid) for person in preview.sample] if self.context["with_sample"] else None
 
 
-class MemberSerializer(serializers.ModelSerializer[Profile]):
-    profile = serializers.UUIDField(source="uuid")
-    entered_at = serializers.DateTimeField()
+class MemberSerializer(serializers.ModelSerializer[Membership]):
+    profile = serializers.UUIDField(source="profile.uuid", help_text="Look it up as uuid:…")
 
     class Meta:
-        model = Profile
+        model = Membership
         fields = ("profile", "entered_at")
         read_only_fields = fields

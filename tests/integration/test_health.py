@@ -1,0 +1,93 @@
+"""Whether the process lives, and whether it can work: what monitoring sees when something is away."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.test import Client
+
+from cdp import health
+from cdp.ingestion import inbox
+from tests.factories import tracker
+
+
+@pytest.fixture(autouse=True)
+def _forget_what_was_applied() -> None:
+    health._migrated.clear()
+
+
+def readyz() -> tuple[int, dict[str, Any]]:
+    response = Client().get("/readyz")
+    return response.status_code, response.json()
+
+
+def test_a_living_process_asks_nothing_of_anybody() -> None:
+    response = Client().get("/healthz")  # without access to the database, which this test doesn't have
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert Client().post("/healthz").status_code == 405
+
+
+@pytest.mark.django_db
+def test_all_is_well() -> None:
+    status, body = readyz()
+    assert status == 200
+    assert body["status"] == "ready"
+    assert {name: check["ok"] for name, check in body["checks"].items()} == {
+        "database": True, "migrations": True, "valkey": True,
+    }  # fmt: skip
+    assert (body["inbox_lag_seconds"], body["alarms"]) == (0.0, [])
+
+
+@pytest.mark.django_db
+def test_a_waiting_inbox_is_told_and_raises_an_alarm_without_taking_the_process_out() -> None:
+    waiting_since = datetime.now(UTC) - timedelta(minutes=5)
+    inbox.put(source_id=tracker().source_id, endpoint="track", body=b"{}", message_count=1, received_at=waiting_since)
+    status, body = readyz()
+    assert status == 200
+    assert body["inbox_lag_seconds"] == pytest.approx(300, abs=5)
+    assert [one["code"] for one in body["alarms"]] == ["inbox_lags"]
+
+
+@pytest.mark.django_db
+def test_events_outside_all_months_raise_an_alarm() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO profiles_event (occurred_at, profile_id, name_id, type, message_id, source_id, received_at, properties, context)"
+            " VALUES ('1971-01-01', 1, 1, 1, 'm', 1, now(), '{}', '{}')"
+        )
+    status, body = readyz()
+    assert (status, [one["code"] for one in body["alarms"]]) == (200, ["default_partition"])
+
+
+@pytest.mark.django_db
+def test_without_valkey_it_is_not_ready(settings: Any) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    health._valkey_client.cache_clear()
+    status, body = readyz()
+    health._valkey_client.cache_clear()
+    assert (status, body["status"]) == (503, "not ready")
+    assert body["checks"]["valkey"]["detail"] == "not reached (ConnectionError)"
+
+
+def test_without_the_database_it_is_not_ready_and_still_answers(own_database: object) -> None:
+    usual = connections.settings["default"]["NAME"]
+    connections["default"].close()
+    connections.settings["default"]["NAME"] = "there_is_no_such_database"
+    try:
+        status, body = readyz()
+    finally:
+        connections["default"].close()
+        connections.settings["default"]["NAME"] = usual
+    assert status == 503
+    assert body["checks"]["database"]["ok"] is False
+    assert "there_is_no" not in str(body)
+
+
+def test_a_migration_that_waits_makes_it_unready(own_database: object) -> None:
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'segments'")
+    status, body = readyz()
+    assert status == 503
+    assert "wait to be applied" in body["checks"]["migrations"]["detail"]
+    assert "inbox_lag_seconds" not in body
