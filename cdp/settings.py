@@ -246,6 +246,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = os.environ.get("CDP_BEAT_SCHEDULE", str(BASE_DIR / ".demo" / "beat-schedule"))
 JOB_LEASE_SECONDS = env_int("CDP_JOB_LEASE_SECONDS", 60)
+# How long a job may wait for a worker before its message is taken for lost, and sent again.
+JOB_RESEND_SECONDS = env_int("CDP_JOB_RESEND_SECONDS", 30)
 
 # ---- Ingestion ---------------------------------------------------------------------------------------------
 BATCH_MESSAGES = env_int("CDP_BATCH_MESSAGES", 2000)

@@ -26,7 +26,6 @@ from cdp.logs import get_logger
 log = get_logger(__name__)
 
 MAX_ATTEMPTS = 5
-RESEND_AFTER = timedelta(seconds=30)
 
 
 class JobCancelled(Exception):
@@ -99,7 +98,8 @@ def send_stranded() -> int:
                     phase="waiting for a worker",
                 )
     stranded = Job.objects.filter(
-        Q(sent_at__isnull=True, created_at__lt=now - timedelta(seconds=5)) | Q(sent_at__lt=now - RESEND_AFTER),
+        Q(sent_at__isnull=True, created_at__lt=now - timedelta(seconds=5))
+        | Q(sent_at__lt=now - timedelta(seconds=settings.JOB_RESEND_SECONDS)),
         state=JobState.QUEUED,
     )
     return sum(send(pk) for pk in stranded.values_list("pk", flat=True)[:1000])
@@ -165,8 +165,8 @@ def lease(job_id: int, *, worker: str) -> Iterator[Lease | None]:
         log.warning("job_lease_lost", job_id=job_id)
     except DomainError as error:
         _finish(job, JobState.FAILED, token=token, error_code=error.code, error_message=str(error))
-    except OperationalError:
-        # The task retries on this one; the lease goes back so that the retry, or another worker, can take it.
+    except (OperationalError, SystemExit, KeyboardInterrupt):
+        # The task retries on the first, the others end this worker: the lease goes back, for the retry or another one.
         Job.objects.filter(pk=job_id, lease_token=token).update(state=JobState.QUEUED, lease_token=None, sent_at=now)
         raise
     except BaseException as error:
