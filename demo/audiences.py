@@ -11,6 +11,9 @@ from typing import Any, Final, NamedTuple
 from django.contrib.auth.models import AbstractBaseUser, Group
 from guardian.shortcuts import assign_perm
 
+from cdp.errors import DomainError
+from cdp.jobs.models import Job, JobState
+from demo import cdnow
 from demo.loading import LOADER
 from segments.models import Segment, SegmentStatus
 from segments.services import create_segment, publish
@@ -142,6 +145,18 @@ AUDIENCES: Final = (
     ),
 )
 
+# The ones of the CDNOW log, whose members are also counted straight from the file.
+OF_CDNOW: Final = (
+    Audience(cdnow.RECENT, "Bought in the last 90 days", "", did(cdnow.EVENT, days=90)),
+    Audience(
+        cdnow.LAPSED,
+        "Spent more than 100, silent for 180 days",
+        "More than 100 dollars ever, and nothing in the last 180 days.",
+        every(spent("gt", 100), no(did(cdnow.EVENT, days=180))),
+    ),
+    Audience(cdnow.ONCE, "Exactly one purchase", "", {"performed": cdnow.EVENT, "op": "equals", "value": 1}),
+)
+
 
 def make_audiences(
     audiences: Iterable[Audience] = AUDIENCES, *, owner: AbstractBaseUser | None = None
@@ -160,12 +175,23 @@ def make_audiences(
                 by=LOADER,
             )
         if segment.status == SegmentStatus.DRAFT:
-            job = publish(segment=segment, version=segment.versions.latest("number"), by=LOADER, user=owner)
-            # Here and now: no worker runs yet, and the message left in the queue finds its job done.
-            refresh.run(job.pk)
+            run_here(publish(segment=segment, version=segment.versions.latest("number"), by=LOADER, user=owner))
             segment.refresh_from_db()
         made.append(segment)
     return made
+
+
+def run_here(job: Job) -> Job:
+    """The refresh, done at once: no worker runs during a load, and the message in the queue will find its job done.
+
+    Raises:
+        DomainError: it failed.
+    """
+    refresh.run(job.pk)
+    job.refresh_from_db()
+    if job.state == JobState.FAILED:
+        raise DomainError(job.error_code, job.error_message)
+    return job
 
 
 def let_see(segments: Iterable[Segment], *, groups: Iterable[str], users: Iterable[AbstractBaseUser]) -> None:

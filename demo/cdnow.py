@@ -7,9 +7,10 @@ the messages is the command. Source of the data: Fader & Hardie, "Forecasting Re
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,9 @@ SOURCE: Final = "cdnow"
 EVENT: Final = "Order Completed"
 CURRENCY: Final = "USD"
 AS_OF: Final = datetime(1998, 7, 1, tzinfo=UTC)
+RECENT: Final = "bought-in-the-last-90-days"
+LAPSED: Final = "spent-100-then-silent-for-180-days"
+ONCE: Final = "exactly-one-purchase"
 FIRST_DAY: Final = date(1997, 1, 1)
 CUSTOMERS: Final = 23_570
 PURCHASES: Final = 69_659
@@ -111,6 +115,21 @@ def _order(purchase: Purchase, *, message_id: str) -> Message:
             "currency": CURRENCY,
             "quantity": purchase.cds,
         },
+    }
+
+
+def counted(path: Path) -> dict[str, int]:
+    """The three segments' sizes at `AS_OF`, counted straight from the file with none of the platform's code."""
+    days: dict[str, list[date]] = defaultdict(list)
+    spent: dict[str, Decimal] = defaultdict(Decimal)
+    for purchase in read(path):
+        days[purchase.customer].append(purchase.day)
+        spent[purchase.customer] += purchase.dollars
+    last = AS_OF.date()
+    return {
+        RECENT: sum(max(found) >= last - timedelta(days=90) for found in days.values()),
+        LAPSED: sum(spent[who] > 100 and max(found) < last - timedelta(days=180) for who, found in days.items()),
+        ONCE: sum(len(found) == 1 for found in days.values()),
     }
 
 
