@@ -117,7 +117,7 @@ def when(moment: datetime | None) -> SafeString | str:
     else:
         short = f"{local.day} {local:%b %Y}"
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(timespec="seconds"), f"{local:%Y-%m-%d %H:%M:%S %Z}", short
+        '<time datetime="{}" title="{}">{}</time>', local.isoformat(timespec="seconds"), f"{local:%Y-%m-%d %H:%M:%S %Z}", short
     )
 
 
@@ -127,7 +127,7 @@ def day(moment: datetime | None) -> SafeString | str:
     if moment is None:
         return ""
     local = timezone.localtime(moment)
-    return format_html('<time datetime="{}">{}</time>', moment.isoformat(timespec="seconds"), f"{local.day} {local:%b %Y}")
+    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), f"{local.day} {local:%b %Y}")
 
 
 @register.filter

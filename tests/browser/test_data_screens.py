@@ -119,7 +119,7 @@ def test_what_was_done_stands_in_the_audit_log_and_in_the_stock_screens(console:
     page = console.log_in("admin")
     console.open("profiles/trait/")
     console.look("traits")
-    page.get_by_role("link", name="Country").click()
+    page.locator("#result_list").get_by_role("link", name="Country").click()
     page.get_by_label("Label").fill("Country of residence")
     console.look("trait")
     page.get_by_role("button", name="Save", exact=True).click()

@@ -38,7 +38,7 @@ def test_a_rule_is_mended_where_the_error_stands_then_previewed_and_put_live(
     page.get_by_role("link", name="New segment").first.click()
     page.get_by_label("Name", exact=True).fill("German buyers")
 
-    rule = page.get_by_label("Rule", exact=True)
+    rule = page.get_by_role("textbox", name="Rule")
     rule.fill(BROKEN)
     error = page.get_by_role("button", name="Line 5")
     expect(error).to_be_visible()
@@ -76,7 +76,7 @@ def test_a_new_version_waits_until_it_is_put_live_and_an_old_one_comes_back(cons
     segment = live("buyers", performed("Order Completed"))
     page = console.log_in("marketer")
     console.open(f"segments/segment/{segment.uuid}/")
-    page.get_by_label("Rule", exact=True).fill(json.dumps({"version": 1, **performed("Order Completed", 2)}))
+    page.get_by_role("textbox", name="Rule").fill(json.dumps({"version": 1, **performed("Order Completed", 2)}))
     page.get_by_role("button", name="Save as a version").click()
     expect(page.get_by_role("status").first).to_contain_text("Version 2 is saved, not yet live")
     expect(page.get_by_text("This is version 2. Version 1 is live.")).to_be_visible()

@@ -1,0 +1,167 @@
+"""The console's lists: who may open them, and that their cost doesn't grow with what they show."""
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from cdp.audit.models import AuditEntry
+from cdp.jobs.models import Job
+from segments.models import Segment
+from segments.sharing import share_segment
+from tests.factories import BY, draft, identify, live, performed, person, process_all, track, tracker
+
+LISTS = {
+    "/admin/": set[str](),
+    "/admin/profiles/profile/": {"marketer", "compliance"},
+    "/admin/segments/segment/": {"marketer", "compliance", "integrator"},
+    "/admin/jobs/job/": {"marketer", "compliance", "integrator"},
+    "/admin/ingestion/quarantined/": {"integrator"},
+    "/admin/ingestion/source/": {"integrator"},
+    "/admin/rest/apikey/": {"integrator"},
+    "/admin/audit/auditentry/": {"compliance"},
+    "/admin/consent/consentrecord/": {"compliance"},
+    "/admin/consent/purpose/": {"marketer", "compliance"},
+}
+
+
+@pytest.fixture
+def browse(db: None) -> Callable[[str], Client]:
+    """A client logged in as somebody with this role; "" for staff without one."""
+
+    def as_(role: str) -> Client:
+        user, _ = User.objects.get_or_create(username=role or "newcomer", defaults={"is_staff": True})
+        if role:
+            user.groups.add(Group.objects.get(name=role))
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return as_
+
+
+@pytest.mark.parametrize("role", ["", "marketer", "compliance", "integrator", "admin"])
+def test_a_list_opens_for_the_roles_it_is_for_and_for_nobody_else(browse: Callable[[str], Client], role: str) -> None:
+    client = browse(role)
+    for path, roles in LISTS.items():
+        expected = 200 if path == "/admin/" or role == "admin" or role in roles else 403
+        assert client.get(path).status_code == expected, path
+
+
+def test_whoever_is_not_logged_in_sees_nothing(db: None) -> None:
+    for path in LISTS:
+        response = Client().get(path)
+        assert (response.status_code, response["Location"].split("?")[0]) == (302, "/admin/login/"), path
+
+
+def test_a_list_asks_as_often_for_many_rows_as_for_few(browse: Callable[[str], Client]) -> None:
+    source = tracker()
+
+    def more(first: int, last: int) -> None:
+        source.send(*(identify(f"u{n}", traits={"email": f"u{n}@example.com"}) for n in range(first, last)))
+        source.send(*({"type": "dance", "messageId": f"d{n}"} for n in range(first, last)))
+        process_all()
+        for n in range(first, last):
+            live(f"s-{n}", performed("Order Completed"))
+            Job.objects.create(kind="segments.refresh", created_by=User.objects.get(username="admin"), state="succeeded")
+
+    source.send(track("Order Completed", "u0"))
+    process_all()
+    client = browse("admin")
+    paths = [path for path in LISTS if path != "/admin/consent/consentrecord/"]
+    more(1, 4)
+    few = [_queries(client, path) for path in paths]
+    more(4, 16)
+    many = [_queries(client, path) for path in paths]
+    assert dict(zip(paths, many, strict=True)) == dict(zip(paths, few, strict=True))
+
+
+def _queries(client: Client, path: str) -> int:
+    client.get(path)  # whatever is learned once is known now
+    with CaptureQueriesContext(connection) as seen:
+        assert client.get(path).status_code == 200
+    return len(seen)
+
+
+def test_somebody_without_a_role_sees_just_the_segment_that_was_shared_with_them(
+    browse: Callable[[str], Client],
+) -> None:
+    assert _known()
+    shared, other = draft("mine", performed("Order Completed")), draft("theirs", performed("Order Completed"))
+    client = browse("")
+    share_segment(segment=shared, user=User.objects.get(username="newcomer"), by=BY)
+
+    page = client.get("/admin/segments/segment/").content.decode()
+    assert "Mine" in page and "Theirs" not in page
+    assert client.get(f"/admin/segments/segment/{shared.uuid}/").status_code == 200
+    assert client.get(f"/admin/segments/segment/{other.uuid}/").status_code == 404
+    assert client.post(f"/admin/segments/segment/{other.uuid}/archive/").status_code == 404
+
+
+def _known() -> bool:
+    """The event that the rules name is in the catalogue."""
+    tracker().send(track("Order Completed", "u0"))
+    return bool(process_all().stored)
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "codename"),
+    [
+        ("integrator", "refresh/", "refresh_segment"),
+        ("compliance", "archive/", "change_segment"),
+        ("compliance", "settings/", "change_segment"),
+        ("compliance", "delete/", "delete_segment"),
+    ],
+)
+def test_a_change_is_refused_without_its_permission(
+    browse: Callable[[str], Client], role: str, path: str, codename: str
+) -> None:
+    assert _known()
+    segment = live("buyers", performed("Order Completed"))
+    before = Segment.objects.values().get()
+    response = browse(role).post(f"/admin/segments/segment/{segment.uuid}/{path}", {"name": "x"})
+    assert response.status_code == 403, codename
+    assert Segment.objects.values().get() == before
+
+
+def test_only_who_may_reveal_can_and_nothing_is_revealed_by_asking_for_it(browse: Callable[[str], Client]) -> None:
+    tracker().send(identify("u1", traits={"email": "erika@example.com", "lastName": "Mustermann"}))
+    process_all()
+    url = f"/admin/profiles/profile/{person('u1').uuid}/"
+    marketer = browse("marketer")
+    assert marketer.post(f"{url}reveal/").status_code == 403
+    assert "erika@example.com" not in marketer.get(url).content.decode()
+    assert not AuditEntry.objects.filter(action="profile.revealed").exists()
+
+    compliance = browse("compliance")
+    compliance.post(f"{url}reveal/")
+    assert "erika@example.com" in compliance.get(url).content.decode()
+    seen = AuditEntry.objects.filter(action="profile.viewed").order_by("recorded_at").values_list("actor_label", "detail")
+    assert list(seen) == [("marketer", {"masked": True}), ("compliance", {"masked": False})]
+
+
+def test_a_reveal_ends_after_a_quarter_of_an_hour(browse: Callable[[str], Client]) -> None:
+    tracker().send(identify("u1", traits={"email": "erika@example.com"}))
+    process_all()
+    url = f"/admin/profiles/profile/{person('u1').uuid}/"
+    client = browse("compliance")
+    client.post(f"{url}reveal/")
+    session = client.session
+    session["revealed"] = {uuid: until - 15 * 60 for uuid, until in session["revealed"].items()}
+    session.save()
+    assert "erika@example.com" not in client.get(url).content.decode()
+
+
+def test_times_are_written_in_the_workspaces_time_zone(browse: Callable[[str], Client]) -> None:
+    from cdp.profiles.models import Workspace
+
+    workspace = Workspace.current()
+    workspace.time_zone = "Asia/Tokyo"
+    workspace.save()
+    Job.objects.create(kind="segments.refresh", state="succeeded", created_at=timezone.now())
+    page = browse("marketer").get("/admin/jobs/job/").content.decode()
+    assert "+09:00" in page and "JST" in page
