@@ -12,7 +12,8 @@ def keep(request):  # type: ignore[no-untyped-def]
 
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO bench_bare_inbox (body) VALUES (%s)", [request.body])
-    return HttpResponse(b'{"success":true}', content_type="application/json")
+    answer = b'{"success":true}'
+    return HttpResponse(answer, content_type="application/json", headers={"Content-Length": str(len(answer))})
 
 
 def _patterns():  # type: ignore[no-untyped-def]
