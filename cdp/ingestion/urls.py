@@ -5,8 +5,8 @@ from django.urls import path
 from cdp.ingestion import script, views
 
 urlpatterns = [
-    path("v1/pixel/<str:call>", views.pixel),
     path("v1/pixel/<str:call>.gif", views.pixel),
+    path("v1/pixel/<str:call>", views.pixel),
     path("v1/projects/<str:write_key>/settings", views.settings),
     path("analytics.js/v1/<str:write_key>/analytics.min.js", script.analytics),
     path("analytics-next/bundles/<str:name>", script.bundle),

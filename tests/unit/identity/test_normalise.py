@@ -57,7 +57,9 @@ def test_what_identifies_nobody_is_refused(namespace: str, raw: object, reason: 
     assert refused.value.reason == reason
 
 
-JSON_VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text())
+JSON_VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()
+)
 
 
 @given(st.sampled_from(["user_id", "email", "anonymous_id", "phone"]), JSON_VALUES)

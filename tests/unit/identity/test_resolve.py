@@ -38,7 +38,9 @@ def people(out: Resolution) -> list[set[str]]:
     long = {namespace: word for word, namespace in SHORT.items()}
     held: dict[int, set[str]] = {}
     for identifier, node in out.owner.items():
-        held.setdefault(out.root(node), set()).add(f"{long.get(identifier.namespace, identifier.namespace)}:{identifier.value}")
+        held.setdefault(out.root(node), set()).add(
+            f"{long.get(identifier.namespace, identifier.namespace)}:{identifier.value}"
+        )
     return sorted(held.values(), key=sorted)
 
 

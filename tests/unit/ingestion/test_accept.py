@@ -164,5 +164,7 @@ def test_any_header_is_read_or_ignored(header: str) -> None:
 def test_a_browser_key_is_bound_to_its_pages_and_a_secret_one_to_nothing() -> None:
     browser = Sender(1, is_trusted=False, allowed_origins=frozenset({"https://shop.example"}))
     assert browser.may_send_from("https://shop.example") and browser.may_send_from("")
-    assert not any(map(browser.may_send_from, ["https://evil.example", "null", "http://shop.example", "https://shop.example.evil"]))
+    assert not any(
+        map(browser.may_send_from, ["https://evil.example", "null", "http://shop.example", "https://shop.example.evil"])
+    )
     assert Sender(2, is_trusted=True, allowed_origins=frozenset()).may_send_from("https://any.example")

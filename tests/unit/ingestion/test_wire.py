@@ -18,7 +18,9 @@ RECEIVED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TRACK = {"type": "track", "event": "Looked", "userId": "ann", "messageId": "m1"}
 
 
-def message(call: object, *, endpoint: str = "batch", is_trusted: bool = True, around: dict[str, Any] | None = None) -> Message:
+def message(
+    call: object, *, endpoint: str = "batch", is_trusted: bool = True, around: dict[str, Any] | None = None
+) -> Message:
     raw = call if isinstance(call, bytes) else json.dumps(call).encode()
     shared = read_shared(json.dumps(around).encode() if around else b"")
     return read(
@@ -59,7 +61,10 @@ def test_the_address_says_what_a_lone_call_is_whatever_its_body_claims() -> None
 def test_page_and_group_keep_their_own_words_as_properties() -> None:
     page = message({"type": "page", "userId": "ann", "name": "Home", "category": "Docs", "properties": {"name": "own"}})
     assert page.properties == {"name": "own", "category": "Docs"}
-    assert message({"type": "group", "userId": "ann", "groupId": 7, "traits": {"size": 3}}).properties == {"groupId": "7", "size": 3}
+    assert message({"type": "group", "userId": "ann", "groupId": 7, "traits": {"size": 3}}).properties == {
+        "groupId": "7",
+        "size": 3,
+    }
 
 
 def test_explicit_nulls_mean_absent() -> None:
@@ -141,7 +146,9 @@ def test_a_backslash_before_u0000_is_just_text(raw: str) -> None:
 
 
 def test_numbers_that_cannot_be_compared_are_kept_as_text_and_flagged() -> None:
-    kept = message(TRACK | {"properties": {"big": 10**400, "fine": 10**14, "list": [1e16, 2], "deep": {"n": -(10**30)}}})
+    kept = message(
+        TRACK | {"properties": {"big": 10**400, "fine": 10**14, "list": [1e16, 2], "deep": {"n": -(10**30)}}}
+    )
     assert kept.properties == {"big": str(10**400), "fine": 10**14, "list": ["1e+16", 2], "deep": {"n": str(-(10**30))}}
     assert kept.flags == ["number_too_large"]
 
@@ -250,7 +257,10 @@ def test_a_server_may_name_people_in_more_ways_than_a_browser() -> None:
     assert message(call).identifiers == [
         Identifier("user_id", "ann"), Identifier("email", "a@b.ch"), Identifier("crm", "7"), Identifier("anonymous_id", "x"),
     ]  # fmt: skip
-    assert message(call, is_trusted=False).identifiers == [Identifier("user_id", "ann"), Identifier("anonymous_id", "x")]
+    assert message(call, is_trusted=False).identifiers == [
+        Identifier("user_id", "ann"),
+        Identifier("anonymous_id", "x"),
+    ]
 
 
 def test_an_external_id_cannot_pose_as_an_alias() -> None:
@@ -292,7 +302,9 @@ FIELDS = ("type", "messageId", "userId", "anonymousId", "previousId", "groupId",
           "traits", "context", "timestamp", "originalTimestamp", "sentAt", "integrations")  # fmt: skip
 
 
-@given(st.dictionaries(st.sampled_from(FIELDS), ANY_JSON), st.sampled_from(["batch", "track", "identify", "page", "alias"]))
+@given(
+    st.dictionaries(st.sampled_from(FIELDS), ANY_JSON), st.sampled_from(["batch", "track", "identify", "page", "alias"])
+)
 def test_any_json_is_a_message_or_a_refusal(fields: dict[str, Any], endpoint: str) -> None:
     try:
         kept = message(TRACK | fields, endpoint=endpoint)
