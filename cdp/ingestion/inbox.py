@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import OperationalError, close_old_connections, connection
+from django.db import OperationalError, close_old_connections, connection, transaction
 
 from cdp.logs import get_logger
 
@@ -40,7 +40,7 @@ def put(*, source_id: int, endpoint: str, body: bytes, message_count: int, recei
             "INSERT INTO ingestion_inboxmessage (source_id, received_at, endpoint, message_count, body) VALUES (%s, %s, %s, %s, %s)",
             [source_id, received_at, endpoint, message_count, body],
         )
-    bell.ring()
+    transaction.on_commit(bell.ring)  # a consumer that is woken sooner finds nothing
 
 
 def claim(*, messages: int) -> Iterator[Waiting]:

