@@ -28,11 +28,15 @@ class PlatformAdminSite(AdminSite):
 
         return [path("waiting/", self.admin_view(home.waiting_view), name="home_waiting"), *super().get_urls()]
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(  # type: ignore[override]  # any answer will do, Django only returns it
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         from cdp.console import home
 
         return home.home_view(request)
 
-    def app_index(self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def app_index(  # type: ignore[override]
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         """The sidebar is the index of everything; a page per Django app would mean nothing to its readers."""
         return redirect("admin:index")

@@ -44,7 +44,9 @@ def day_chart(counts: dict[date, int], *, last: date, days: int) -> DayChart:
     ]
     every = max(1, round(days / 5))
     labels = [
-        (f"{(n + 0.5) * step:.2f}%", f"{day.day} {day:%b}") for n, (day, _) in enumerate(series) if n % every == every // 2
+        (f"{(n + 0.5) * step:.2f}%", f"{day.day} {day:%b}")
+        for n, (day, _) in enumerate(series)
+        if n % every == every // 2
     ]
     return DayChart(bars=bars, labels=labels, highest=highest, total=sum(count for _, count in series))
 

@@ -16,7 +16,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
 from django.views.decorators.http import require_POST
 
-from cdp.audit.admin_base import ReadOnlyAdmin, actor_of
+from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
 from cdp.errors import DomainError
 from segments import services, views
 from segments.history import entered_and_left, with_sparklines
@@ -112,13 +112,15 @@ class SegmentAdmin(ReadOnlyAdmin):
                 description=given.description,
                 refresh_minutes=given.refresh_minutes,
                 rule=given.rule(request),
-                owner=request.user,
+                owner=reader_of(request),
                 by=actor_of(request),
             )
         except (RuleErrors, DomainError) as error:
             return render(request, "segments/new.html", views.refused(request, given, error), status=422)
         if given.goes_live:
-            services.publish(segment=segment, version=segment.versions.get(), by=actor_of(request), user=request.user)
+            services.publish(
+                segment=segment, version=segment.versions.get(), by=actor_of(request), user=reader_of(request)
+            )
             messages.success(request, "The segment is live. Its members are being worked out.")
         else:
             messages.success(request, "Saved as a draft.")
@@ -129,10 +131,10 @@ class SegmentAdmin(ReadOnlyAdmin):
         given = views.Given.of(request)
         try:
             version = services.save_version(
-                segment=segment, rule=given.rule(request), by=actor_of(request), user=request.user
+                segment=segment, rule=given.rule(request), by=actor_of(request), user=reader_of(request)
             )
             if given.goes_live:
-                services.publish(segment=segment, version=version, by=actor_of(request), user=request.user)
+                services.publish(segment=segment, version=version, by=actor_of(request), user=reader_of(request))
         except (RuleErrors, DomainError) as error:
             return self._rule(request, segment, status=422, **views.refused(request, given, error))
         said = (
@@ -169,7 +171,7 @@ class SegmentAdmin(ReadOnlyAdmin):
         self._demand(request, segment, "change_segment")
         version = get_object_or_404(segment.versions, number=number)
         try:
-            services.publish(segment=segment, version=version, by=actor_of(request), user=request.user)
+            services.publish(segment=segment, version=version, by=actor_of(request), user=reader_of(request))
         except RuleErrors as errors:
             messages.error(request, f"Version {number} can't go live: {errors}")
         else:
@@ -180,7 +182,7 @@ class SegmentAdmin(ReadOnlyAdmin):
         segment = self._segment(request, uuid)
         self._demand(request, segment, "refresh_segment")
         try:
-            services.request_refresh(segment=segment, by=actor_of(request), user=request.user)
+            services.request_refresh(segment=segment, by=actor_of(request), user=reader_of(request))
         except DomainError as error:
             messages.error(request, error.message)
         return redirect("admin:segments_segment_detail", uuid=uuid)
@@ -223,7 +225,7 @@ class SegmentAdmin(ReadOnlyAdmin):
 
     @staticmethod
     def _demand(request: HttpRequest, segment: Segment, codename: str) -> None:
-        if not may(request.user, codename, segment):
+        if not may(reader_of(request), codename, segment):
             raise PermissionDenied
 
     @staticmethod
@@ -262,7 +264,7 @@ class SegmentAdmin(ReadOnlyAdmin):
             "users": services.users_of(segment),
             "job": views.refresh_job_of(segment),
             "flow": entered_and_left(segment, days=7),
-            "may_change": may(request.user, "change_segment", segment),
-            "may_refresh": may(request.user, "refresh_segment", segment),
-            "may_delete": may(request.user, "delete_segment", segment),
+            "may_change": may(reader_of(request), "change_segment", segment),
+            "may_refresh": may(reader_of(request), "refresh_segment", segment),
+            "may_delete": may(reader_of(request), "delete_segment", segment),
         }

@@ -5,7 +5,7 @@ What is wrong with a rule is found by `segments.rules`; here it only gets a plac
 
 import json
 from dataclasses import dataclass
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]  # public, but not in typeshed
 from typing import Any
 
 from segments.rules import RuleError

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from cdp.audit.admin_base import actor_of
+from cdp.audit.admin_base import actor_of, reader_of
 from cdp.audit.services import record
 from cdp.errors import DomainError
 from cdp.jobs.models import Job
@@ -70,13 +70,13 @@ class Given:
         document, places = read(self.text)
         if places:
             raise NotJson(places)
-        load_for(request.user, document)
+        load_for(reader_of(request), document)
         return document
 
 
 def visible_to(request: HttpRequest) -> QuerySet[Segment]:
     """The segments this reader may see; somebody who may see none, not even by a grant, has no business here."""
-    found = visible_segments(request.user)
+    found = visible_segments(reader_of(request))
     if not request.user.has_perm("segments.view_segment") and not found.exists():
         raise PermissionDenied
     return found
@@ -85,7 +85,7 @@ def visible_to(request: HttpRequest) -> QuerySet[Segment]:
 def sentence_of(request: HttpRequest, rule: Any) -> str:
     """The stored rule in English; an old version may name what is gone, or be of a form no longer read."""
     try:
-        return describe(parse(rule), catalog_visible_to(request.user))
+        return describe(parse(rule), catalog_visible_to(reader_of(request)))
     except RuleErrors as errors:
         return f"Can't be read any more: {errors}"
 
@@ -97,7 +97,7 @@ def refresh_job_of(segment: Segment) -> Job | None:
 
 def editor(request: HttpRequest) -> dict[str, Any]:
     """What stands beside the text: the purposes to preview for, and all that a rule may name."""
-    known = catalog_visible_to(request.user)
+    known = catalog_visible_to(reader_of(request))
     return {
         "purposes": Purpose.objects.all(),
         "chosen_purpose": request.POST.get("purpose", DEFAULT_PURPOSE),
@@ -114,7 +114,10 @@ def checked(request: HttpRequest, text: str) -> dict[str, Any]:
     if places:
         return {"errors": places}
     try:
-        return {"errors": [], "sentence": describe(load_for(request.user, document), catalog_visible_to(request.user))}
+        return {
+            "errors": [],
+            "sentence": describe(load_for(reader_of(request), document), catalog_visible_to(reader_of(request))),
+        }
     except RuleErrors as errors:
         return {"errors": placed(text, errors.errors)}
 
@@ -144,7 +147,7 @@ def preview_view(request: HttpRequest) -> HttpResponse:
         return render(request, "segments/_preview.html", {"refused": "Mend the rule first: it is not JSON yet."})
     try:
         purpose = purpose_or_error(request.POST.get("purpose"))
-        load_for(request.user, document)
+        load_for(reader_of(request), document)
         seen = preview(rule=document, purpose=purpose)
     except RuleErrors as errors:
         count = len(errors.errors)

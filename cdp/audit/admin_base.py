@@ -7,6 +7,8 @@ from typing import Any
 
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.http import HttpRequest
 
@@ -15,9 +17,16 @@ from cdp.audit.context import ip_prefix
 from cdp.audit.services import record
 
 
+def reader_of(request: HttpRequest) -> User:
+    """The logged-in user; the admin site lets nobody else come this far."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
+
+
 def actor_of(request: HttpRequest) -> Actor:
     """The logged-in user as the one answerable for a write."""
-    user = request.user
+    user = reader_of(request)
     return Actor(
         kind=ActorKind.USER,
         id=str(user.pk),
@@ -26,7 +35,7 @@ def actor_of(request: HttpRequest) -> Actor:
     )
 
 
-class AuditedAdmin(ModelAdmin):  # type: ignore[type-arg,misc]  # works for any model; django-stubs can't subscript at run time
+class AuditedAdmin(ModelAdmin):  # type: ignore[type-arg]  # works for any model; django-stubs can't subscript at run time
     """A stock change list and form whose every save stands in the audit log too, with the names of the fields changed."""
 
     def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> LogEntry:
@@ -50,7 +59,7 @@ class AuditedAdmin(ModelAdmin):  # type: ignore[type-arg,misc]  # works for any 
             record(by=actor_of(request), action=f"{obj._meta.model_name}.{verb}", object=obj, detail=detail)
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[type-arg,misc]
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[type-arg]
     """A model that people may look at, but that only services change."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -30,7 +30,9 @@ def home_view(request: HttpRequest) -> HttpResponse:
     if request.user.has_perm("profiles.view_eventname"):
         context |= _events(Workspace.current())
     if request.user.has_perm("segments.view_segment"):
-        live = Segment.objects.filter(status=SegmentStatus.LIVE).select_related("owner").order_by("-member_count", "name")
+        live = (
+            Segment.objects.filter(status=SegmentStatus.LIVE).select_related("owner").order_by("-member_count", "name")
+        )
         context |= {"live_count": live.count(), "live": with_sparklines(list(live[:SEGMENTS]))}
     return render(request, "home.html", {**context, **_waiting(request)})
 

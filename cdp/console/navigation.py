@@ -58,10 +58,17 @@ class Shell:
 SCREENS: dict[str, tuple[Screen, ...]] = {
     "": (Screen(label="Home", icon="home", view="admin:index"),),
     "Audiences": (
-        Screen(label="Segments", icon="segments", view="admin:segments_segment_changelist", permission="segments.view_segment"),
+        Screen(
+            label="Segments",
+            icon="segments",
+            view="admin:segments_segment_changelist",
+            permission="segments.view_segment",
+        ),
     ),
     "People": (
-        Screen(label="People", icon="users", view="admin:profiles_profile_changelist", permission="profiles.view_profile"),
+        Screen(
+            label="People", icon="users", view="admin:profiles_profile_changelist", permission="profiles.view_profile"
+        ),
     ),
     "Compliance": (
         Screen(
@@ -70,13 +77,24 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             view="admin:consent_consentrecord_changelist",
             permission="consent.view_consentrecord",
         ),
-        Screen(label="Purposes", icon="target", view="admin:consent_purpose_changelist", permission="consent.view_purpose"),
-        Screen(label="Audit", icon="audit", view="admin:audit_auditentry_changelist", permission="audit.view_auditentry"),
+        Screen(
+            label="Purposes", icon="target", view="admin:consent_purpose_changelist", permission="consent.view_purpose"
+        ),
+        Screen(
+            label="Audit", icon="audit", view="admin:audit_auditentry_changelist", permission="audit.view_auditentry"
+        ),
     ),
     "Data": (
-        Screen(label="Sources", icon="data", view="admin:ingestion_source_changelist", permission="ingestion.view_source"),
+        Screen(
+            label="Sources", icon="data", view="admin:ingestion_source_changelist", permission="ingestion.view_source"
+        ),
         Screen(label="Traits", icon="tag", view="admin:profiles_trait_changelist", permission="profiles.view_trait"),
-        Screen(label="Events", icon="bolt", view="admin:profiles_eventname_changelist", permission="profiles.view_eventname"),
+        Screen(
+            label="Events",
+            icon="bolt",
+            view="admin:profiles_eventname_changelist",
+            permission="profiles.view_eventname",
+        ),
         Screen(
             label="Quarantine",
             icon="stop",
@@ -96,7 +114,12 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
         Screen(label="API keys", icon="key", view="admin:rest_apikey_changelist", permission="rest.view_apikey"),
         Screen(label="Users", icon="person", view="admin:auth_user_changelist", permission="auth.view_user"),
         Screen(label="Groups", icon="lock", view="admin:auth_group_changelist", permission="auth.view_group"),
-        Screen(label="Workspace", icon="cog", view="admin:profiles_workspace_changelist", permission="profiles.view_workspace"),
+        Screen(
+            label="Workspace",
+            icon="cog",
+            view="admin:profiles_workspace_changelist",
+            permission="profiles.view_workspace",
+        ),
     ),
 }
 
@@ -133,7 +156,9 @@ def shell_for(request: HttpRequest | None) -> Shell:
                 nav.append(Group(label=label, entries=entries))
         if user.is_staff and user.has_perm("profiles.view_profile"):
             people_url = reverse("admin:profiles_profile_changelist")
-        role = "Superuser" if user.is_superuser else ", ".join(g.name.capitalize() for g in user.groups.all()) or "No role"
+        role = (
+            "Superuser" if user.is_superuser else ", ".join(g.name.capitalize() for g in user.groups.all()) or "No role"
+        )
     return Shell(
         name=workspace.name,
         is_simulated=workspace.is_simulated,

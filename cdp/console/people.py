@@ -61,7 +61,9 @@ class PeopleAdmin(ReadOnlyAdmin):
             path("<uuid:uuid>/reveal/", wrap(require_POST(self.reveal_view)), name="profiles_profile_reveal"),
             path("<uuid:uuid>/mask/", wrap(require_POST(self.mask_view)), name="profiles_profile_mask"),
             path(
-                "<uuid:uuid>/merges/<int:pk>/undo/", wrap(require_POST(self.undo_view)), name="profiles_profile_undo_merge"
+                "<uuid:uuid>/merges/<int:pk>/undo/",
+                wrap(require_POST(self.undo_view)),
+                name="profiles_profile_undo_merge",
             ),
             *super().get_urls(),
         ]
@@ -210,7 +212,9 @@ class PeopleAdmin(ReadOnlyAdmin):
         """Segments they are in, and their answer for each purpose; no record is an answer too."""
         states = {state.purpose_id: state for state in person.consent_states.select_related("record")}
         return {
-            "memberships": Membership.objects.filter(profile=person).select_related("segment").order_by("segment__name"),
+            "memberships": Membership.objects.filter(profile=person)
+            .select_related("segment")
+            .order_by("segment__name"),
             "purposes": [(purpose, states.get(purpose.pk)) for purpose in Purpose.objects.all()],
         }
 

@@ -142,7 +142,9 @@ class QuarantinedAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         waiting = Quarantined.objects.open()
-        codes = list(waiting.order_by().values_list("code").annotate(Count("pk"), Max("quarantined_at")).order_by("-pk__count"))
+        codes = list(
+            waiting.order_by().values_list("code").annotate(Count("pk"), Max("quarantined_at")).order_by("-pk__count")
+        )
         code = request.GET.get("code", "")
         rows = waiting.filter(code=code) if code else waiting
         page = Paginator(rows.order_by("-quarantined_at", "-pk"), PAGE).get_page(request.GET.get("page"))
@@ -180,10 +182,14 @@ class QuarantinedAdmin(ReadOnlyAdmin):
         return render(request, "ingestion/message.html", context)
 
     def replay_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return self._settle(request, pk, quarantine.replay, "Put back into the inbox. It is read again as if it had just come.")
+        return self._settle(
+            request, pk, quarantine.replay, "Put back into the inbox. It is read again as if it had just come."
+        )
 
     def discard_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return self._settle(request, pk, quarantine.discard, "Discarded. Its content is gone, its reason stays on record.")
+        return self._settle(
+            request, pk, quarantine.discard, "Discarded. Its content is gone, its reason stays on record."
+        )
 
     def _settle(self, request: HttpRequest, pk: int, settle: Any, said: str) -> HttpResponse:
         if not request.user.has_perm("ingestion.replay_quarantined"):

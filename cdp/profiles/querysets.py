@@ -1,10 +1,12 @@
 """Reads of people and events that screens and the API share. What needs consent, segments or merges stands above."""
 
+from contextlib import suppress
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from django.apps import apps
 from django.db import connection, models
 from django.db.models import Count
 from django.db.models.functions import TruncDate
@@ -32,19 +34,16 @@ class ProfileQuerySet(models.QuerySet):  # type: ignore[type-arg]
         """People whom this text names exactly: a public id, ``namespace:value``, or a value in any namespace."""
         text = text.strip()
         named: models.Q = models.Q(pk__in=[])
-        try:
+        with suppress(ValueError):
             named |= models.Q(uuid=UUID(text))
-        except ValueError:
-            pass
         known = namespaces()
+        identifiers = apps.get_model("profiles", "Identifier").objects  # the models module imports this one
         namespace, separator, value = text.partition(":")
         pairs = [(known, text)] + ([([namespace], value.strip())] if separator and namespace in known else [])
         for spaces, wanted in pairs:
             named |= models.Q(
                 pk__in=models.Subquery(
-                    self.model.identifiers.rel.related_model.objects.filter(
-                        namespace__in=spaces, value__in={wanted, wanted.lower()}
-                    ).values("profile_id")
+                    identifiers.filter(namespace__in=spaces, value__in={wanted, wanted.lower()}).values("profile_id")
                 )
             )
         return self.filter(named)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_POST
 
-from cdp.audit.admin_base import ReadOnlyAdmin, actor_of
+from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
 from cdp.rest.models import ApiKey, Scope
 from cdp.rest.services import create_api_key, revoke_api_key
 
@@ -22,7 +22,9 @@ class ApiKeyForm(forms.Form):
     name = forms.CharField(max_length=100, help_text="Which system will use it.")
     scopes = forms.MultipleChoiceField(choices=Scope.choices, widget=forms.CheckboxSelectMultiple, label="It may")
     expires_on = forms.DateField(
-        required=False, widget=forms.DateInput(attrs={"type": "date"}), help_text="Leave empty for a key without an end."
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}),
+        help_text="Leave empty for a key without an end.",
     )
 
 
@@ -63,7 +65,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
             scopes=form.cleaned_data["scopes"],
             expires_at=end_of(expires_on) if expires_on else None,
             by=actor_of(request),
-            user=request.user,
+            user=reader_of(request),
         )
         # Answered in place: a redirect would have to carry the secret somewhere.
         response = render(request, "rest/key_made.html", {"key": key, "secret": secret})

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html
@@ -35,7 +35,9 @@ def icon(name: str, size: str = "") -> SafeString:
         size: "s" for small, "turn" for the small arrow that turns when its details are open.
     """
     classes = {"": "i", "s": "i i-s", "turn": "i i-s i-turn"}[size]
-    return format_html('<svg class="{}" aria-hidden="true"><use href="{}#{}"/></svg>', classes, static("cdp/icons.svg"), name)
+    return format_html(
+        '<svg class="{}" aria-hidden="true"><use href="{}#{}"/></svg>', classes, static("cdp/icons.svg"), name
+    )
 
 
 @register.simple_tag
@@ -81,7 +83,7 @@ def percent(share: float | None) -> str:
 
 
 @register.filter
-def initials(user: AbstractBaseUser) -> str:
+def initials(user: User) -> str:
     words = (user.get_full_name() or user.get_username()).replace(".", " ").replace("_", " ").split()
     return "".join(word[0] for word in words[:2]).upper()
 
@@ -93,7 +95,7 @@ def letters(name: str) -> str:
 
 
 @register.filter
-def called(user: AbstractBaseUser | None) -> str:
+def called(user: User | None) -> str:
     """How a user is named in a list."""
     return (user.get_full_name() or user.get_username()) if user else "nobody"
 
@@ -117,7 +119,10 @@ def when(moment: datetime | None) -> SafeString | str:
     else:
         short = f"{local.day} {local:%b %Y}"
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>', local.isoformat(timespec="seconds"), f"{local:%Y-%m-%d %H:%M:%S %Z}", short
+        '<time datetime="{}" title="{}">{}</time>',
+        local.isoformat(timespec="seconds"),
+        f"{local:%Y-%m-%d %H:%M:%S %Z}",
+        short,
     )
 
 
@@ -127,7 +132,9 @@ def day(moment: datetime | None) -> SafeString | str:
     if moment is None:
         return ""
     local = timezone.localtime(moment)
-    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), f"{local.day} {local:%b %Y}")
+    return format_html(
+        '<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), f"{local.day} {local:%b %Y}"
+    )
 
 
 @register.filter

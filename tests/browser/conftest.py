@@ -15,7 +15,13 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 HERE = Path(__file__).parent
 AXE = (HERE / "vendor/axe/axe-4.14.1.min.js").read_text()
 SCREENSHOTS = HERE / "screenshots"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 WIDE, NARROW = (1440, 900), (390, 844)
 PASSWORD = "a-long-enough-password"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

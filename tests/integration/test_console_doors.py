@@ -67,7 +67,9 @@ def test_a_list_asks_as_often_for_many_rows_as_for_few(browse: Callable[[str], C
         process_all()
         for n in range(first, last):
             live(f"s-{n}", performed("Order Completed"))
-            Job.objects.create(kind="segments.refresh", created_by=User.objects.get(username="admin"), state="succeeded")
+            Job.objects.create(
+                kind="segments.refresh", created_by=User.objects.get(username="admin"), state="succeeded"
+            )
 
     source.send(track("Order Completed", "u0"))
     process_all()
@@ -140,7 +142,9 @@ def test_only_who_may_reveal_can_and_nothing_is_revealed_by_asking_for_it(browse
     compliance = browse("compliance")
     compliance.post(f"{url}reveal/")
     assert "erika@example.com" in compliance.get(url).content.decode()
-    seen = AuditEntry.objects.filter(action="profile.viewed").order_by("recorded_at").values_list("actor_label", "detail")
+    seen = (
+        AuditEntry.objects.filter(action="profile.viewed").order_by("recorded_at").values_list("actor_label", "detail")
+    )
     assert list(seen) == [("marketer", {"masked": True}), ("compliance", {"masked": False})]
 
 

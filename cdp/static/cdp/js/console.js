@@ -85,6 +85,12 @@
     const area = event.target;
     if (area.dataset?.gutter) document.getElementById(area.dataset.gutter).scrollTop = area.scrollTop;
   }, true);
+  // Logged out meanwhile: the answer is the log-in page, which belongs in the window and not in a panel.
+  document.addEventListener("htmx:beforeSwap", event => {
+    if (!new URL(event.detail.xhr.responseURL, location.href).pathname.endsWith("/login/")) return;
+    event.detail.shouldSwap = false;
+    location.reload();
+  });
   document.addEventListener("htmx:afterSettle", numberAll);
   document.addEventListener("DOMContentLoaded", numberAll);
   if (document.readyState !== "loading") numberAll();

@@ -8,16 +8,26 @@
   prefersDark.addEventListener("change", follow);
   new MutationObserver(follow).observe(root, { attributeFilter: ["data-theme"] });
 
-  SwaggerUIBundle({
-    url: place.dataset.schema,
-    domNode: place,
-    deepLinking: true,
-    docExpansion: "list",
-    defaultModelsExpandDepth: 0,
-    requestInterceptor: request => {
-      // A session alone is not enough for what changes something: the page must prove that it is ours.
-      if (new URL(request.url, location.href).origin === location.origin) request.headers["X-CSRFToken"] = place.dataset.csrf;
-      return request;
-    },
-  });
+  const show = spec => {
+    // Swagger UI unfolds references before it draws, which in a language as deep as that of rules never ends.
+    // The page shows an example instead; the document and the rule schema have all of it.
+    const rule = spec.components.schemas.Rule;
+    spec.components.schemas.Rule = { type: "object", title: rule.title, description: rule.description, examples: rule.examples };
+    SwaggerUIBundle({
+      spec,
+      domNode: place,
+      deepLinking: true,
+      docExpansion: "list",
+      defaultModelsExpandDepth: 0,
+      requestInterceptor: request => {
+        // A session alone is not enough for what changes something: the page must prove that it is ours.
+        if (new URL(request.url, location.href).origin === location.origin) request.headers["X-CSRFToken"] = place.dataset.csrf;
+        return request;
+      },
+    });
+  };
+  fetch(place.dataset.schema, { headers: { Accept: "application/json" } })
+    .then(response => response.ok ? response.json() : Promise.reject(new Error(`status ${response.status}`)))
+    .then(show)
+    .catch(error => { place.textContent = `The description of the API could not be loaded (${error.message}).`; });
 })();
