@@ -24,7 +24,7 @@ class Processes:
     """Starts processes in groups of their own and ends every one of them when the test is over."""
 
     def __init__(self, environ: dict[str, str], logs: Path) -> None:
-        self.environ = {**os.environ, **environ, "PYTHONUNBUFFERED": "1"}
+        self.environ = {**os.environ, **environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore:No directory at"}
         self.logs = logs
         self._running: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
         self._started = 0
