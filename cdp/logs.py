@@ -4,6 +4,7 @@ Nothing a person typed or was called belongs in a log line; pass ids. `drop_pers
 """
 
 import logging
+import re
 
 import structlog
 from structlog.contextvars import merge_contextvars
@@ -11,7 +12,20 @@ from structlog.types import EventDict, Processor, WrappedLogger
 
 # Names under which personal data would travel. A line that carries one is mended, not refused: logging must not raise.
 PERSONAL = frozenset(
-    {"email", "phone", "name", "first_name", "last_name", "address", "traits", "properties", "body", "value", "ip", "identifier"}
+    {
+        "email",
+        "phone",
+        "name",
+        "first_name",
+        "last_name",
+        "address",
+        "traits",
+        "properties",
+        "body",
+        "value",
+        "ip",
+        "identifier",
+    }
 )
 
 
@@ -20,6 +34,21 @@ def drop_personal(_logger: WrappedLogger, _method: str, event_dict: EventDict) -
     for key in PERSONAL & event_dict.keys():
         event_dict[key] = "[personal]"
     return event_dict
+
+
+IDENTIFIER_IN_PATH = re.compile(r"(/profiles/)[^/].*")
+
+
+class PathsWithoutPeople(logging.Filter):
+    """Takes the identifier out of the address of a failed look-up, which Django writes into its line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                IDENTIFIER_IN_PATH.sub(r"\1[personal]", value) if isinstance(value, str) else value
+                for value in record.args
+            )
+        return True
 
 
 SHARED: list[Processor] = [

@@ -214,7 +214,10 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Customer data platform",
-    "DESCRIPTION": "Segments, people and jobs over REST. Events are sent to the tracking API under /v1/.",
+    "DESCRIPTION": (
+        "Segments, people and jobs over REST. Send an API key as `Authorization: Bearer cdp_…`. "
+        "Events are sent to the tracking API under /v1/ with a write key."
+    ),
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -258,13 +261,14 @@ INBOX_LIMIT_BYTES = env_int("CDP_INBOX_LIMIT_BYTES", 2_000_000_000)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"paths_without_people": {"()": "cdp.logs.PathsWithoutPeople"}},
     "formatters": {
         "structured": {"()": "cdp.logs.formatter", "as_json": env_bool("CDP_LOG_JSON")},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
     "root": {"handlers": ["console"], "level": os.environ.get("CDP_LOG_LEVEL", "INFO")},
     "loggers": {
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "ERROR", "filters": ["paths_without_people"]},
         "django.server": {"level": "WARNING"},
     },
 }

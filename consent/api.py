@@ -26,7 +26,7 @@ class PurposeList(ApiView):
     pagination_class = KeysetPagination
     keyset = ("key",)
 
-    @extend_schema(operation_id="purposes_list", responses=PurposeSerializer(many=True))
+    @extend_schema(operation_id="purposes_list", summary="List purposes", responses=PurposeSerializer(many=True))
     def get(self, request: Request) -> Response:
         """The purposes there are. Every read of people names one of them."""
         Query.of(request)

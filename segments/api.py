@@ -63,7 +63,12 @@ class SegmentList(ApiView):
     pagination_class = KeysetPagination
     keyset = ("key",)
 
-    @extend_schema(operation_id="segments_list", parameters=[SegmentQuery], responses=SegmentSerializer(many=True))
+    @extend_schema(
+        operation_id="segments_list",
+        summary="List segments",
+        parameters=[SegmentQuery],
+        responses=SegmentSerializer(many=True),
+    )
     def get(self, request: Request) -> Response:
         """The segments you may see, in the order of their keys."""
         wanted = SegmentQuery.of(request)
@@ -76,7 +81,12 @@ class SegmentList(ApiView):
         rows = pages.paginate_queryset(segments, request, self)
         return pages.get_paginated_response(SegmentSerializer(rows, many=True).data)
 
-    @extend_schema(operation_id="segments_create", request=NewSegment, responses={201: SegmentWithJobSerializer})
+    @extend_schema(
+        operation_id="segments_create",
+        summary="Make a segment",
+        request=NewSegment,
+        responses={201: SegmentWithJobSerializer},
+    )
     def post(self, request: Request) -> Response:
         """Make a segment: a draft, or live at once with `publish`. Whoever makes it may see and change it."""
         given = NewSegment(data=request.data)
@@ -99,12 +109,17 @@ class SegmentDetail(ApiView):
     required_scope = READ_OR_WRITE
     required_permission = {"GET": "segments.view_segment", "PATCH": "segments.change_segment"}
 
-    @extend_schema(operation_id="segments_detail", responses=SegmentDetailSerializer)
+    @extend_schema(operation_id="segments_detail", summary="Show a segment", responses=SegmentDetailSerializer)
     def get(self, request: Request, key: str) -> Response:
         """A segment with its rule, in JSON and in English."""
         return Response(SegmentDetailSerializer(visible_segment(request, key)).data)
 
-    @extend_schema(operation_id="segments_change", request=SegmentChange, responses=SegmentWithJobSerializer)
+    @extend_schema(
+        operation_id="segments_change",
+        summary="Change a segment or its rule",
+        request=SegmentChange,
+        responses=SegmentWithJobSerializer,
+    )
     def patch(self, request: Request, key: str) -> Response:
         """Change what is named: details, the rule (as a new version; versions never change), or with `publish` which is live."""
         segment = visible_segment(request, key, permission="change_segment")
@@ -126,7 +141,9 @@ class SegmentPreview(ApiView):
     required_scope = Scope.SEGMENTS_WRITE
     required_permission = "segments.add_segment"
 
-    @extend_schema(operation_id="segments_preview", request=PreviewRequest, responses=PreviewSerializer)
+    @extend_schema(
+        operation_id="segments_preview", summary="Preview a rule", request=PreviewRequest, responses=PreviewSerializer
+    )
     def post(self, request: Request) -> Response:
         """What a rule would give now: an exact count, its share of everybody, and the rule in English."""
         given = PreviewRequest(data=request.data)
@@ -147,7 +164,9 @@ class SegmentRefresh(ApiView):
     required_scope = Scope.SEGMENTS_WRITE
     required_permission = "segments.refresh_segment"
 
-    @extend_schema(operation_id="segments_refresh", request=None, responses={202: JobSerializer})
+    @extend_schema(
+        operation_id="segments_refresh", summary="Refresh a segment", request=None, responses={202: JobSerializer}
+    )
     def post(self, request: Request, key: str) -> Response:
         """Bring the members in line with the rule as of now. Answers with the job that does it; `Location` follows it."""
         segment = visible_segment(request, key, permission="refresh_segment")
@@ -163,7 +182,9 @@ class RuleSchema(ApiView):
     authentication_classes = []
     renderer_classes = [JSONRenderer]
 
-    @extend_schema(operation_id="rules_schema", responses={200: OpenApiTypes.OBJECT}, auth=[])
+    @extend_schema(
+        operation_id="rules_schema", summary="JSON Schema of rules", responses={200: OpenApiTypes.OBJECT}, auth=[]
+    )
     def get(self, request: Request) -> Response:
         """The JSON Schema (2020-12) of a rule."""
         return Response(json_schema(), headers={"Cache-Control": "public, max-age=300"})

@@ -34,7 +34,12 @@ class SegmentMembers(ApiView):
     pagination_class = KeysetPagination
     keyset = ("profile_id",)
 
-    @extend_schema(operation_id="segments_members", parameters=[PURPOSE], responses=MemberSerializer(many=True))
+    @extend_schema(
+        operation_id="segments_members",
+        summary="Read members for a purpose",
+        parameters=[PURPOSE],
+        responses=MemberSerializer(many=True),
+    )
     def get(self, request: Request, key: str) -> Response:
         """Members who permit the purpose at this moment. Read anew before each use: who withdraws is gone from the next page."""
         wanted = MembersQuery.of(request)

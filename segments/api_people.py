@@ -68,6 +68,7 @@ class ProfileLookup(ApiView):
 
     @extend_schema(
         operation_id="profiles_detail",
+        summary="Look a person up",
         parameters=[
             OpenApiParameter(
                 "identifier",

@@ -12,6 +12,13 @@ from segments.models import Membership, Segment, SegmentVersion
 from segments.rules import RuleErrors, depends_on, describe, json_schema, parse
 
 RULE_COMPONENT = "#/components/schemas/Rule"
+EXAMPLE_RULE = {
+    "version": 1,
+    "all": [
+        {"trait": "country", "op": "any_of", "value": ["CH", "AT"]},
+        {"performed": "Order Completed", "op": "gte", "value": 2, "within": {"days": 90}},
+    ],
+}
 
 
 @extend_schema_field({"$ref": RULE_COMPONENT})
@@ -25,7 +32,11 @@ def add_rule_schema(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     # Inside the API's document there is neither a document of its own nor an id: references start from its root.
     for name in ("$schema", "$id"):
         schema.pop(name)
-    result["components"]["schemas"]["Rule"] = _rooted(schema)
+    result["components"]["schemas"]["Rule"] = {
+        **_rooted(schema),
+        "description": "A rule's JSON document. Its schema alone is at /api/v1/rules/schema/.",
+        "examples": [EXAMPLE_RULE],
+    }
     return result
 
 

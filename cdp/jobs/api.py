@@ -57,7 +57,9 @@ class JobList(ApiView):
     keyset = ("created_at", "id")
     keyset_descends = True
 
-    @extend_schema(operation_id="jobs_list", parameters=[JobQuery], responses=JobSerializer(many=True))
+    @extend_schema(
+        operation_id="jobs_list", summary="List jobs", parameters=[JobQuery], responses=JobSerializer(many=True)
+    )
     def get(self, request: Request) -> Response:
         """The jobs you may follow, newest first: those you started, and those you were given."""
         wanted = JobQuery.of(request)
@@ -75,7 +77,7 @@ class JobDetail(ApiView):
     required_scope = Scope.JOBS_READ
     required_permission = "jobs.view_job"
 
-    @extend_schema(operation_id="jobs_detail", responses=JobSerializer)
+    @extend_schema(operation_id="jobs_detail", summary="Follow a job", responses=JobSerializer)
     def get(self, request: Request, uuid: UUID) -> Response:
         """How far a job is, and what came of it."""
         return Response(JobSerializer(visible_job(request, uuid)).data)
@@ -85,7 +87,7 @@ class JobCancel(ApiView):
     required_scope = Scope.JOBS_WRITE
     required_permission = "jobs.change_job"
 
-    @extend_schema(operation_id="jobs_cancel", request=None, responses=JobSerializer)
+    @extend_schema(operation_id="jobs_cancel", summary="Stop a job", request=None, responses=JobSerializer)
     def post(self, request: Request, uuid: UUID) -> Response:
         """Stop a job: at once while it is queued, at its next step while it runs. A finished one answers 409."""
         return Response(JobSerializer(cancel(job=visible_job(request, uuid), by=actor_of(request))).data)

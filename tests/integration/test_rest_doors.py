@@ -266,11 +266,12 @@ def test_an_unknown_address_and_a_wrong_method_answer_as_problems_too() -> None:
 class Broken(ApiView):
     required_scope = ANY_CALLER
 
-    def get(self, request: Request) -> None:
+    def get(self, request: Request, **_: str) -> None:
         raise ZeroDivisionError("ann@example.com at /srv/secret")
 
 
-urlpatterns = [path("api/v1/broken/", Broken.as_view()), *cdp.urls.urlpatterns]
+broken = [path("api/v1/broken/", Broken.as_view()), path("api/v1/profiles/<path:identifier>/", Broken.as_view())]
+urlpatterns = [*broken, *cdp.urls.urlpatterns]
 handler500 = cdp.urls.handler500
 
 
@@ -279,6 +280,13 @@ def test_an_unforeseen_error_tells_nothing_of_itself(settings: Any) -> None:
     body = problem(key().get("broken/"), 500)
     assert body["code"] == "internal"
     assert "ann@" not in str(body) and "secret" not in str(body) and "ZeroDivision" not in str(body)
+
+
+def test_a_look_up_that_fails_leaves_no_identifier_in_the_log(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    settings.ROOT_URLCONF = __name__
+    problem(key().get("profiles/email:bob@example.com/"), 500)
+    assert "/api/v1/profiles/[personal]" in caplog.text
+    assert "bob@" not in caplog.text
 
 
 def test_outside_of_the_api_errors_stay_pages() -> None:

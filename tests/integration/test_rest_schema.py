@@ -31,7 +31,7 @@ def test_every_address_is_described_with_its_errors(document: dict[str, Any]) ->
     assert set(document["paths"]) == ours
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            assert operation["description"], f"{method} {path} says nothing"
+            assert operation["summary"] and operation["description"], f"{method} {path} says nothing"
             assert "application/problem+json" in operation["responses"]["default"]["content"]
             assert "Retry-After" in operation["responses"]["429"]["headers"]
 
