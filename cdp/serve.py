@@ -96,14 +96,17 @@ def serve_demo(*, port: int, check: bool) -> int:
             environ = platform_environ(urls)
             manage(["migrate", "--database", "owner", "--verbosity", "0"], environ, doing="updating the database")
             manage(["load_demo", "--url", url], environ, doing="loading the demo shop")
-            group = ProcessGroup(record=HOME / "processes.json", environ=environ)
+            # A check prints a table; what the processes say beside it would tear it apart.
+            output = open(HOME / "check.log", "w") if check else sys.stdout  # noqa: SIM115  (closed with the process)
+            group = ProcessGroup(record=HOME / "processes.json", environ=environ, output=output)
             try:
                 say("starting web, consumer, worker and beat")
                 start_platform(group, port=chosen)
                 wait_until_ready(group, url)
-                print_log_ins(url)
                 if check:
+                    say(f"running the main job; what the processes say is in {HOME / 'check.log'}")
                     return subprocess.run([*MANAGE, "check_main_job"], env=environ, check=False).returncode
+                print_log_ins(url)
                 return _watch(group)
             except Stopped:
                 say("stopping")
@@ -127,7 +130,7 @@ def wait_until_ready(group: ProcessGroup, url: str) -> None:
     patience = time.monotonic() + READY_SECONDS
     while time.monotonic() < patience:
         if gone := group.ended():
-            raise Failed(f"{gone[0]} ended with code {gone[1]} before the site answered; its last lines stand above")
+            raise Failed(f"{gone[0]} ended with code {gone[1]} before the site answered; its words tell why")
         try:
             with urllib.request.urlopen(f"{url}/readyz", timeout=5):
                 return
@@ -135,7 +138,7 @@ def wait_until_ready(group: ProcessGroup, url: str) -> None:
             time.sleep(1)  # it answers, but some part of it isn't there yet
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.1)
-    raise Failed(f"{url}/readyz did not answer within {READY_SECONDS} seconds; the processes' lines stand above")
+    raise Failed(f"{url}/readyz did not answer within {READY_SECONDS} seconds; the processes' words tell why")
 
 
 def _watch(group: ProcessGroup) -> int:
