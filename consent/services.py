@@ -53,7 +53,7 @@ def append_consents(*, said: Iterable[Said]) -> set[int]:
             WITH appended AS (
                 INSERT INTO consent_consentrecord
                        (profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence, collected_at, recorded_at)
-                SELECT g.profile_id, g.purpose_id, g.reach, g.decision, g.method, g.source_id, g.message_id, g.evidence, g.collected_at, now()
+                SELECT g.profile_id, g.purpose_id, g.reach, g.decision, g.method, g.source_id, g.message_id, g.evidence, g.collected_at, clock_timestamp()
                   FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[], %s::jsonb[], %s::timestamptz[])
                        AS g(profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence, collected_at)
                 RETURNING id, profile_id, purpose_id, reach, decision, collected_at

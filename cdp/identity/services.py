@@ -334,6 +334,9 @@ def _merge(survivor: int, absorbed: int, *, reason: str, source_id: int | None, 
         cursor.execute("UPDATE profiles_event SET profile_id = %(survivor)s WHERE profile_id = %(absorbed)s", pair)
         for statement in MOVE_NEWEST:
             cursor.execute(statement, pair)
+        # By the database's clock, which also says when a consent was recorded: before the merge or after.
+        cursor.execute("SELECT clock_timestamp()")
+        merged_at: datetime = cursor.fetchall()[0][0]
     reconcile_consent(survivor_id=survivor, absorbed_id=absorbed)
     store.rebuild_totals([survivor, absorbed])
     store.rebuild_read_model([survivor])
@@ -348,7 +351,7 @@ def _merge(survivor: int, absorbed: int, *, reason: str, source_id: int | None, 
         identifier_ids=identifier_ids,
         reason=reason[:200],
         source_id=source_id,
-        merged_at=timezone.now(),
+        merged_at=merged_at,
         merged_by=by.label[:150],
     )
     record(by=by, action="profile.merged", object=merge, detail={"absorbed": str(gone.uuid), "reason": reason})

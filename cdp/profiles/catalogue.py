@@ -9,8 +9,11 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from cdp.logs import get_logger
 from cdp.profiles.models import EventName, EventType, Trait, TraitCategory
 from cdp.profiles.values import type_of
+
+log = get_logger(__name__)
 
 # A tracker that puts ids into names would fill the catalogue; past this a name is refused and a person must look.
 MAX_EVENT_NAMES = 5000
@@ -61,7 +64,8 @@ def event_name_ids(wanted: Mapping[str, EventType]) -> dict[str, int]:
 def trait_ids(wanted: Mapping[str, Any]) -> dict[str, int]:
     """Numbers of the given trait keys, new ones entered with the type of the value they came with.
 
-    A key that comes with None takes a trait away: it is looked up, and enters nothing.
+    A key that comes with None takes a trait away. It enters too, as text: its removal must be known when an older
+    value comes late.
     """
     return _ids(wanted.keys(), _traits, Trait, "key", MAX_TRAITS, lambda key: _insert_trait(key, wanted[key]))
 
@@ -75,8 +79,11 @@ def _ids(
         return found
     found |= dict(model.objects.filter(**{f"{column}__in": missing}).values_list(column, "pk"))
     unknown = [name for name in missing if name not in found]  # sorted, so that two consumers wait in one order
-    if unknown and model.objects.count() + len(unknown) <= room:
-        for name in unknown:
+    if unknown:
+        fitting = unknown[: max(0, room - model.objects.count())]
+        if len(fitting) < len(unknown):
+            log.error("catalogue_full", catalogue=model._meta.label_lower, left_out=len(unknown) - len(fitting))
+        for name in fitting:
             insert(name)
         found |= dict(model.objects.filter(**{f"{column}__in": unknown}).values_list(column, "pk"))
     learned = {name: found[name] for name in missing if name in found}
@@ -94,8 +101,6 @@ def _insert_event_name(name: str, kind: EventType) -> None:
 
 
 def _insert_trait(key: str, value: Any) -> None:
-    if value is None:
-        return
     words = in_words(key)
     if LIKELY_TECHNOGRAPHIC.search(words):
         category = TraitCategory.TECHNOGRAPHIC
