@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from django.contrib.auth.models import AbstractBaseUser, Group
-from guardian.shortcuts import assign_perm
+from django.contrib.auth.models import AbstractBaseUser, User
 
 from cdp.errors import DomainError
 from cdp.jobs.models import Job, JobState
@@ -17,10 +16,10 @@ from demo import cdnow
 from demo.loading import LOADER
 from segments.models import Segment, SegmentStatus
 from segments.services import create_segment, publish
+from segments.sharing import may, share_segment
 from segments.tasks import refresh
 
 Rule = dict[str, Any]
-SEES: Final = ("segments.view_segment", "segments.view_members")
 
 
 class Audience(NamedTuple):
@@ -158,9 +157,7 @@ OF_CDNOW: Final = (
 )
 
 
-def make_audiences(
-    audiences: Iterable[Audience] = AUDIENCES, *, owner: AbstractBaseUser | None = None
-) -> list[Segment]:
+def make_audiences(audiences: Iterable[Audience] = AUDIENCES, *, owner: User | None = None) -> list[Segment]:
     """The segments, live and refreshed. One that is there already stays as somebody may have changed it."""
     made = []
     for audience in audiences:
@@ -194,10 +191,8 @@ def run_here(job: Job) -> Job:
     return job
 
 
-def let_see(segments: Iterable[Segment], *, groups: Iterable[str], users: Iterable[AbstractBaseUser]) -> None:
-    """Grants these groups and users the sight of these segments and their members."""
-    whom = [*Group.objects.filter(name__in=groups), *users]
+def let_see(segments: Iterable[Segment], *, user: AbstractBaseUser) -> None:
+    """Shares with the user those of the segments whose members he can't read yet."""
     for segment in segments:
-        for permission in SEES:
-            for one in whom:
-                assign_perm(permission, one, segment)
+        if not may(user, "view_members", segment):
+            share_segment(segment=segment, user=user, by=LOADER, permissions=("view_segment", "view_members"))

@@ -94,7 +94,9 @@ class Command(BaseCommand):
     def count(self, segments: Sequence[Segment], *, expected: dict[str, int]) -> bool:
         """Whether what the platform counts is what the file holds; prints both next to each other."""
         mailing = Purpose.objects.get(key="marketing_email")
-        rows = [("segment as of 1998-07-01", "from the file", "preview", "members", "may be mailed", "refresh")]
+        rows: list[tuple[str, ...]] = [
+            ("segment as of 1998-07-01", "from the file", "preview", "members", "may be mailed", "refresh")
+        ]
         matches = True
         for segment in segments:
             if segment.live_version is None:
@@ -108,8 +110,8 @@ class Command(BaseCommand):
             matches &= expected[segment.key] == previewed == members
             figures = (expected[segment.key], previewed, members, mailed)
             rows.append((segment.name, *(f"{figure:,}" for figure in figures), f"{took_ms:,.0f} ms"))
-        for name, *figures in rows:
-            self.stdout.write(f"  {name:<42}" + "".join(f"{figure:>15}" for figure in figures))
+        for name, *columns in rows:
+            self.stdout.write(f"  {name:<42}" + "".join(f"{column:>15}" for column in columns))
         return matches
 
 

@@ -62,7 +62,7 @@ class Command(BaseCommand):
             if hold is not None:
                 self.load(hold, access.write_keys, consumers)
         segments = make_audiences(owner=get_user_model().objects.get(username="marketer"))
-        let_see(segments, groups=["marketer", "compliance", "admin"], users=[access.api_key.user])
+        let_see(segments, user=access.api_key.user)
         if hold is not None:
             for segment in segments:
                 self.stdout.write(f"  {segment.member_count:>9,} {segment.name}")
