@@ -48,8 +48,11 @@ class SegmentMembers(ApiView):
         if segment.status != SegmentStatus.LIVE or segment.live_version is None:
             raise Conflict("segment_not_live", f"“{segment.name}” is not live, so it has no members.")
         pages = KeysetPagination()
+        position = pages.position(request)
         with transaction.atomic():
-            members = members_of(segment, purpose).only("entered_at", "profile__uuid")
+            members = members_of(segment, purpose, after=int(position[0]) if position else 0).only(
+                "entered_at", "profile__uuid"
+            )
             people = pages.paginate_queryset(members, request, self)
             record(
                 by=actor_of(request),

@@ -31,14 +31,13 @@ class KeysetPagination(BasePagination):
     cursor: str = ""
 
     def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: "APIView | None" = None) -> list[Any]:
-        self.request = request
+        after = self.position(request)
         self.fields: tuple[str, ...] = view.keyset  # type: ignore[union-attr]
         descends: bool = getattr(view, "keyset_descends", False)
         self.limit = _limit(request.query_params.get("limit"))
-        self.cursor = request.query_params.get("cursor", "")
         rows = queryset.order_by(*(f"-{name}" if descends else name for name in self.fields))
-        if self.cursor:
-            rows = rows.filter(self._after(queryset.model, descends))
+        if after is not None:
+            rows = rows.filter(self._beyond(queryset.model, after, descends))
         found = list(rows[: self.limit + 1])
         self.has_more = len(found) > self.limit
         self.page = found[: self.limit]
@@ -48,6 +47,22 @@ class KeysetPagination(BasePagination):
         return Response({"next": self._next(), "results": data})
 
     # ---- The cursor ----
+
+    def position(self, request: Request) -> list[str] | None:
+        """The values, as text, after which the page begins; None for the first page.
+
+        Raises:
+            DomainError: the cursor was not made by us for this list.
+        """
+        self.request, self.cursor = request, request.query_params.get("cursor", "")
+        if not self.cursor:
+            return None
+        try:
+            values: list[str] = self._signer().unsign_object(self.cursor)
+        except (BadSignature, ValueError):
+            message = "This cursor belongs to no page of this list. Follow `next` as it came, with the same filters."
+            raise DomainError("cursor_unknown", message, "/cursor") from None
+        return values
 
     def _signer(self) -> Signer:
         rest = urlencode(sorted((k, v) for k, v in self.request.query_params.items() if k not in {"cursor", "limit"}))
@@ -61,12 +76,7 @@ class KeysetPagination(BasePagination):
         query = self.request.query_params.dict() | {"cursor": self._signer().sign_object(values)}
         return self.request.build_absolute_uri(f"{self.request.path}?{urlencode(query)}")
 
-    def _after(self, model: type[Model], descends: bool) -> Q:
-        try:
-            texts: Sequence[str] = self._signer().unsign_object(self.cursor)
-        except (BadSignature, ValueError):
-            message = "This cursor belongs to no page of this list. Follow `next` as it came, with the same filters."
-            raise DomainError("cursor_unknown", message, "/cursor") from None
+    def _beyond(self, model: type[Model], texts: Sequence[str], descends: bool) -> Q:
         values = [model._meta.get_field(n).to_python(t) for n, t in zip(self.fields, texts, strict=True)]  # type: ignore[union-attr]
         beyond = "lt" if descends else "gt"
         after, same = Q(), Q()
