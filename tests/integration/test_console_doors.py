@@ -169,3 +169,17 @@ def test_times_are_written_in_the_workspaces_time_zone(browse: Callable[[str], C
     Job.objects.create(kind="segments.refresh", state="succeeded", created_at=timezone.now())
     page = browse("marketer").get("/admin/jobs/job/").content.decode()
     assert "+09:00" in page and "JST" in page
+
+
+def test_every_log_in_and_every_refused_one_is_audited(db: None) -> None:
+    User.objects.create_user("marketer", password="a-long-enough-password", is_staff=True)
+    client = Client()
+    client.post("/admin/login/", {"username": "marketer", "password": "my other password"})
+    client.post("/admin/login/", {"username": "marketer", "password": "a-long-enough-password", "next": "/admin/"})
+    entries = AuditEntry.objects.filter(action__startswith="user.").order_by("recorded_at")
+    assert list(entries.values_list("action", "actor_label")) == [
+        ("user.login_refused", "log-in"),
+        ("user.logged_in", "marketer"),
+    ]
+    assert {entry.ip_prefix for entry in entries} == {"127.0.0.0/24"}
+    assert "my other password" not in str(list(entries.values()))
