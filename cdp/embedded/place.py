@@ -5,6 +5,7 @@ Nothing in here knows one server from another.
 
 import fcntl
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import pwd
@@ -105,15 +106,19 @@ class Place:
             raise EmbeddedError(f"{package} has no server for this machine ({sys.platform}): set the server's URL")
         if not self.account or self.run(["test", "-x", str(root / inside)]).returncode == 0:
             return root / inside
-        # Keyed by age, so that an upgraded wheel is copied again.
-        copy = ELSEWHERE / f"{package}-{int(root.stat().st_mtime)}"
+        copy = ELSEWHERE / f"{package}-{importlib.metadata.version(package)}"
         if not copy.exists():
             ELSEWHERE.mkdir(mode=0o755, exist_ok=True)
-            half = copy.with_suffix(f".{os.getpid()}")
+            half = copy.with_name(f"{copy.name}.{os.getpid()}")
             for part in (root, root.with_name(f"{package}.libs")):
                 if part.exists():
                     shutil.copytree(part, half / part.name, symlinks=True)
-            half.rename(copy)
+            try:
+                half.rename(copy)
+            except OSError:  # another start was quicker
+                shutil.rmtree(half)
+                if not copy.exists():
+                    raise
         return copy / package / inside
 
 
