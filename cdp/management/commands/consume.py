@@ -17,7 +17,7 @@ from segments.feed import number_changes
 log = get_logger(__name__)
 
 POLL_SECONDS = 0.05
-LONGEST_PAUSE = 5.0
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 
 
 class Command(BaseCommand):
@@ -30,18 +30,20 @@ class Command(BaseCommand):
         self.stopping = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
-        pause = 0.2
+        self.pause = SHORTEST_PAUSE
         while not self.stopping:
             try:
                 self.work(until_empty)
                 if until_empty:
                     return
-                pause = 0.2
             except (OperationalError, psycopg.OperationalError) as error:
-                log.warning("consumer_waits_for_database", reason=type(error).__name__, seconds=pause)
+                if isinstance(error.__cause__, psycopg.errors.DeadlockDetected):
+                    log.warning("batch_collided")  # nothing of it was done; it waits as before, for the next turn
+                    continue
+                log.warning("consumer_waits_for_database", reason=type(error).__name__, seconds=self.pause)
                 connection.close()
-                time.sleep(pause)
-                pause = min(LONGEST_PAUSE, pause * 2)
+                time.sleep(self.pause)
+                self.pause = min(LONGEST_PAUSE, self.pause * 2)
 
     def stop(self, *_: Any) -> None:
         self.stopping = True
@@ -57,6 +59,7 @@ class Command(BaseCommand):
         log.info("consumer_started")
         while not self.stopping:
             report = process_batch()
+            self.pause = SHORTEST_PAUSE
             changed = drain_dirty()
             if report.entered or report.exited or changed or not report.requests:
                 number_changes()
