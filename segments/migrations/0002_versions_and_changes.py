@@ -11,10 +11,16 @@ CREATE TRIGGER only_numbered BEFORE UPDATE ON segments_membershipchange
     FOR EACH ROW WHEN (OLD.position IS NOT NULL OR (OLD.segment_id, OLD.profile_id, OLD.kind, OLD.effective_at, OLD.why)
                        IS DISTINCT FROM (NEW.segment_id, NEW.profile_id, NEW.kind, NEW.effective_at, NEW.why))
     EXECUTE FUNCTION cdp_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON segments_segmentversion
+    FOR EACH STATEMENT EXECUTE FUNCTION cdp_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON segments_membershipchange
+    FOR EACH STATEMENT EXECUTE FUNCTION cdp_refuse_change();
 """
 UNPROTECT = """
 DROP TRIGGER never_edited ON segments_segmentversion;
 DROP TRIGGER only_numbered ON segments_membershipchange;
+DROP TRIGGER never_emptied ON segments_segmentversion;
+DROP TRIGGER never_emptied ON segments_membershipchange;
 """
 
 
