@@ -69,7 +69,7 @@ def administrator(urls: Urls) -> Iterator[psycopg.Connection]:
     try:
         connection = psycopg.connect(urls.database_admin_url, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as problem:
-        raise DatabaseRefused(f"PostgreSQL is not reached: {str(problem).strip().splitlines()[-1]}") from problem
+        raise DatabaseRefused(f"PostgreSQL is not reached: {str(problem).strip().splitlines()[0]}") from problem
     with connection:
         if connection.info.server_version < OLDEST_POSTGRES * 10_000:
             version = connection.info.server_version // 10_000

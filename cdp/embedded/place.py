@@ -144,7 +144,12 @@ def _system_account() -> pwd.struct_passwd:
 def shared(place: "Place", name: str, start: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
     with open(place.locks / f"{name}.users", "w") as users:
         with gate(place, name):
-            start()
+            try:
+                start()
+            except BaseException:  # Ctrl-C, too: what was half begun must not stay
+                if alone(users.fileno()):
+                    end()
+                raise
             fcntl.flock(users, fcntl.LOCK_SH)
         try:
             yield
