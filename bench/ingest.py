@@ -20,21 +20,21 @@ import django
 
 django.setup()
 
-import msgspec  # noqa: E402
-from django.db import connection, connections, transaction  # noqa: E402
-from django.utils import timezone  # noqa: E402
+import msgspec
+from django.db import connection, connections, transaction
+from django.utils import timezone
 
-from bench.report import Row, publish  # noqa: E402
-from cdp.audit import SYSTEM  # noqa: E402
-from cdp.database import bound_cursor  # noqa: E402
-from cdp.ingestion import inbox  # noqa: E402
-from cdp.ingestion.keys import create_source, create_write_key  # noqa: E402
-from cdp.ingestion.models import InboxMessage  # noqa: E402
-from cdp.pipeline import process_batch  # noqa: E402
-from cdp.profiles.models import Profile  # noqa: E402
-from cdp.profiles.services import ensure_partitions  # noqa: E402
-from segments.models import Segment  # noqa: E402
-from segments.services import create_segment  # noqa: E402
+from bench.report import Row, publish
+from cdp.audit import SYSTEM
+from cdp.database import bound_cursor
+from cdp.ingestion import inbox
+from cdp.ingestion.keys import create_source, create_write_key
+from cdp.ingestion.models import InboxMessage
+from cdp.pipeline import process_batch
+from cdp.profiles.models import Profile
+from cdp.profiles.services import ensure_partitions
+from segments.models import Segment
+from segments.services import create_segment
 from segments.services import publish as publish_segment
 
 PEOPLE = int(os.environ.get("BENCH_PEOPLE", 100_000))

@@ -5,6 +5,8 @@ Nothing a person typed or was called belongs in a log line; pass ids. `drop_pers
 
 import logging
 import re
+import sys
+import traceback
 
 import structlog
 from structlog.contextvars import merge_contextvars
@@ -60,13 +62,31 @@ SHARED: list[Processor] = [
 ]
 
 
+def frames_without_values(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    """A traceback by its frames and classes. Its messages are left out: a database's may repeat what a person typed."""
+    error = event_dict.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()
+    if isinstance(error, BaseException):
+        error = (type(error), error, error.__traceback__)
+    if isinstance(error, tuple) and error[0] is not None:
+        summary = traceback.TracebackException(*error, capture_locals=False)
+        lines: list[str] = []
+        cause: traceback.TracebackException | None = summary
+        while cause is not None:
+            lines += [f"{cause.exc_type.__qualname__ if cause.exc_type else 'an error'}\n", *cause.stack.format()]
+            cause = cause.__cause__ or cause.__context__
+        event_dict["traceback"] = "".join(lines)
+    return event_dict
+
+
 def formatter(*, as_json: bool) -> logging.Formatter:
     renderer: Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
     )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=SHARED,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, frames_without_values, renderer],
     )
 
 

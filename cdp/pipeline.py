@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, transaction
+from django.db import DataError, IntegrityError, OperationalError, transaction
 
 from cdp.audit.actors import Actor
 from cdp.database import bound_cursor
@@ -33,6 +33,9 @@ from segments.models import ChangeWhy
 log = get_logger(__name__)
 
 PIPELINE = Actor.system("pipeline")
+# What one message can bring about. Anything else (a server gone, a table missing, a right taken away) is no message's
+# fault: nothing was done, and the batch waits as before.
+OF_THE_DATA = (DataError, IntegrityError, ValueError, ArithmeticError, RecursionError)
 
 
 @dataclass(slots=True)
@@ -58,9 +61,7 @@ def process_batch(*, messages: int | None = None) -> Report:
         with transaction.atomic():
             waiting = list(inbox.claim(messages=limit))
             return _process(waiting) if waiting else Report()
-    except OperationalError:
-        raise  # the server went, or two of us collided: nothing was done, the batch waits as before
-    except (DatabaseError, ValueError, ArithmeticError, RecursionError) as error:
+    except OF_THE_DATA as error:
         log.error("batch_failed", reason=type(error).__name__, requests=len(waiting))
     with transaction.atomic():
         again = list(inbox.claim(messages=limit))
@@ -88,9 +89,7 @@ def _process_in_halves(messages: Sequence[Message]) -> Report:
     try:
         with transaction.atomic():
             return _store_and_evaluate(messages)
-    except OperationalError:
-        raise
-    except (DatabaseError, ValueError, ArithmeticError, RecursionError) as error:
+    except OF_THE_DATA as error:
         if len(messages) == 1:
             refusal = Refusal("unstorable", f"storing it failed: {type(error).__name__}")
             kept = quarantine.keep([_refused(messages[0], refusal)])
@@ -162,10 +161,11 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
         by=PIPELINE,
     )
     facts = Facts(new=people.new)
+    purposes = _purposes_named(fresh)
     rows = _event_rows(fresh, people, names, workspace.reporting_currency)
     store.add_to_totals(rows)
     changed_traits = store.apply_traits(_trait_rows(fresh, people))
-    _append_consents(fresh, people)
+    _append_consents(fresh, people, purposes)
     store.copy_events(rows)
     report.stored = len(rows)
 
@@ -273,11 +273,19 @@ def _trait_rows(messages: Sequence[Message], people: Resolved) -> list[TraitRow]
     ]
 
 
-def _append_consents(messages: Sequence[Message], people: Resolved) -> None:
-    """What the messages say of consent: each decision, and from a server also the stamp that any message may carry."""
+def _purposes_named(messages: Sequence[Message]) -> dict[str, int]:
+    """Numbers of the purposes that the messages speak of; a message that names one that doesn't exist is flagged."""
     if not any(message.consents for message in messages):
-        return
+        return {}
     purposes = dict(Purpose.objects.values_list("key", "pk"))
+    for message in messages:
+        if not message.consents.keys() <= purposes.keys():
+            message.flags.append("purpose_unknown")
+    return purposes
+
+
+def _append_consents(messages: Sequence[Message], people: Resolved, purposes: dict[str, int]) -> None:
+    """What the messages say of consent: each decision, and from a server also the stamp that any message may carry."""
     said: list[Said] = []
     for message, profile_id in zip(messages, people.profile_ids, strict=True):
         is_decision = message.type == EventType.TRACK and message.name == CONSENT_EVENT
@@ -296,7 +304,7 @@ def _append_consents(messages: Sequence[Message], people: Resolved) -> None:
             for key, choice in message.consents.items()
             if key in purposes and (is_decision or message.is_trusted)
         ]
-    append_consents(said=said)
+    append_consents(said=said, by=PIPELINE)
 
 
 def _refused(message: Message, refusal: Refusal) -> Refused:

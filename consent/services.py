@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from cdp.audit.actors import Actor
-from cdp.audit.services import record
+from cdp.audit.services import Act, record_all
 from cdp.database import bound_cursor
 from cdp.errors import DomainError, NotFound
 from cdp.profiles.models import DirtyProfile, Profile
@@ -38,36 +38,40 @@ class Said:
     is_stamp: bool = False
 
 
-def append_consents(*, said: Iterable[Said]) -> set[int]:
-    """Ids of the people whose state changed. Runs inside the caller's transaction, which audits and evaluates.
+def append_consents(*, said: Iterable[Said], by: Actor) -> None:
+    """Appends the decisions, projects what holds, and audits each. Runs inside the caller's transaction, which evaluates.
 
     Decisions for a device are recorded and go no further: a browser's key is public, so they prove nothing of a person.
     """
     rows, confirmed = _worth_a_record(sorted(said, key=_by_time))
     _confirm(confirmed)
     if not rows:
-        return set()
+        return
     with bound_cursor() as cursor:
         cursor.execute(
             """
             WITH appended AS (
                 INSERT INTO consent_consentrecord
-                       (profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence, collected_at, recorded_at)
-                SELECT g.profile_id, g.purpose_id, g.reach, g.decision, g.method, g.source_id, g.message_id, g.evidence, g.collected_at, clock_timestamp()
-                  FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[], %s::jsonb[], %s::timestamptz[])
-                       AS g(profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence, collected_at)
-                RETURNING id, profile_id, purpose_id, reach, decision, collected_at
+                       (profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence, collected_at,
+                        recorded_at)
+                SELECT g.*, clock_timestamp()
+                  FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[],
+                              %s::jsonb[], %s::timestamptz[]) AS g
+                RETURNING id, profile_id, purpose_id, reach, method, decision, collected_at
             ), newest AS (
                 SELECT DISTINCT ON (profile_id, purpose_id) * FROM appended WHERE reach = 'person'
                  ORDER BY profile_id, purpose_id, collected_at DESC, (decision = 'granted'), id DESC
+            ), projected AS (
+                INSERT INTO consent_consentstate AS s (purpose_id, profile_id, decision, collected_at, record_id)
+                SELECT purpose_id, profile_id, decision, collected_at, id FROM newest
+                ON CONFLICT (purpose_id, profile_id) DO UPDATE
+                   SET decision = excluded.decision, collected_at = excluded.collected_at, record_id = excluded.record_id
+                 WHERE excluded.collected_at > s.collected_at
+                    OR (excluded.collected_at = s.collected_at AND excluded.decision <> 'granted')
             )
-            INSERT INTO consent_consentstate AS s (purpose_id, profile_id, decision, collected_at, record_id)
-            SELECT purpose_id, profile_id, decision, collected_at, id FROM newest
-            ON CONFLICT (purpose_id, profile_id) DO UPDATE
-               SET decision = excluded.decision, collected_at = excluded.collected_at, record_id = excluded.record_id
-             WHERE excluded.collected_at > s.collected_at
-                OR (excluded.collected_at = s.collected_at AND excluded.decision <> 'granted')
-            RETURNING profile_id
+            SELECT a.decision, f.uuid, p.key, a.reach, a.method
+              FROM appended a JOIN profiles_profile f ON f.id = a.profile_id JOIN consent_purpose p ON p.id = a.purpose_id
+             ORDER BY a.id
             """,
             [
                 [r.profile_id for r in rows],
@@ -81,7 +85,14 @@ def append_consents(*, said: Iterable[Said]) -> set[int]:
                 [r.collected_at for r in rows],
             ],
         )
-        return {row[0] for row in cursor.fetchall()}
+        appended = cursor.fetchall()
+    record_all(
+        by=by,
+        acts=[
+            Act(f"consent.{decision}", "profiles.profile", str(uuid), purpose, {"reach": reach, "method": method})
+            for decision, uuid, purpose, reach, method in appended
+        ],
+    )
 
 
 def _by_time(said: Said) -> tuple[Any, ...]:
@@ -166,9 +177,9 @@ def record_decision(
         raise NotFound("profile_not_found", "This profile was merged into another one meanwhile.")
     append_consents(
         said=[Said(profile.pk, purpose.pk, decision, at, method, evidence=evidence or {})],
+        by=by,
     )
     DirtyProfile.objects.create(profile_id=profile.pk, facts={"why": "edit", "consents": [purpose.key]})
-    record(by=by, action=f"consent.{decision}", object=profile, purpose=purpose.key, detail={"method": method})
 
 
 def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:

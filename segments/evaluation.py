@@ -174,7 +174,8 @@ def _write(
             )
         if changes:
             cursor.execute(
-                "INSERT INTO segments_membershipchange (segment_id, profile_id, profile_uuid, kind, effective_at, why, version_id, recorded_at)"
+                "INSERT INTO segments_membershipchange"
+                " (segment_id, profile_id, profile_uuid, kind, effective_at, why, version_id, recorded_at)"
                 " SELECT g.s, g.p, f.uuid, g.kind, g.at, %s, g.v, clock_timestamp()"
                 "   FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[], %s::bigint[]) AS g(s, p, kind, at, v)"
                 "   JOIN profiles_profile f ON f.id = g.p",
@@ -201,7 +202,8 @@ def end_memberships(*, gone: Mapping[int, UUID], as_of: datetime, why: ChangeWhy
                 DELETE FROM segments_membership m USING unnest(%(ids)s::bigint[], %(uuids)s::uuid[]) AS g(id, uuid)
                  WHERE m.profile_id = g.id RETURNING m.segment_id, m.profile_id, g.uuid
             ), announced AS (
-                INSERT INTO segments_membershipchange (segment_id, profile_id, profile_uuid, kind, effective_at, why, version_id, recorded_at)
+                INSERT INTO segments_membershipchange
+                       (segment_id, profile_id, profile_uuid, kind, effective_at, why, version_id, recorded_at)
                 SELECT e.segment_id, e.profile_id, e.uuid, 'exited', %(as_of)s, %(why)s, s.live_version_id, clock_timestamp()
                   FROM ended e JOIN segments_segment s ON s.id = e.segment_id
             )

@@ -94,8 +94,8 @@ def _load(segments: list[Segment]) -> LiveRules:
         try:
             rule = parse(segment.live_version.rule)  # type: ignore[union-attr]  # live segments have one
             parsed[segment.key] = segment, rule, depends_on(rule)
-        except RuleErrors as errors:
-            flag_broken(segment.pk, str(errors))
+        except RuleErrors as refused:
+            flag_broken(segment.pk, str(refused))
     catalog = catalog_for(d for _, _, d in parsed.values())
     queries = LeafQueries()
     ready: dict[str, LiveRule] = {}

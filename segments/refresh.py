@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DatabaseError, OperationalError, connection, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.utils import timezone
 
 from cdp.audit import SYSTEM
@@ -32,6 +32,7 @@ from segments.rules import RuleErrors, describe, load
 from segments.services import request_refresh
 
 CHUNK = 5000
+MINUTE = Value(timedelta(minutes=1))
 SEGMENT_LOCK = 7305003
 WAIT_SECONDS = 0.25
 PREVIEW_SECONDS = 30
@@ -199,8 +200,7 @@ def request_due_refreshes() -> int:
     now = timezone.now()
     due = list(
         Segment.objects.filter(pk__in=_rules_now().segment_ids).filter(
-            Q(last_refreshed_at__isnull=True)
-            | Q(last_refreshed_at__lt=now - timedelta(minutes=1) * F("refresh_minutes"))
+            Q(last_refreshed_at__isnull=True) | Q(last_refreshed_at__lt=Value(now) - F("refresh_minutes") * MINUTE)
         )
     )
     for segment in due:

@@ -141,9 +141,12 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User 
 
     Raises:
         RuleErrors: the rule no longer fits the catalogue, or it would read itself by way of others.
+        Conflict: the segment is archived.
     """
     rules_lock(exclusive=True)
     segment = Segment.objects.select_for_update().get(pk=segment.pk)
+    if segment.status == SegmentStatus.ARCHIVED:
+        raise Conflict("segment_archived", f"“{segment.name}” is archived; restore it before setting a version live.")
     rule = load(version.rule, catalog())
     _refuse_cycle(segment, rule)
     before = segment.live_version

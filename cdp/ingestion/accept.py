@@ -40,7 +40,8 @@ text_decoder = msgspec.json.Decoder(str)
 
 # One escape after the other, so that the backslash of `\\\\ud800` is not taken for the beginning of `\\ud800`.
 ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
 )
 Shape = TypeVar("Shape", KeyInBody, BatchInBody)
 
@@ -130,7 +131,9 @@ def authenticate(*, authorization: str, in_body: str | None) -> Sender:
     """
     key = (key_in_header(authorization) if authorization else None) or in_body
     if not key:
-        raise NotAllowed("write_key_missing", "Send the write key by HTTP Basic, as Bearer, or as writeKey in the body.")
+        raise NotAllowed(
+            "write_key_missing", "Send the write key by HTTP Basic, as Bearer, or as writeKey in the body."
+        )
     sender = sender_of(key) or (sender_of(in_body) if in_body and in_body != key else None)
     if sender is None:
         raise NotAllowed("write_key_unknown", "This write key is unknown or was revoked.")
@@ -159,6 +162,10 @@ def accept(*, endpoint: str, body: bytes, authorization: str = "", origin: str =
         if inbox.gauge.is_full():
             raise Busy("inbox_full", "More events wait than can be kept; send this again later.")
         inbox.put(
-            source_id=sender.source_id, endpoint=endpoint, body=body, message_count=peeked.message_count, received_at=received_at
+            source_id=sender.source_id,
+            endpoint=endpoint,
+            body=body,
+            message_count=peeked.message_count,
+            received_at=received_at,
         )
     return sender

@@ -45,22 +45,24 @@ def put(*, source_id: int, endpoint: str, body: bytes, message_count: int, recei
 
 def claim(*, messages: int) -> Iterator[Waiting]:
     """Requests nobody else holds, oldest first, until they carry this many messages; locked and to be deleted."""
-    taken, last_id = 0, 0
+    taken, requests, last_id = 0, 0, 0
     while taken < messages:
+        # A request carries one message or thousands: the first two say how many more will do.
+        more = max(1, min(1000, (messages - taken) * requests // taken)) if taken else 2
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT i.id, i.source_id, s.kind <> 'browser', i.received_at, i.endpoint, i.body, i.message_count"
                 "  FROM ingestion_inboxmessage i JOIN ingestion_source s ON s.id = i.source_id"
                 " WHERE i.id > %s ORDER BY i.id LIMIT %s FOR UPDATE OF i SKIP LOCKED",
-                [last_id, 20 if not taken else max(1, min(200, (messages - taken) * 20 // taken))],
+                [last_id, more],
             )
             rows = cursor.fetchall()
         if not rows:
             return
-        for *waiting, count in rows:
+        for last_id, source_id, is_trusted, received_at, endpoint, body, count in rows:
             taken += count
-            last_id = waiting[0]
-            yield Waiting(*waiting[:-1], bytes(waiting[-1]))
+            requests += 1
+            yield Waiting(last_id, source_id, is_trusted, received_at, endpoint, bytes(body))
 
 
 def delete(ids: list[int]) -> None:

@@ -21,7 +21,10 @@ class Source(models.Model):
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField(max_length=16, choices=SourceKind.choices)
     allowed_origins = ArrayField(
-        models.CharField(max_length=200), default=list, blank=True, help_text="Origins whose pages may send with its browser key."
+        models.CharField(max_length=200),
+        default=list,
+        blank=True,
+        help_text="Origins whose pages may send with its browser key.",
     )
     is_enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -44,7 +47,9 @@ class WriteKey(models.Model):
     source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="write_keys")
     prefix = models.CharField(max_length=16, editable=False)
     digest = models.BinaryField(max_length=32, unique=True, editable=False)
-    public_value = models.CharField(max_length=64, blank=True, editable=False, help_text="The key itself, for browser sources.")
+    public_value = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="The key itself, for browser sources."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     revoked_at = models.DateTimeField(null=True, editable=False)
 
@@ -90,7 +95,9 @@ class Quarantined(models.Model):
     pointer = models.CharField(max_length=200, blank=True)
     detail = models.CharField(max_length=300, help_text="What was expected and what came; never the value.")
     body = models.BinaryField(help_text="The one message, as it came.")
-    shared = models.BinaryField(default=b"", blank=True, help_text="What its batch said of all its messages, as it came.")
+    shared = models.BinaryField(
+        default=b"", blank=True, help_text="What its batch said of all its messages, as it came."
+    )
     quarantined_at = models.DateTimeField(default=timezone.now)
     replayed_at = models.DateTimeField(null=True)
     discarded_at = models.DateTimeField(null=True)

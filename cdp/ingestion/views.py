@@ -19,7 +19,16 @@ from cdp.logs import get_logger
 
 log = get_logger(__name__)
 
-SHORT = {"i": "identify", "t": "track", "p": "page", "s": "screen", "g": "group", "a": "alias", "b": "batch", "import": "batch"}
+SHORT = {
+    "i": "identify",
+    "t": "track",
+    "p": "page",
+    "s": "screen",
+    "g": "group",
+    "a": "alias",
+    "b": "batch",
+    "import": "batch",
+}
 METRICS = {"m", "metrics"}
 OK = b'{"success":true}'
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -173,7 +182,9 @@ def settings(request: HttpRequest, write_key: str) -> HttpResponse:
         return method_not_allowed("GET, HEAD, OPTIONS", origin=origin)
     sender = sender_of(write_key)
     if sender is None:
-        return refuse(DomainError("write_key_unknown", "This write key is unknown or was revoked.", status=404), origin=origin)
+        return refuse(
+            DomainError("write_key_unknown", "This write key is unknown or was revoked.", status=404), origin=origin
+        )
     body = {
         "integrations": {
             "Segment.io": {

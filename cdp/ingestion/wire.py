@@ -291,7 +291,9 @@ def _corrected(original: datetime | None, sent_at: datetime | None, received_at:
         if original is not None and sent_at is not None:
             moment = received_at - (sent_at - original)
     except OverflowError:
-        raise Refusal("timestamp_out_of_range", "the moment can't be corrected for the sender's clock", "/sentAt") from None
+        raise Refusal(
+            "timestamp_out_of_range", "the moment can't be corrected for the sender's clock", "/sentAt"
+        ) from None
     if not EARLIEST <= moment <= received_at + AHEAD_LIMIT:
         raise Refusal("timestamp_out_of_range", "an event lies between 1970 and a day from now", "/timestamp")
     return moment

@@ -1,3 +1,5 @@
+"""Celery's door to the housekeeping of events."""
+
 from celery import shared_task
 from django.db import OperationalError
 

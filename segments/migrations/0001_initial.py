@@ -9,109 +9,236 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('profiles', '0001_initial'),
+        ("profiles", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Segment',
+            name="Segment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('uuid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('key', models.SlugField(help_text="How rules and the API name it; can't change.", max_length=64, unique=True)),
-                ('name', models.CharField(max_length=150)),
-                ('description', models.TextField(blank=True)),
-                ('status', models.CharField(choices=[('draft', 'Draft'), ('live', 'Live'), ('archived', 'Archived')], default='draft', max_length=16)),
-                ('refresh_minutes', models.PositiveIntegerField(default=15, help_text="How often time's passing is taken into account.")),
-                ('member_count', models.BigIntegerField(default=0)),
-                ('last_refreshed_at', models.DateTimeField(null=True)),
-                ('broken_reason', models.CharField(blank=True, max_length=300)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                (
+                    "key",
+                    models.SlugField(
+                        help_text="How rules and the API name it; can't change.", max_length=64, unique=True
+                    ),
+                ),
+                ("name", models.CharField(max_length=150)),
+                ("description", models.TextField(blank=True)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("draft", "Draft"), ("live", "Live"), ("archived", "Archived")],
+                        default="draft",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "refresh_minutes",
+                    models.PositiveIntegerField(
+                        default=15, help_text="How often time's passing is taken into account."
+                    ),
+                ),
+                ("member_count", models.BigIntegerField(default=0)),
+                ("last_refreshed_at", models.DateTimeField(null=True)),
+                ("broken_reason", models.CharField(blank=True, max_length=300)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
-                'permissions': [('refresh_segment', 'Can refresh segments'), ('view_members', 'Can read the members of segments')],
+                "ordering": ["name"],
+                "permissions": [
+                    ("refresh_segment", "Can refresh segments"),
+                    ("view_members", "Can read the members of segments"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Membership',
+            name="Membership",
             fields=[
-                ('pk', models.CompositePrimaryKey('segment_id', 'profile_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('entered_at', models.DateTimeField()),
-                ('profile', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='profiles.profile')),
-                ('segment', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='segments.segment')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "segment_id", "profile_id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("entered_at", models.DateTimeField()),
+                (
+                    "profile",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to="profiles.profile",
+                    ),
+                ),
+                (
+                    "segment",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to="segments.segment",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SegmentUse',
+            name="SegmentUse",
             fields=[
-                ('pk', models.CompositePrimaryKey('user_id', 'used_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('used', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='used_by', to='segments.segment')),
-                ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='uses', to='segments.segment')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id", "used_id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "used",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="used_by", to="segments.segment"
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="uses",
+                        to="segments.segment",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SegmentVersion',
+            name="SegmentVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('rule', models.JSONField()),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('segment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='segments.segment')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("rule", models.JSONField()),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "segment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="versions", to="segments.segment"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-number'],
+                "ordering": ["-number"],
             },
         ),
         migrations.AddField(
-            model_name='segment',
-            name='live_version',
-            field=models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='live_of', to='segments.segmentversion'),
+            model_name="segment",
+            name="live_version",
+            field=models.OneToOneField(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="live_of",
+                to="segments.segmentversion",
+            ),
         ),
         migrations.CreateModel(
-            name='MembershipChange',
+            name="MembershipChange",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.BigIntegerField(null=True, unique=True)),
-                ('profile_id', models.BigIntegerField()),
-                ('profile_uuid', models.UUIDField(help_text='Kept so that a feed can name a person who was since merged away.')),
-                ('kind', models.CharField(choices=[('entered', 'Entered'), ('exited', 'Exited')], max_length=8)),
-                ('effective_at', models.DateTimeField()),
-                ('why', models.CharField(choices=[('event', 'An event or trait'), ('time', 'Time passing'), ('rule', 'The rule changed'), ('merge', 'Two profiles became one'), ('unmerge', 'A merge was undone'), ('edit', 'A change by hand')], max_length=8)),
-                ('recorded_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('segment', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='changes', to='segments.segment')),
-                ('version', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='segments.segmentversion')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("position", models.BigIntegerField(null=True, unique=True)),
+                ("profile_id", models.BigIntegerField()),
+                (
+                    "profile_uuid",
+                    models.UUIDField(help_text="Kept so that a feed can name a person who was since merged away."),
+                ),
+                ("kind", models.CharField(choices=[("entered", "Entered"), ("exited", "Exited")], max_length=8)),
+                ("effective_at", models.DateTimeField()),
+                (
+                    "why",
+                    models.CharField(
+                        choices=[
+                            ("event", "An event or trait"),
+                            ("time", "Time passing"),
+                            ("rule", "The rule changed"),
+                            ("merge", "Two profiles became one"),
+                            ("unmerge", "A merge was undone"),
+                            ("edit", "A change by hand"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("recorded_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "segment",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="changes",
+                        to="segments.segment",
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="segments.segmentversion",
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='segmentversion',
-            constraint=models.UniqueConstraint(fields=('segment', 'number'), name='segments_version_unique'),
+            model_name="segmentversion",
+            constraint=models.UniqueConstraint(fields=("segment", "number"), name="segments_version_unique"),
         ),
         migrations.AddConstraint(
-            model_name='segment',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'live'), _negated=True), ('live_version__isnull', False), _connector='OR'), name='segments_live_has_a_version'),
+            model_name="segment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "live"), _negated=True), ("live_version__isnull", False), _connector="OR"
+                ),
+                name="segments_live_has_a_version",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='segment',
-            constraint=models.CheckConstraint(condition=models.Q(('refresh_minutes__gte', 1)), name='segments_refresh_minutes_positive'),
+            model_name="segment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("refresh_minutes__gte", 1)), name="segments_refresh_minutes_positive"
+            ),
         ),
         migrations.AddIndex(
-            model_name='membershipchange',
-            index=models.Index(fields=['segment', '-recorded_at'], name='segments_change_by_time'),
+            model_name="membershipchange",
+            index=models.Index(fields=["segment", "-recorded_at"], name="segments_change_by_time"),
         ),
         migrations.AddIndex(
-            model_name='membershipchange',
-            index=models.Index(fields=['profile_id', 'segment', '-id'], name='segments_change_by_person'),
+            model_name="membershipchange",
+            index=models.Index(fields=["profile_id", "segment", "-id"], name="segments_change_by_person"),
         ),
         migrations.AddIndex(
-            model_name='membershipchange',
-            index=models.Index(condition=models.Q(('position__isnull', True)), fields=['id'], name='segments_change_unnumbered'),
+            model_name="membershipchange",
+            index=models.Index(
+                condition=models.Q(("position__isnull", True)), fields=["id"], name="segments_change_unnumbered"
+            ),
         ),
     ]

@@ -54,7 +54,9 @@ def make_groups(apps, schema_editor):
 
 
 def remove_groups(apps, schema_editor):
-    apps.get_model("auth", "Group").objects.using(schema_editor.connection.alias).filter(name__in=[*GROUPS, "admin"]).delete()
+    apps.get_model("auth", "Group").objects.using(schema_editor.connection.alias).filter(
+        name__in=[*GROUPS, "admin"]
+    ).delete()
 
 
 class Migration(migrations.Migration):

@@ -7,89 +7,135 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='InboxMessage',
+            name="InboxMessage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('source_id', models.IntegerField()),
-                ('received_at', models.DateTimeField()),
-                ('endpoint', models.CharField(help_text='Which call: track, batch...', max_length=10)),
-                ('message_count', models.IntegerField()),
-                ('body', models.BinaryField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("source_id", models.IntegerField()),
+                ("received_at", models.DateTimeField()),
+                ("endpoint", models.CharField(help_text="Which call: track, batch...", max_length=10)),
+                ("message_count", models.IntegerField()),
+                ("body", models.BinaryField()),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='Source',
+            name="Source",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('kind', models.CharField(choices=[('browser', 'Browser or app (public key)'), ('server', 'Server (secret key)'), ('import', 'Import')], max_length=16)),
-                ('allowed_origins', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=200), blank=True, default=list, help_text='Origins whose pages may send with its browser key.', size=None)),
-                ('is_enabled', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=100, unique=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("browser", "Browser or app (public key)"),
+                            ("server", "Server (secret key)"),
+                            ("import", "Import"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "allowed_origins",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=200),
+                        blank=True,
+                        default=list,
+                        help_text="Origins whose pages may send with its browser key.",
+                        size=None,
+                    ),
+                ),
+                ("is_enabled", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Quarantined',
+            name="Quarantined",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('source_id', models.IntegerField()),
-                ('received_at', models.DateTimeField()),
-                ('endpoint', models.CharField(max_length=10)),
-                ('code', models.CharField(max_length=40)),
-                ('pointer', models.CharField(blank=True, max_length=200)),
-                ('detail', models.CharField(help_text='What was expected and what came; never the value.', max_length=300)),
-                ('body', models.BinaryField(help_text='The one message, as it came.')),
-                ('shared', models.BinaryField(blank=True, default=b'', help_text='What its batch said of all its messages, as it came.')),
-                ('quarantined_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('replayed_at', models.DateTimeField(null=True)),
-                ('discarded_at', models.DateTimeField(null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("source_id", models.IntegerField()),
+                ("received_at", models.DateTimeField()),
+                ("endpoint", models.CharField(max_length=10)),
+                ("code", models.CharField(max_length=40)),
+                ("pointer", models.CharField(blank=True, max_length=200)),
+                (
+                    "detail",
+                    models.CharField(help_text="What was expected and what came; never the value.", max_length=300),
+                ),
+                ("body", models.BinaryField(help_text="The one message, as it came.")),
+                (
+                    "shared",
+                    models.BinaryField(
+                        blank=True, default=b"", help_text="What its batch said of all its messages, as it came."
+                    ),
+                ),
+                ("quarantined_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("replayed_at", models.DateTimeField(null=True)),
+                ("discarded_at", models.DateTimeField(null=True)),
             ],
             options={
-                'verbose_name': 'quarantined message',
-                'ordering': ['-quarantined_at', '-id'],
-                'permissions': [('replay_quarantined', 'Can replay or discard quarantined messages')],
-                'indexes': [models.Index(condition=models.Q(('discarded_at__isnull', True), ('replayed_at__isnull', True)), fields=['-quarantined_at'], name='ingestion_quarantine_open')],
+                "verbose_name": "quarantined message",
+                "ordering": ["-quarantined_at", "-id"],
+                "permissions": [("replay_quarantined", "Can replay or discard quarantined messages")],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("discarded_at__isnull", True), ("replayed_at__isnull", True)),
+                        fields=["-quarantined_at"],
+                        name="ingestion_quarantine_open",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SeenMessage',
+            name="SeenMessage",
             fields=[
-                ('pk', models.CompositePrimaryKey('source_id', 'digest', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('source_id', models.IntegerField()),
-                ('digest', models.BinaryField(max_length=32)),
-                ('seen_at', models.DateTimeField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "source_id", "digest", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("source_id", models.IntegerField()),
+                ("digest", models.BinaryField(max_length=32)),
+                ("seen_at", models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['seen_at'], name='ingestion_seen_at')],
+                "indexes": [models.Index(fields=["seen_at"], name="ingestion_seen_at")],
             },
         ),
         migrations.CreateModel(
-            name='WriteKey',
+            name="WriteKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('prefix', models.CharField(editable=False, max_length=16)),
-                ('digest', models.BinaryField(max_length=32, unique=True)),
-                ('public_value', models.CharField(blank=True, editable=False, help_text='The key itself, for browser sources.', max_length=64)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('revoked_at', models.DateTimeField(editable=False, null=True)),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='write_keys', to='ingestion.source')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("prefix", models.CharField(editable=False, max_length=16)),
+                ("digest", models.BinaryField(max_length=32, unique=True)),
+                (
+                    "public_value",
+                    models.CharField(
+                        blank=True, editable=False, help_text="The key itself, for browser sources.", max_length=64
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("revoked_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="write_keys", to="ingestion.source"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
     ]

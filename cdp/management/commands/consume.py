@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from cdp.ingestion.inbox import CHANNEL
 from cdp.logs import get_logger
@@ -36,10 +36,13 @@ class Command(BaseCommand):
                 self.work(until_empty)
                 if until_empty:
                     return
-            except (OperationalError, psycopg.OperationalError) as error:
+            except (DatabaseError, InterfaceError, psycopg.Error) as error:
                 if isinstance(error.__cause__, psycopg.errors.DeadlockDetected):
                     log.warning("batch_collided")  # nothing of it was done; it waits as before, for the next turn
                     continue
+                if until_empty and not isinstance(error, OperationalError | psycopg.OperationalError):
+                    raise
+                # A server that went, or a schema that is being migrated: it waits, loudly, and loses nothing.
                 log.warning("consumer_waits_for_database", reason=type(error).__name__, seconds=self.pause)
                 connection.close()
                 time.sleep(self.pause)

@@ -5,15 +5,28 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('rest', '0001_initial'),
+        ("rest", "0001_initial"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='apikey',
-            name='scopes',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('segments:read', 'Read segments'), ('segments:write', 'Change segments'), ('members:read', 'Read the members of segments'), ('profiles:read', 'Look people up'), ('jobs:read', 'Follow jobs'), ('jobs:write', 'Stop jobs')], max_length=32), default=list, size=None),
+            model_name="apikey",
+            name="scopes",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.CharField(
+                    choices=[
+                        ("segments:read", "Read segments"),
+                        ("segments:write", "Change segments"),
+                        ("members:read", "Read the members of segments"),
+                        ("profiles:read", "Look people up"),
+                        ("jobs:read", "Follow jobs"),
+                        ("jobs:write", "Stop jobs"),
+                    ],
+                    max_length=32,
+                ),
+                default=list,
+                size=None,
+            ),
         ),
     ]

@@ -14,6 +14,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from cdp.audit import SYSTEM
 from cdp.audit.services import record
 from cdp.errors import DomainError
 from cdp.ingestion.keys import create_source, create_write_key, revoke_write_key
@@ -141,7 +142,7 @@ def give_test_consents(path: Path) -> int:
     said = [
         Said(person, purpose.pk, Decision.GRANTED, decided_at, Method.IMPORT, evidence=EVIDENCE) for person in people
     ]
-    append_consents(said=said)
+    append_consents(said=said, by=SYSTEM)
     record(
         by=LOADER,
         action="consent.imported",

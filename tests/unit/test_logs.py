@@ -1,0 +1,34 @@
+"""Log lines: what they may carry, and what is taken out of them whoever wrote it."""
+
+import logging
+import sys
+
+from cdp.logs import formatter
+
+
+def line(*, exc_info: object = None, **named: object) -> str:
+    record = logging.LogRecord("cdp", logging.ERROR, __file__, 1, "failed", None, exc_info)  # type: ignore[arg-type]
+    record.__dict__.update(named)
+    return formatter(as_json=True).format(record)
+
+
+ADDRESS = "@".join(["ann", "example.com"])  # not as it would stand in a line of source, which a traceback may show
+
+
+def failure() -> object:
+    try:
+        try:
+            raise ValueError(f"Key (email)=({ADDRESS}) already exists")
+        except ValueError as cause:
+            raise RuntimeError(f"could not store {ADDRESS}") from cause
+    except RuntimeError:
+        return sys.exc_info()
+
+
+def test_a_traceback_keeps_its_frames_and_classes_and_drops_its_messages() -> None:
+    said = line(exc_info=failure())
+
+    assert ADDRESS not in said
+    assert "RuntimeError" in said
+    assert "ValueError" in said
+    assert "in failure" in said
