@@ -484,7 +484,10 @@ def test_preview_and_refresh_and_scoped_evaluations_agree_in_one_snapshot(shop: 
         user = f"u{number}"
         shop.send(
             identify(user, traits={"city": ["Bern", "Rome", "Oslo", 7][number % 4], "age": number * 2, "tags": ["vip"][: number % 2]}),
-            *(track("Bought", user, ago=n * 9 * DAY, properties={"revenue": 40 * n, "colour": ["red", "blue"][n % 2]}) for n in range(number % 7)),
+            *(
+                track("Bought", user, ago=n * 9 * DAY, properties={"revenue": 40 * n, "colour": ["red", "blue"][n % 2]})
+                for n in range(number % 7)
+            ),
             *(track("Looked", user, ago=n * DAY) for n in range(number % 3)),
         )  # fmt: skip
     process_all()

@@ -1,0 +1,154 @@
+"""The plans on which speed rests: few people are found by index, however many there are.
+
+Data is modest but large enough, and analysed, that the planner chooses by itself; nothing is switched off. What is
+asked is which index it takes and by which columns, not what it costs.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
+
+from cdp.database import bound_cursor
+from cdp.ingestion import inbox
+from consent.models import Purpose
+from segments.catalogue import catalog
+from segments.engines import postgres
+from segments.models import Segment
+from segments.querysets import members_of
+from segments.rules import compile_leaf, leaves, load
+from tests.factories import live, performed, process_all, rule, track, tracker
+
+PEOPLE = 20_000
+
+FILL = f"""
+INSERT INTO profiles_profile (id, uuid, traits, first_seen_at, last_seen_at, created_at)
+SELECT 1000 + n, gen_random_uuid(), '{{}}', now(), now(), now() FROM generate_series(1, {PEOPLE}) AS n;
+INSERT INTO profiles_event (occurred_at, profile_id, name_id, type, message_id, source_id, received_at, value, properties, context)
+SELECT now() - random() * interval '25 days', 1000 + n, e.id, 1, 'f' || n || '-' || e.id, 1, now(), 5, '{{}}', '{{}}'
+  FROM generate_series(1, {PEOPLE}) AS n CROSS JOIN profiles_eventname e;
+INSERT INTO profiles_eventtotal (profile_id, name_id, count, value_sum, first_at, last_at)
+SELECT profile_id, name_id, count(*), sum(value), min(occurred_at), max(occurred_at) FROM profiles_event
+ WHERE profile_id > 1000 GROUP BY 1, 2;
+INSERT INTO segments_membership (segment_id, profile_id, entered_at)
+SELECT s.id, 1000 + n, now() FROM generate_series(1, {PEOPLE}) AS n CROSS JOIN segments_segment s WHERE n % 2 = s.id % 2;
+INSERT INTO ingestion_inboxmessage (source_id, received_at, endpoint, message_count, body)
+SELECT (SELECT min(id) FROM ingestion_source), now(), 'track', 1, 'x' FROM generate_series(1, 5000);
+INSERT INTO consent_consentrecord
+       (profile_id, purpose_id, reach, decision, method, message_id, evidence, collected_at, recorded_at)
+SELECT 1000 + n, p.id, 'person', 'granted', 'import', '', '{{}}', now(), now()
+  FROM generate_series(1, {PEOPLE}) AS n CROSS JOIN consent_purpose p WHERE p.key = 'marketing_email' AND n % 5 > 0;
+INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, record_id)
+SELECT purpose_id, profile_id, decision, collected_at, id FROM consent_consentrecord;
+"""
+TABLES = "consent_consentstate, profiles_profile, profiles_event, profiles_eventtotal, segments_membership, ingestion_inboxmessage"
+
+
+@pytest.fixture
+def crowd(own_database: Any) -> None:
+    shop = tracker()
+    shop.send(track("Bought", "ann"), track("Looked", "ann"))
+    process_all()
+    live("buyers", performed("Bought"))
+    live("lookers", performed("Looked"))
+    with connection.cursor() as cursor:
+        cursor.execute(FILL)
+    with connections["owner"].cursor() as cursor:
+        cursor.execute(f"ANALYZE {TABLES}")
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def explained(text: str, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    with bound_cursor() as cursor:
+        # Written into the text: EXPLAIN takes no parameters of its own.
+        bound = text if params is None else _client_side(text, params)
+        row = cursor.execute("EXPLAIN (FORMAT JSON) " + bound).fetchone()  # type: ignore[operator]
+        return list(nodes(row[0][0]["Plan"]))
+
+
+def _client_side(text: str, params: dict[str, Any]) -> str:
+    with psycopg.ClientCursor(connection.connection) as cursor:
+        return cursor.mogrify(text, params)
+
+
+def indexes_of(found: list[dict[str, Any]]) -> dict[str, str]:
+    """Name of each index in the plan -> its definition."""
+    names = sorted({node["Index Name"] for node in found if "Index Name" in node})
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexname, indexdef FROM pg_indexes WHERE indexname = ANY(%s)", [names])
+        return dict(cursor.fetchall())
+
+
+def found_by_person(found: list[dict[str, Any]], table: str) -> bool:
+    """Whether an index leads from the people to their rows in this table."""
+    return any(
+        "profile_id" in n.get("Index Cond", "")
+        for n in found
+        if table in (n.get("Relation Name"), n.get("Index Name", "")[: len(table)])
+    )
+
+
+def scanned_whole(found: list[dict[str, Any]], table: str) -> bool:
+    """Whether the plan reads all of a table that has many rows; an empty month costs nothing to look through."""
+    return any(
+        n["Node Type"] == "Seq Scan" and n["Relation Name"].startswith(table) and n["Plan Rows"] > 100 for n in found
+    )
+
+
+EVENT_CONDITIONS: list[Any] = [
+    performed("Bought", 2, within={"days": 20}),
+    {"performed": "Bought", "measure": "sum", "op": "gte", "value": 20, "within": {"days": 20}},
+    performed("Bought", within={"from": "2020-01-01", "to": "2099-01-01"}),
+    performed("Bought", where=[{"property": "colour", "op": "equals", "value": "red"}]),
+]
+
+
+def test_what_is_known_of_few_people_is_found_by_index(crowd: None) -> None:
+    for condition in EVENT_CONDITIONS:
+        found = leaf_plan(condition)
+        by_person = [d for d in indexes_of(found).values() if "(profile_id, name_id, occurred_at)" in d]
+        assert by_person and not scanned_whole(found, "profiles_event"), condition
+
+    totals = leaf_plan(performed("Bought", 3))
+    assert found_by_person(totals, "profiles_eventtotal") and not scanned_whole(totals, "profiles_event"), totals
+
+    inside = leaf_plan({"in_segment": "buyers"})
+    assert found_by_person(inside, "segments_membership"), inside
+
+
+def leaf_plan(condition: Any) -> list[dict[str, Any]]:
+    known = catalog()
+    (leaf,) = leaves(load(rule(condition), known))
+    compiled = compile_leaf(leaf, known, scoped=True)
+    params = {**compiled.params, "as_of": datetime.now(UTC), "scope": list(range(2000, 2050))}
+    return explained(compiled.sql("postgres", postgres.TABLES), params)
+
+
+def test_pages_of_members_and_of_the_inbox_walk_their_keys(crowd: None) -> None:
+    segment = Segment.objects.get(key="buyers")
+    for purpose in Purpose.objects.filter(key__in=["internal_analysis", "marketing_email"]):
+        page = members_of(segment, purpose, after=1000 + PEOPLE // 2).order_by("profile_id")[:101]
+        with CaptureQueriesContext(connection) as queries:
+            assert len(list(page)) == 101
+        found = explained(queries[0]["sql"])
+        walk = [node for node in found if node.get("Relation Name") == "segments_membership"]
+        assert [node["Index Name"] for node in walk] == ["segments_membership_pkey"], found
+        assert "segment_id" in walk[0]["Index Cond"] and "profile_id >" in walk[0]["Index Cond"]
+        assert not any(node["Node Type"] == "Sort" for node in found), "the key gives the order"
+
+    with transaction.atomic(), CaptureQueriesContext(connection) as queries:
+        assert len(list(inbox.claim(messages=10))) >= 10
+    claims = [query["sql"] for query in queries.captured_queries if "ingestion_inboxmessage" in query["sql"]]
+    for claim in claims:
+        found = explained(claim)
+        assert "ingestion_inboxmessage_pkey" in indexes_of(found)
+        assert not any(node["Node Type"] == "Sort" for node in found)
