@@ -183,8 +183,11 @@ def drill_scale() -> Callable[..., int]:
     return choose
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m drill` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if "drill_scale" in getattr(item, "fixturenames", ()):
+            item.add_marker("drill")  # what has a full figure belongs to `make drill`
         marker = item.get_closest_marker("django_db")
         if FLUSHING & set(getattr(item, "fixturenames", ())) or (marker and marker.kwargs.get("transaction")):
             raise pytest.UsageError(
