@@ -14,7 +14,7 @@ from django.db import DataError, IntegrityError, OperationalError, transaction
 from cdp.audit.actors import Actor
 from cdp.database import bound_cursor
 from cdp.identity.resolve import Claim
-from cdp.identity.services import Resolved, Sighting, lock_profiles, resolve_people
+from cdp.identity.services import Resolved, Sighting, resolve_people
 from cdp.ingestion import inbox, quarantine
 from cdp.ingestion.inbox import Waiting
 from cdp.ingestion.limits import Refusal
@@ -329,7 +329,7 @@ def drain_dirty(*, limit: int = 1000) -> int:
         if not dirty:
             return 0
         ids = {row.profile_id for row in dirty}
-        present = set(lock_profiles(sorted(ids)))
+        present = set(store.lock_profiles(sorted(ids)))
         rules_lock(exclusive=False)
         as_of = moment_of_judgement(Workspace.current())
         reasons = {row.facts.get("why", "edit") for row in dirty}

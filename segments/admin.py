@@ -1,6 +1,7 @@
 """The screens for segments: the list, and one segment with its rule, its versions and how it stands.
 
-Checking and previewing a rule while it is written is in `segments.views`; every change is a service.
+Checking and previewing a rule while it is written is in `segments.views`, who may see a segment in `segments.access`;
+every change is a service.
 """
 
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
@@ -18,11 +20,11 @@ from django.views.decorators.http import require_POST
 
 from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
 from cdp.errors import DomainError
-from segments import services, views
+from segments import access, services, views
 from segments.history import entered_and_left, with_sparklines
 from segments.models import Segment, SegmentStatus, SegmentVersion
 from segments.rules import RuleErrors
-from segments.sharing import may
+from segments.sharing import change_share, may, unshare_segment
 from segments.text import lay_out
 
 PAGE = 25
@@ -44,6 +46,8 @@ class SegmentAdmin(ReadOnlyAdmin):
             path("<uuid:uuid>/", get(self.rule_view), name="segments_segment_detail"),
             path("<uuid:uuid>/versions/", get(self.versions_view), name="segments_segment_versions"),
             path("<uuid:uuid>/settings/", get(self.settings_view), name="segments_segment_settings"),
+            path("<uuid:uuid>/access/", get(self.access_view), name="segments_segment_access"),
+            path("<uuid:uuid>/access/<int:pk>/remove/", post(self.unshare_view), name="segments_segment_unshare"),
             path("<uuid:uuid>/standing/", get(self.standing_view), name="segments_segment_standing"),
             path("<uuid:uuid>/publish/<int:number>/", post(self.publish_view), name="segments_segment_publish"),
             path("<uuid:uuid>/refresh/", post(self.refresh_view), name="segments_segment_refresh"),
@@ -213,6 +217,37 @@ class SegmentAdmin(ReadOnlyAdmin):
             return self._settings(request, segment, error=error, status=409)
         messages.success(request, f"{segment.name} is deleted.")
         return redirect("admin:segments_segment_changelist")
+
+    # ---- Who may see it ------------------------------------------------------------------------------------
+
+    def access_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
+        """Whom it is shared with; on POST one share made or changed."""
+        segment = self._segment(request, uuid)
+        self._demand(request, segment, "change_segment")
+        if request.method != "POST":
+            return self._access(request, segment, access.page(request, segment))
+        try:
+            user, permissions = access.wanted(request, segment)
+        except DomainError as error:
+            return self._access(request, segment, access.page(request, segment, error=error), status=422)
+        change_share(segment=segment, user=user, permissions=permissions, by=actor_of(request))
+        messages.success(request, f"Shared with {access.called(user)}.")
+        return redirect("admin:segments_segment_access", uuid=uuid)
+
+    def unshare_view(self, request: HttpRequest, uuid: UUID, pk: int) -> HttpResponse:
+        segment = self._segment(request, uuid)
+        self._demand(request, segment, "change_segment")
+        user = get_object_or_404(User, pk=pk)
+        unshare_segment(segment=segment, user=user, by=actor_of(request))
+        messages.success(request, f"{segment.name} is no longer shared with {access.called(user)}.")
+        # Somebody who takes their own share back may have nothing left to see here.
+        stays = may(User.objects.get(pk=reader_of(request).pk), "change_segment", segment)
+        return redirect("admin:segments_segment_access", uuid=uuid) if stays else redirect("admin:index")
+
+    def _access(
+        self, request: HttpRequest, segment: Segment, page: dict[str, Any], *, status: int = 200
+    ) -> HttpResponse:
+        return render(request, "segments/access.html", {**self._frame(request, segment), **page}, status=status)
 
     # ---- Shared --------------------------------------------------------------------------------------------
 

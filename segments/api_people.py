@@ -15,8 +15,8 @@ from rest_framework.response import Response
 
 from cdp.audit.services import record
 from cdp.errors import DomainError, NotFound
+from cdp.identity.merging import survivor_of
 from cdp.identity.normalise import NAMESPACE, Unusable, normalise
-from cdp.identity.services import survivor_of
 from cdp.profiles.masking import masked_identifier, masked_properties
 from cdp.profiles.models import Identifier, Profile, Trait
 from cdp.rest.authentication import actor_of, caller

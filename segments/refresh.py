@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from cdp.audit import SYSTEM
 from cdp.errors import Conflict
-from cdp.identity.services import lock_profiles
 from cdp.jobs.services import Progress
+from cdp.profiles import store
 from cdp.profiles.models import Profile, Workspace
 from consent.models import Purpose
 from consent.querysets import permitted
@@ -179,7 +179,7 @@ def _who_disagrees(segment: Segment, rule: LiveRule, as_of: datetime) -> "array[
 
 @transaction.atomic
 def _judge_again(segment: Segment, version_id: int, ids: list[int], why: ChangeWhy) -> tuple[int, int] | None:
-    present = set(lock_profiles(ids))
+    present = set(store.lock_profiles(ids))
     rules_lock(exclusive=False)
     rules = live_rules()
     rule = rules.by_segment(segment.pk)

@@ -1,15 +1,16 @@
 """Which segments somebody may see, change or read the members of, as django-guardian says; and sharing one.
 
-Object permissions are granted to people and to the service accounts of API keys alike.
+Object permissions are granted to people and to the service accounts of API keys alike. The screen is `segments.access`.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import AbstractBaseUser, Group, User
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
+from guardian.models import UserObjectPermission
 from guardian.shortcuts import assign_perm, get_objects_for_user, remove_perm
 
 from cdp.audit.actors import Actor
@@ -21,6 +22,23 @@ from segments.rules import Catalog, Rule, load
 
 OWNERS_MAY = ("view_segment", "change_segment", "refresh_segment", "view_members")
 SHAREABLE = (*OWNERS_MAY, "delete_segment")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one user, or the service account of one API key, was granted on one segment; in the order of SHAREABLE."""
+
+    user: User
+    permissions: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleRights:
+    """What a role allows on every segment, and how many people have it."""
+
+    name: str
+    permissions: list[str]
+    people: int
 
 
 def visible_segments(user: AbstractBaseUser) -> QuerySet[Segment]:
@@ -39,6 +57,48 @@ def with_permission(user: AbstractBaseUser, codename: str) -> QuerySet[Segment]:
 def may(user: AbstractBaseUser, codename: str, segment: Segment) -> bool:
     """Whether a role or a grant on this segment allows it."""
     return bool(user.has_perm(f"segments.{codename}") or user.has_perm(f"segments.{codename}", segment))  # type: ignore[attr-defined]
+
+
+def sees_segments(user: AbstractBaseUser) -> bool:
+    """Whether there is anything for this user on the screens of segments: by role, or because one was shared."""
+    return bool(user.has_perm("segments.view_segment")) or visible_segments(user).exists()  # type: ignore[attr-defined]
+
+
+def shares_of(segment: Segment) -> list[Share]:
+    """Everybody this segment was shared with, people before keys, by name."""
+    granted: dict[User, set[str]] = {}
+    grants = UserObjectPermission.objects.filter(
+        object_pk=str(segment.pk), content_type__app_label="segments", content_type__model="segment"
+    )
+    for grant in grants.select_related("user__api_key", "permission"):
+        granted.setdefault(grant.user, set()).add(grant.permission.codename)
+    shares = [Share(user=user, permissions=_in_order(codenames)) for user, codenames in granted.items()]
+    return sorted(shares, key=lambda share: (hasattr(share.user, "api_key"), share.user.get_full_name().lower()))
+
+
+def shared_counts(users: Iterable[AbstractBaseUser]) -> dict[int, int]:
+    """How many segments were shared with each of these users, by primary key; without those that have none."""
+    grants = UserObjectPermission.objects.filter(
+        user__in=list(users), content_type__app_label="segments", permission__codename="view_segment"
+    )
+    return dict(grants.order_by().values_list("user").annotate(Count("pk")))
+
+
+def roles_with_rights() -> list[RoleRights]:
+    """The roles that allow something on every segment, whoever it is shared with."""
+    mine = Q(permissions__content_type__app_label="segments", permissions__codename__in=SHAREABLE)
+    people = dict(
+        Group.objects.filter(user__is_active=True).order_by().values_list("pk").annotate(Count("user", distinct=True))
+    )
+    rights: dict[tuple[int, str], set[str]] = {}
+    for pk, name, codename in Group.objects.filter(mine).order_by("name").values_list(
+        "pk", "name", "permissions__codename"
+    ):
+        rights.setdefault((pk, name), set()).add(codename)
+    return [
+        RoleRights(name=name, permissions=_in_order(codenames), people=people.get(pk, 0))
+        for (pk, name), codenames in rights.items()
+    ]
 
 
 def catalog_visible_to(user: AbstractBaseUser) -> Catalog:
@@ -69,7 +129,24 @@ def share_segment(
     wanted = _known(permissions)
     for codename in wanted:
         assign_perm(f"segments.{codename}", user, segment)
-    record(by=by, action="segment.shared", object=segment, detail={"user": user.pk, "permissions": wanted})
+    record(by=by, action="segment.shared", object=segment, detail={"user": user.pk, "name": user.get_username(), "permissions": wanted})
+
+
+@transaction.atomic
+def change_share(*, segment: Segment, user: AbstractBaseUser, by: Actor, permissions: Iterable[str]) -> None:
+    """The user may do exactly this with the segment, as far as grants go. Seeing it comes with every right.
+
+    Raises:
+        DomainError: there is no such permission.
+    """
+    wanted = {"view_segment", *_known(permissions)}
+    # Two changes at once would each take back what the other grants.
+    Segment.objects.select_for_update(of=("self",)).get(pk=segment.pk)
+    held = {codename for share in shares_of(segment) if share.user.pk == user.pk for codename in share.permissions}
+    if granted := wanted - held:
+        share_segment(segment=segment, user=user, by=by, permissions=granted)
+    if taken := held - wanted:
+        unshare_segment(segment=segment, user=user, by=by, permissions=taken)
 
 
 @transaction.atomic
@@ -80,7 +157,11 @@ def unshare_segment(
     wanted = _known(permissions)
     for codename in wanted:
         remove_perm(f"segments.{codename}", user, segment)
-    record(by=by, action="segment.unshared", object=segment, detail={"user": user.pk, "permissions": wanted})
+    record(by=by, action="segment.unshared", object=segment, detail={"user": user.pk, "name": user.get_username(), "permissions": wanted})
+
+
+def _in_order(codenames: Iterable[str]) -> list[str]:
+    return sorted(codenames, key=SHAREABLE.index)
 
 
 def _known(permissions: Iterable[str]) -> list[str]:

@@ -24,7 +24,7 @@ from segments.models import Segment
 from segments.refresh import PREVIEW_SECONDS, preview
 from segments.rules import OPERATORS, VERSION, RuleErrors, describe, parse
 from segments.services import REFRESH_KIND
-from segments.sharing import catalog_visible_to, load_for, visible_segments
+from segments.sharing import catalog_visible_to, load_for, sees_segments, visible_segments
 from segments.text import Placed, placed, read
 
 FIRST_RULE = {"version": VERSION, "all": [{"performed": "Order Completed", "within": {"days": 30}}]}
@@ -76,10 +76,9 @@ class Given:
 
 def visible_to(request: HttpRequest) -> QuerySet[Segment]:
     """The segments this reader may see; somebody who may see none, not even by a grant, has no business here."""
-    found = visible_segments(reader_of(request))
-    if not request.user.has_perm("segments.view_segment") and not found.exists():
+    if not sees_segments(reader_of(request)):
         raise PermissionDenied
-    return found
+    return visible_segments(reader_of(request))
 
 
 def sentence_of(request: HttpRequest, rule: Any) -> str:
@@ -133,7 +132,7 @@ def refused(request: HttpRequest, given: Given, error: RuleErrors | DomainError)
 
 
 def check_view(request: HttpRequest) -> HttpResponse:
-    if not request.user.has_perm("segments.view_segment"):
+    if not sees_segments(reader_of(request)):
         raise PermissionDenied
     return render(request, "segments/_check.html", checked(request, request.POST.get("rule", "")))
 

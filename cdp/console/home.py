@@ -10,12 +10,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
+from cdp.audit.admin_base import reader_of
 from cdp.charts import day_chart
 from cdp.ingestion.models import InboxMessage, Quarantined
 from cdp.jobs.models import Job
 from cdp.profiles.models import Event, Identifier, Profile, Workspace
 from segments.history import with_sparklines
-from segments.models import Segment, SegmentStatus
+from segments.models import SegmentStatus
+from segments.sharing import sees_segments, visible_segments
 
 DAYS = 30
 SEGMENTS = 8
@@ -29,10 +31,9 @@ def home_view(request: HttpRequest) -> HttpResponse:
         context |= _people()
     if request.user.has_perm("profiles.view_eventname"):
         context |= _events(Workspace.current())
-    if request.user.has_perm("segments.view_segment"):
-        live = (
-            Segment.objects.filter(status=SegmentStatus.LIVE).select_related("owner").order_by("-member_count", "name")
-        )
+    if sees_segments(reader_of(request)):
+        visible = visible_segments(reader_of(request))
+        live = visible.filter(status=SegmentStatus.LIVE).select_related("owner").order_by("-member_count", "name")
         context |= {"live_count": live.count(), "live": with_sparklines(list(live[:SEGMENTS]))}
     return render(request, "home.html", {**context, **_waiting(request)})
 
@@ -68,7 +69,8 @@ def _waiting(request: HttpRequest) -> dict[str, Any]:
     if request.user.has_perm("ingestion.view_quarantined"):
         waiting["quarantined"] = Quarantined.objects.open().count()
         waiting["inbox"] = InboxMessage.objects.count()
-    if request.user.has_perm("segments.view_segment"):
-        waiting["broken"] = Segment.objects.filter(status=SegmentStatus.LIVE).exclude(broken_reason="")
+    if sees_segments(reader_of(request)):
+        visible = visible_segments(reader_of(request))
+        waiting["broken"] = visible.filter(status=SegmentStatus.LIVE).exclude(broken_reason="")
     waiting["is_quiet"] = not any(waiting.get(key) for key in ("failed", "running", "quarantined", "broken"))
     return waiting

@@ -6,22 +6,25 @@ A screen appears here once its address exists; figures beside an entry are what 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import HttpRequest
 from django.urls import reverse
 
 from cdp.ingestion.models import Quarantined
 from cdp.jobs.models import Job
 from cdp.profiles.models import Workspace
+from segments.sharing import sees_segments
 
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """An entry as declared: where it leads and what opens it."""
+    """An entry as declared: where it leads, and what opens it: a permission, or more than one permission can say."""
 
     label: str
     icon: str
     view: str
     permission: str = ""
+    opens: Callable[[AbstractBaseUser | AnonymousUser], bool] | None = None
     waiting: Callable[[], int] | None = None
 
 
@@ -62,7 +65,7 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             label="Segments",
             icon="segments",
             view="admin:segments_segment_changelist",
-            permission="segments.view_segment",
+            opens=sees_segments,
         ),
     ),
     "People": (
@@ -126,7 +129,11 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
 
 def _may_open(request: HttpRequest, screen: Screen) -> bool:
     user = request.user
-    return user.is_active and user.is_staff and (not screen.permission or user.has_perm(screen.permission))
+    if not (user.is_active and user.is_staff):
+        return False
+    if screen.opens:
+        return screen.opens(user)
+    return not screen.permission or user.has_perm(screen.permission)
 
 
 def _entry(request: HttpRequest, screen: Screen) -> Entry:

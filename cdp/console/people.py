@@ -23,8 +23,8 @@ from cdp.audit.services import record
 from cdp.charts import day_chart
 from cdp.console.timeline import timeline
 from cdp.errors import DomainError, NotFound
+from cdp.identity.merging import survivor_of, undo_merge
 from cdp.identity.models import Merge
-from cdp.identity.services import survivor_of, undo_merge
 from cdp.ingestion.models import Source
 from cdp.profiles.masking import HIDDEN, display_name, masked_identifier
 from cdp.profiles.models import Event, EventTotal, Profile, TraitValue, Workspace

@@ -56,6 +56,17 @@ class TraitRow:
     source_id: int
 
 
+def lock_profiles(profile_ids: Sequence[int]) -> list[int]:
+    """Those of the profiles that exist, locked in id order until the transaction ends."""
+    if not profile_ids:
+        return []
+    with bound_cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM profiles_profile WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [list(profile_ids)]
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
 COPY_EVENTS = (
     "COPY profiles_event (occurred_at, profile_id, identifier_id, name_id, type, message_id, source_id, received_at, sent_at,"
     " original_timestamp, amount, currency, value, properties, context, flags) FROM STDIN"

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from cdp.errors import DomainError, NotFound
-from cdp.identity.services import merge_profiles, undo_merge
+from cdp.identity.merging import merge_profiles, undo_merge
 from cdp.ingestion.models import SourceKind
 from cdp.profiles.models import Event, Profile
 from consent.models import ConsentRecord, ConsentState, Decision, Method, Purpose, Reach

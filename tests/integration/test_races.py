@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from django.db import OperationalError, transaction
 
+from cdp.identity.merging import merge_profiles, undo_merge
 from cdp.identity.models import Merge
-from cdp.identity.services import merge_profiles, undo_merge
 from cdp.pipeline import drain_dirty, process_batch
 from cdp.profiles.models import DirtyProfile, Identifier, Profile
 from segments.feed import number_changes

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from cdp.audit.models import AuditEntry
-from cdp.identity.services import merge_profiles
+from cdp.identity.merging import merge_profiles
 from consent.models import Decision
 from tests.factories import BY, identify, live, performed, person, process_all, track, tracker
 from tests.integration.callers import Caller, decide, found, key, logged_in, problem
