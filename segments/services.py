@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from guardian.models import UserObjectPermission
 
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
@@ -141,12 +142,14 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User 
 
     Raises:
         RuleErrors: the rule no longer fits the catalogue, or it would read itself by way of others.
-        Conflict: the segment is archived.
+        Conflict: the segment is archived, or the version is another one's.
     """
     rules_lock(exclusive=True)
     segment = Segment.objects.select_for_update().get(pk=segment.pk)
     if segment.status == SegmentStatus.ARCHIVED:
         raise Conflict("segment_archived", f"“{segment.name}” is archived; restore it before setting a version live.")
+    if version.segment_id != segment.pk:
+        raise Conflict("version_of_another", f"This version is not one of “{segment.name}”.")
     rule = load(version.rule, catalog())
     _refuse_cycle(segment, rule)
     before = segment.live_version
@@ -248,4 +251,8 @@ def delete_segment(*, segment: Segment, by: Actor) -> None:
     segment.live_version = None
     segment.status = SegmentStatus.ARCHIVED
     segment.save(update_fields=["live_version", "status"])
+    # django-guardian refers to objects by type and number, which no foreign key follows.
+    UserObjectPermission.objects.filter(
+        object_pk=str(segment.pk), content_type__app_label="segments", content_type__model="segment"
+    ).delete()
     segment.delete()

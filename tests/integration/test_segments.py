@@ -7,7 +7,7 @@ import pytest
 from django.db import connections, transaction
 
 from cdp.errors import Conflict, DomainError
-from cdp.identity.services import merge_profiles, undo_merge
+from cdp.identity.merging import merge_profiles, undo_merge
 from cdp.jobs.models import Job
 from cdp.profiles.models import Profile, Workspace
 from consent.models import Purpose
@@ -126,6 +126,17 @@ def test_an_archived_segment_keeps_its_members_and_follows_nothing(shop: Tracker
         save_version(segment=segment, rule=rule(LOYAL), by=BY)
     with pytest.raises(Conflict):
         refresh(segment=segment, progress=nothing)
+
+
+def test_only_its_own_versions_can_be_published_and_not_from_the_archive(shop: Tracker) -> None:
+    segment, other = draft("buyers", BUYERS), draft("loyal", LOYAL)
+    with pytest.raises(Conflict) as refused:
+        publish(segment=segment, version=other.versions.get(), by=BY)
+    assert refused.value.code == "version_of_another"
+    archive(segment=segment, by=BY)
+    with pytest.raises(Conflict) as refused:
+        publish(segment=segment, version=segment.versions.get(), by=BY)
+    assert refused.value.code == "segment_archived"
 
 
 def test_a_restored_segment_catches_up_when_it_is_published(shop: Tracker) -> None:
@@ -354,6 +365,28 @@ def test_a_merge_that_a_message_brings_about_is_announced_in_its_batch(shop: Tra
     shop.send(track("Looked", "ann", anonymousId="device-1"))
     process_all()
     assert (members(guests), members(four)) == ({"cyd"}, {"ann"})
+    assert_books_balance()
+
+
+def test_merges_in_a_chain_before_any_drain_end_each_membership_once(shop: Tracker) -> None:
+    live("buyers", BUYERS)
+    four = live("four", performed("Bought", 4))
+    shop.send(track("Bought", "dan"))
+    process_all()
+    for survivor, absorbed in (("bob", "ann"), ("dan", "bob")):
+        merge_profiles(survivor=person(survivor), absorbed=person(absorbed), reason="a clerk saw it", by=BY)
+    process_all()
+    assert [one.profile_id for one in four.memberships.all()] == [person("ann").pk] == [person("dan").pk]
+    assert_books_balance()
+
+
+def test_a_merge_undone_before_any_drain_leaves_no_trace(shop: Tracker) -> None:
+    segment = live("three", performed("Bought", 3))
+    before = MembershipChange.objects.count()
+    undo_merge(merge=merge_profiles(survivor=person("bob"), absorbed=person("ann"), reason="wrong", by=BY), by=BY)
+    process_all()
+    assert members(segment) == {"ann"}
+    assert MembershipChange.objects.count() == before
     assert_books_balance()
 
 
