@@ -3,6 +3,7 @@
 from celery import Task, shared_task
 from django.db import OperationalError
 
+from cdp.errors import NotFound
 from cdp.jobs.services import lease
 from segments import refresh as refreshing
 from segments.feed import number_changes
@@ -21,8 +22,11 @@ def refresh(self: Task, job_id: int) -> None:
     with lease(job_id, worker=self.request.hostname or "") as held:
         if held is None:
             return
+        segment = Segment.objects.filter(pk=held.params["segment"]).first()
+        if segment is None:
+            raise NotFound("segment_deleted", "The segment was deleted before its refresh began.")
         done = refreshing.refresh(
-            segment=Segment.objects.get(pk=held.params["segment"]),
+            segment=segment,
             progress=held.progress,
             why=ChangeWhy(held.params.get("why", ChangeWhy.TIME)),
         )

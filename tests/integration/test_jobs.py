@@ -16,9 +16,10 @@ from cdp.errors import Conflict, DomainError
 from cdp.jobs.models import Job, JobState
 from cdp.jobs.services import MAX_ATTEMPTS, cancel, enqueue, lease, send_stranded
 from cdp.profiles.models import Profile
+from segments import tasks
 from segments.models import MembershipChange
 from segments.refresh import refresh
-from segments.services import publish
+from segments.services import delete_segment, publish
 from tests.factories import BY, draft, members, performed, process_all, track, tracker
 
 KIND = "tests.nothing"
@@ -254,6 +255,62 @@ def test_a_refresh_says_how_far_it_is(db: None) -> None:
     seen: list[tuple[int, int, str]] = []
     assert refresh(segment=segment, progress=lambda *step: seen.append(step)).entered == 12
     assert seen == [(0, 0, "finding who enters and who leaves"), (0, 12, "entering and leaving"), (12, 12, "done")]
+
+
+def test_a_refresh_of_a_deleted_segment_says_so(db: None) -> None:
+    shop = tracker()
+    shop.send(track("Bought", "ann"))
+    process_all()
+    segment = draft("buyers", performed("Bought"))
+    one = publish(segment=segment, version=segment.versions.get(), by=BY)
+    delete_segment(segment=segment, by=BY)
+    tasks.refresh.apply(args=[one.pk], throw=True)
+    assert state(one) == JobState.FAILED
+    assert one.error_code == "segment_deleted"
+
+
+def test_a_second_refresh_waits_for_its_turn_and_hears_a_cancel_meanwhile(own_database: Any) -> None:
+    shop = tracker()
+    shop.send(track("Bought", "ann"))
+    process_all()
+    segment = draft("buyers", performed("Bought"))
+    publish(segment=segment, version=segment.versions.get(), by=BY)
+    is_running, may_end = threading.Event(), threading.Event()
+
+    def first(done: int, total: int, phase: str) -> None:
+        is_running.set()
+        assert may_end.wait(20)
+
+    def work() -> None:
+        try:
+            refresh(segment=segment, progress=first)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert is_running.wait(20)
+    second = job()
+    with lease(second.pk, worker="w2") as held:
+        assert held is not None
+
+        def cancelled_while_it_waits(done: int, total: int, phase: str) -> None:
+            assert phase == "waiting for another refresh"
+            cancel(job=second, by=BY)
+            held.progress(done, total, phase)
+
+        refresh(segment=segment, progress=cancelled_while_it_waits)
+    assert state(second) == JobState.CANCELLED
+
+    seen: list[str] = []
+
+    def waits_its_turn(done: int, total: int, phase: str) -> None:
+        seen.append(phase)
+        may_end.set()
+
+    assert refresh(segment=segment, progress=waits_its_turn).members == 1
+    thread.join()
+    assert seen[0] == "waiting for another refresh" and seen[-1] == "done"
 
 
 def test_the_worker_brings_a_published_segment_in_line_and_a_second_message_does_nothing(processes: Any) -> None:
