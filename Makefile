@@ -32,7 +32,7 @@ test: .venv/.installed-dev  ## Run all tests (ARGS="tests/unit -k merge" chooses
 		exec $(PY) -m pytest -n $(WORKERS) $(ARGS)
 
 drill: .venv/.installed-dev  ## Run the long drills at their named figures
-	@DRILL=full exec $(PY) -m pytest -m drill $(ARGS)
+	@DRILL=full exec $(PY) -m pytest -m drill -o faulthandler_timeout=1800 $(ARGS)
 
 bench: .venv/.installed-dev  ## Measure throughput against floors (ARGS="ingest" chooses)
 	@for bench in $(or $(ARGS),$$(grep -l __main__ bench/*.py | sed 's|bench/||; s|\.py$$||')); do \
