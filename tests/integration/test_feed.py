@@ -91,6 +91,7 @@ def test_a_change_that_commits_late_is_numbered_after_those_that_were_seen(own_d
     assert_feed_has_no_gaps()
 
 
+@pytest.mark.drill
 def test_sequencers_that_race_number_each_change_once(own_database: Any, drill_scale: Any) -> None:
     shop = tracker()
     shop.send(track("Bought", "ann"))
