@@ -119,7 +119,7 @@ def test_a_gzip_bomb_is_refused_without_being_unpacked() -> None:
     assert peak < 5 * BATCH_LIMIT
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", gzip.compress(b'{"a":1}')[:-4], b"\x1f\x8b\x08\x00junk"])
+@pytest.mark.parametrize("body", [b"", b"{}", gzip.compress(b'{"a":1}', mtime=0)[:-4], b"\x1f\x8b\x08\x00junk"])
 def test_broken_gzip_is_refused(body: bytes) -> None:
     with pytest.raises(DomainError) as error:
         gunzip(body)
