@@ -67,6 +67,7 @@ def process_batch(*, messages: int | None = None) -> Report:
         again = list(inbox.claim(messages=limit))
         read_messages, refused = _read(again)
         report = _process_in_halves(read_messages)
+        report.messages += len(refused)
         report.quarantined += quarantine.keep(refused)
         report.requests = len(again)
         inbox.delete([w.id for w in again])

@@ -270,10 +270,13 @@ def test_a_message_that_cannot_be_stored_is_found_and_the_others_are_kept(
         real(rows)
 
     monkeypatch.setattr(store, "copy_events", choosy)
-    shop.send(*(track("Looked", f"u{n}", properties={"poison": n in (3, 17)}) for n in range(40)))
-    assert work_off(shop).quarantined == 2
+    shop.send(*(track("Looked", f"u{n}", properties={"poison": n in (3, 17)}) for n in range(40)), {"type": "buy"})
+    assert work_off(shop).quarantined == 3
     assert Event.objects.count() == 39
-    assert set(Quarantined.objects.values_list("code", "endpoint")) == {("unstorable", "batch")}
+    assert set(Quarantined.objects.values_list("code", "endpoint")) == {
+        ("unstorable", "batch"),
+        ("unknown_type", "batch"),
+    }
     assert not Profile.objects.filter(identifiers__value="u3").exists()
     assert_totals_equal_events()
 

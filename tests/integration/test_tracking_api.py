@@ -123,6 +123,16 @@ def test_each_address_takes_its_call_over_a_real_socket(processes: Processes) ->
     assert not Quarantined.objects.exists()
 
 
+def test_a_database_that_is_away_asks_to_come_again(processes: Processes) -> None:
+    processes.environ |= {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
+    wire = http.client.HTTPConnection(urlsplit(processes.web()).netloc, timeout=20)
+    wire.request("POST", "/v1/track", json.dumps(TRACK).encode(), basic("wk_some"))
+    answer = wire.getresponse()
+    assert (answer.status, json.loads(answer.read())["code"]) == (503, "not_durable")
+    assert int(answer.headers["Retry-After"]) > 0
+    wire.close()
+
+
 # ---- Keys ----------------------------------------------------------------------------------------------------
 
 
