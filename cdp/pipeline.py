@@ -10,6 +10,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import DataError, IntegrityError, OperationalError, transaction
+from psycopg.errors import ProgramLimitExceeded, StatementTooComplex
 
 from cdp.audit.actors import Actor
 from cdp.database import bound_cursor
@@ -36,6 +37,8 @@ PIPELINE = Actor.system("pipeline")
 # What one message can bring about. Anything else (a server gone, a table missing, a right taken away) is no message's
 # fault: nothing was done, and the batch waits as before.
 OF_THE_DATA = (DataError, IntegrityError, ValueError, ArithmeticError, RecursionError)
+# Operational by their class, but a value was too large for an index or a statement: trying again would fail for ever.
+TOO_LARGE = (ProgramLimitExceeded, StatementTooComplex)
 
 
 @dataclass(slots=True)
@@ -61,7 +64,8 @@ def process_batch(*, messages: int | None = None) -> Report:
         with transaction.atomic():
             waiting = list(inbox.claim(messages=limit))
             return _process(waiting) if waiting else Report()
-    except OF_THE_DATA as error:
+    except (*OF_THE_DATA, OperationalError) as error:
+        _refuse_to_blame_the_data(error)
         log.error("batch_failed", reason=type(error).__name__, requests=len(waiting))
     with transaction.atomic():
         again = list(inbox.claim(messages=limit))
@@ -72,6 +76,12 @@ def process_batch(*, messages: int | None = None) -> Report:
         report.requests = len(again)
         inbox.delete([w.id for w in again])
         return report
+
+
+def _refuse_to_blame_the_data(error: Exception) -> None:
+    """Raises the error again when it is the server's, not a message's."""
+    if isinstance(error, OperationalError) and not isinstance(error.__cause__, TOO_LARGE):
+        raise error
 
 
 def _process(waiting: Sequence[Waiting]) -> Report:
@@ -90,7 +100,8 @@ def _process_in_halves(messages: Sequence[Message]) -> Report:
     try:
         with transaction.atomic():
             return _store_and_evaluate(messages)
-    except OF_THE_DATA as error:
+    except (*OF_THE_DATA, OperationalError) as error:
+        _refuse_to_blame_the_data(error)
         if len(messages) == 1:
             refusal = Refusal("unstorable", f"storing it failed: {type(error).__name__}")
             kept = quarantine.keep([_refused(messages[0], refusal)])

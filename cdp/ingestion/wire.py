@@ -226,7 +226,8 @@ def read(
         type=kind,
         name=_name(call, kind),
         message_id=message_id,
-        digest=hashlib.sha256(message_id.encode()).digest(),
+        # No sender can write a NUL, so nobody can use up an id that a message without one will be given.
+        digest=hashlib.sha256((message_id if call.message_id else f"\0{message_id}").encode()).digest(),
         identifiers=_identifiers(call, kind, context, traits, is_trusted=is_trusted, flags=flags),
         occurred_at=_corrected(original, sent_at, received_at),
         received_at=received_at,

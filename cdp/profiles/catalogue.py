@@ -18,6 +18,7 @@ log = get_logger(__name__)
 # A tracker that puts ids into names would fill the catalogue; past this a name is refused and a person must look.
 MAX_EVENT_NAMES = 5000
 MAX_TRAITS = 2000
+EVENT_LABEL_LIMIT, TRAIT_LABEL_LIMIT = 200, 128  # characters, as the columns have them
 
 LIKELY_PERSONAL = re.compile(
     r"(^|[_.])(e?mail|phone|mobile|(first|last|full|sur|given|family|middle)_?name|name|address|street|postal_?code|zip|birth(day|date)?|dob|ssn|passport|iban|ip)($|[_.])",
@@ -44,9 +45,10 @@ def in_words(key: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower()
 
 
-def label_for(name: str) -> str:
+def label_for(name: str, *, limit: int) -> str:
+    """The name as a person would write it, cut to fit: words and capitals can be longer than the name was."""
     words = name.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
+    return (words[:1].upper() + words[1:])[:limit]
 
 
 def event_name_ids(wanted: Mapping[str, EventType]) -> dict[str, int]:
@@ -96,7 +98,7 @@ def _insert_event_name(name: str, kind: EventType) -> None:
         cursor.execute(
             "INSERT INTO profiles_eventname (name, label, type, description, created_at)"
             " VALUES (%s, %s, %s, '', now()) ON CONFLICT (name) DO NOTHING",
-            [name, label_for(name), int(kind)],
+            [name, label_for(name, limit=EVENT_LABEL_LIMIT), int(kind)],
         )
 
 
@@ -113,5 +115,5 @@ def _insert_trait(key: str, value: Any) -> None:
         cursor.execute(
             "INSERT INTO profiles_trait (key, label, type, category, is_pii, description, created_at)"
             " VALUES (%s, %s, %s, %s, %s, '', now()) ON CONFLICT (key) DO NOTHING",
-            [key, label_for(words), kind, category, bool(LIKELY_PERSONAL.search(words))],
+            [key, label_for(words, limit=TRAIT_LABEL_LIMIT), kind, category, bool(LIKELY_PERSONAL.search(words))],
         )

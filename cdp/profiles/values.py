@@ -97,7 +97,9 @@ def typed(value: Any) -> TypedValue:
         texts = [item for item in value if isinstance(item, str) and len(item) <= TEXT_LIMIT]
         if len(texts) != len(value) or len(value) > ITEMS_LIMIT:
             return NOTHING
-        return TypedValue(items=tuple(dict.fromkeys(fold(item) for item in texts)))
+        items = tuple(dict.fromkeys(fold(item) for item in texts))
+        # As above: an item that folding made too long would not fit the index either.
+        return NOTHING if any(len(item) > TEXT_LIMIT for item in items) else TypedValue(items=items)
     return NOTHING
 
 

@@ -1,6 +1,7 @@
 """Traits: the newest word wins whatever the order of arrival, repeats count once, a removal stays."""
 
 import itertools
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,9 +10,11 @@ from django.db import transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cdp.ingestion.models import InboxMessage
 from cdp.pipeline import process_batch
 from cdp.profiles import catalogue, store
 from cdp.profiles.models import Event, Profile, Trait, TraitValue
+from cdp.profiles.values import TypedValue, fold
 from tests.factories import Call, Tracker, identify, person, process_all, track, tracker
 from tests.integration.books import assert_totals_equal_events
 
@@ -185,3 +188,39 @@ def test_a_flood_of_trait_names_leaves_room_for_others(shop: Tracker, monkeypatc
     process_all()
     assert person("ann").traits == {"city": "Bern"}
     assert len(person("bot").traits) == 4
+
+
+def test_a_name_whose_label_is_longer_than_itself_enters_the_catalogue(shop: Tracker) -> None:
+    shop.send(track("ß" + "x" * 199, "ann"), identify("ann", traits={"aB" * 60: 1}))
+    assert process_all().quarantined == 0
+    assert len(Trait.objects.get().label) == 128
+
+
+def test_a_value_that_no_index_takes_stops_neither_the_consumer_nor_the_others(
+    shop: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Folded, these are 3,080 bytes that hardly compress; as a list's item they must not reach the index at all.
+    chance = random.Random(1)
+    hangul = chance.sample([chr(0xAC00 + n) for n in range(11_172) if n % 28], 204)
+    others = [chr(chance.randrange(0x10000, 0x10FFFE)) for _ in range(308)]
+    long = "".join(chance.sample([*hangul, *others], 512))
+    shop.send(identify("ann", traits={"tags": [long]}), track("Bought", "bob"))
+    assert process_all().stored == 2
+    assert TraitValue.objects.get().items is None
+
+    monkeypatch.setattr(store, "typed", lambda raw: TypedValue(items=tuple(map(fold, raw))))
+    shop.send(identify("cyd", traits={"tags": [long]}), track("Bought", "bob"))
+    report = process_all()
+    assert (report.stored, report.quarantined) == (1, 1)
+
+
+def test_nobody_can_use_up_the_id_that_a_message_without_one_will_get(shop: Tracker) -> None:
+    call = track("Bought", "ann")
+    del call["messageId"]
+    shop.send(call)
+    (waiting,) = InboxMessage.objects.values_list("pk", flat=True)
+    shop.send(track("Bought", "eve") | {"messageId": f"inbox-{waiting + 2}-0"})
+    process_all()
+    shop.send(call)
+    process_all()
+    assert Event.objects.count() == 3

@@ -95,7 +95,7 @@ def test_one_value_is_read_in_every_type_it_fits() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [{"nested": 1}, [1, 2], ["a", None], [["a"]], "x" * 513, "ﷺ" * 512, ["a"] * 1001, 10**20]
+    "raw", [{"nested": 1}, [1, 2], ["a", None], [["a"]], "x" * 513, "ﷺ" * 512, ["ﷺ" * 512], ["a"] * 1001, 10**20]
 )
 def test_what_no_rule_can_compare_has_no_reading(raw: object) -> None:
     assert typed(raw) == NOTHING
