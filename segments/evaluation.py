@@ -16,7 +16,7 @@ from cdp.database import bound_cursor
 from cdp.logs import get_logger
 from segments.live import LiveRule, LiveRules, flag_broken
 from segments.models import ChangeKind, ChangeWhy
-from segments.rules import Leaf, combine
+from segments.rules import PositiveLeaf, combine
 
 log = get_logger(__name__)
 
@@ -74,7 +74,7 @@ def evaluate(
         effective_at: per profile, the moment of what made the difference; ``as_of`` where it has none.
     """
     changes = Changes(Counter(), Counter())
-    answers: dict[Leaf, tuple[Set[int], set[int]]] = {}
+    answers: dict[PositiveLeaf, tuple[Set[int], set[int]]] = {}
     # Of a segment whose rule fails it isn't known who belongs; whoever reads it must not go by its members.
     unknown: set[str] = set()
     for level in rules.levels:
@@ -92,12 +92,12 @@ def evaluate(
 
 def _verdicts(
     scopes: Mapping[LiveRule, set[int]],
-    answers: dict[Leaf, tuple[Set[int], set[int]]],
+    answers: dict[PositiveLeaf, tuple[Set[int], set[int]]],
     rules: LiveRules,
     as_of: datetime,
 ) -> dict[LiveRule, set[int]]:
     """Per rule, those of its scope it is true of. A rule that fails is flagged, and its members stay as they are."""
-    wanted: dict[Leaf, set[int]] = {}
+    wanted: dict[PositiveLeaf, set[int]] = {}
     for rule, scope in scopes.items():
         for leaf in rule.leaves:
             wanted[leaf] = wanted[leaf] | scope if leaf in wanted else scope
@@ -113,7 +113,7 @@ def _verdicts(
     return verdicts
 
 
-def _answer(wanted: Mapping[Leaf, set[int]], rules: LiveRules, as_of: datetime) -> dict[Leaf, set[int]]:
+def _answer(wanted: Mapping[PositiveLeaf, set[int]], rules: LiveRules, as_of: datetime) -> dict[PositiveLeaf, set[int]]:
     """The answers of all leaves in one statement; when that fails, each on its own, so that only the guilty is missing."""
     try:
         with transaction.atomic():
@@ -121,7 +121,7 @@ def _answer(wanted: Mapping[Leaf, set[int]], rules: LiveRules, as_of: datetime) 
     except OperationalError:
         raise  # the server, a deadlock or a time-out: the batch is tried again, no rule is to blame
     except DatabaseError:
-        found: dict[Leaf, set[int]] = {}
+        found: dict[PositiveLeaf, set[int]] = {}
         for leaf, scope in wanted.items():
             try:
                 with transaction.atomic():

@@ -13,7 +13,18 @@ from cdp.logs import get_logger
 from segments.catalogue import catalog_for
 from segments.engines.postgres import LeafQueries
 from segments.models import Segment, SegmentStatus
-from segments.rules import Dependencies, Leaf, Rule, RuleErrors, check, combine, depends_on, leaves, parse
+from segments.rules import (
+    Catalog,
+    Dependencies,
+    PositiveLeaf,
+    Rule,
+    RuleErrors,
+    check,
+    combine,
+    depends_on,
+    leaves,
+    parse,
+)
 
 log = get_logger(__name__)
 
@@ -42,7 +53,7 @@ class LiveRule:
     version_id: int
     key: str
     rule: Rule
-    leaves: tuple[Leaf, ...]
+    leaves: tuple[PositiveLeaf, ...]
     depends_on: Dependencies
     # Whether it is true of somebody of whom nothing is recorded: then everybody new must be evaluated.
     takes_in_strangers: bool
@@ -67,7 +78,7 @@ class LiveRules:
         return next((rule for level in self.levels for rule in level if rule.segment_id == segment_id), None)
 
 
-NO_RULES = LiveRules(levels=(), frozen={}, queries=LeafQueries())
+NO_RULES = LiveRules(levels=(), frozen={}, queries=LeafQueries(Catalog()))
 _kept: tuple[tuple[tuple[int, int], ...], LiveRules] = ((), NO_RULES)
 
 
@@ -97,7 +108,6 @@ def _load(segments: list[Segment]) -> LiveRules:
         except RuleErrors as refused:
             flag_broken(segment.pk, str(refused))
     catalog = catalog_for(d for _, _, d in parsed.values())
-    queries = LeafQueries()
     ready: dict[str, LiveRule] = {}
     for key in _in_order(parsed):
         segment, rule, dependencies = parsed[key]
@@ -108,8 +118,6 @@ def _load(segments: list[Segment]) -> LiveRules:
             flag_broken(segment.pk, str(errors[0]))
             continue
         found = leaves(rule)
-        for leaf in found:
-            queries.add(leaf, catalog)
         ready[key] = LiveRule(
             segment_id=segment.pk,
             version_id=segment.live_version.pk,  # type: ignore[union-attr]
@@ -121,7 +129,7 @@ def _load(segments: list[Segment]) -> LiveRules:
         )
     for segment_id, reason in frozen.items():
         log.error("segment_frozen", segment_id=segment_id, reason=reason)
-    return LiveRules(levels=_levels(ready), frozen=frozen, queries=queries)
+    return LiveRules(levels=_levels(ready), frozen=frozen, queries=LeafQueries(catalog))
 
 
 def _in_order(parsed: dict[str, tuple[Segment, Rule, Dependencies]]) -> list[str]:

@@ -5,12 +5,23 @@ The meaning of a rule is in `segments.rules`; what is done with the answer is th
 
 import re
 from array import array
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from cdp.database import bound_cursor
-from segments.rules import Catalog, Compiled, InSegment, Leaf, Performed, Rule, Trait, compile_leaf, compile_rule
+from segments.rules import (
+    AHEAD,
+    MOST_TOGETHER,
+    Catalog,
+    Compiled,
+    PositiveLeaf,
+    Rule,
+    compile_leaf,
+    compile_rule,
+    compile_together,
+    place,
+)
 
 TABLES = {
     "profile": "profiles_profile",
@@ -20,6 +31,17 @@ TABLES = {
     "membership": "segments_membership",
 }
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+
+
+# How many sets of leaves are kept compiled: batches ask for the same few again and again.
+KEPT = 500
+
+
+class Text(NamedTuple):
+    """A printed query with its operands."""
+
+    sql: str
+    params: Mapping[str, Any]
 
 
 def _sql(compiled: Compiled) -> str:
@@ -76,50 +98,80 @@ def difference(rule: Rule, catalog: Catalog, *, segment_id: int, as_of: datetime
 
 
 class LeafQueries:
-    """Compiled leaves, kept by what they say; one statement answers any number of them."""
+    """Answers leaves for given people. Leaves that look at the same records are asked together, in one look at them."""
 
-    def __init__(self) -> None:
-        self._texts: dict[tuple[Leaf, bool], tuple[str, Mapping[str, Any]]] = {}
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._together: dict[tuple[PositiveLeaf, ...], Text] = {}
+        self._alone: dict[PositiveLeaf, Text] = {}
 
-    def add(self, leaf: Trait | Performed | InSegment, catalog: Catalog) -> None:
-        for settled in (False, True):
-            if (leaf, settled) not in self._texts:
-                compiled = compile_leaf(leaf, catalog, scoped=True, settled=settled)
-                self._texts[leaf, settled] = _sql(compiled), compiled.params
-
-    def answer(self, wanted: Mapping[Leaf, Set[int]], *, as_of: datetime) -> dict[Leaf, set[int]]:
-        """For each leaf, those of its people it is true of; all leaves in one round trip."""
-        answers: dict[Leaf, set[int]] = {leaf: set() for leaf in wanted}
-        if not wanted:
-            return answers
-        settled = _nothing_ahead(set().union(*wanted.values()), as_of)
-        parts: list[str] = []
-        params: dict[str, Any] = {"as_of": as_of}
-        scopes: dict[int, str] = {}
-        order = list(wanted)
-        for number, leaf in enumerate(order):
-            text, operands = self._texts[leaf, settled]
-            scope = wanted[leaf]
-            if id(scope) not in scopes:
-                scopes[id(scope)] = f"scope_{len(scopes)}"
-                params[scopes[id(scope)]] = sorted(scope)
-            names = {name: f"l{number}_{name}" for name in operands} | {"scope": scopes[id(scope)], "as_of": "as_of"}
-            params |= {names[name]: operand for name, operand in operands.items()}
-            renamed = PLACEHOLDER.sub(lambda match, names=names: f"%({names[match[1]]})s", text)  # type: ignore[misc]
-            parts.append(f"SELECT {number} AS leaf, profile_id FROM ({renamed}) AS leaf_{number}")
-        with bound_cursor() as cursor:
-            cursor.execute(" UNION ALL ".join(parts), params)
-            for number, profile_id in cursor.fetchall():
-                answers[order[number]].add(profile_id)
+    def answer(self, wanted: Mapping[PositiveLeaf, Set[int]], *, as_of: datetime) -> dict[PositiveLeaf, set[int]]:
+        """For each leaf, those of its people it is true of, and perhaps others it is true of as well."""
+        answers: dict[PositiveLeaf, set[int]] = {leaf: set() for leaf in wanted}
+        groups = _by_place(wanted)
+        texts = [self._text_together(group) for group in groups]
+        scopes = [set().union(*(wanted[leaf] for leaf in group)) for group in groups]
+        ahead: dict[PositiveLeaf, set[int]] = {}
+        for number, profile_id, holds in _ask(texts, scopes, as_of):
+            group = groups[number]
+            if holds == AHEAD:
+                for leaf in group:
+                    ahead.setdefault(leaf, set()).add(profile_id)
+            elif len(group) == 1:
+                answers[group[0]].add(profile_id)
+            else:
+                for bit, leaf in enumerate(group):
+                    if holds >> bit & 1:
+                        answers[leaf].add(profile_id)
+        each = list(ahead)
+        for number, profile_id, _ in _ask(
+            [self._text_alone(leaf) for leaf in each], [ahead[leaf] for leaf in each], as_of
+        ):
+            answers[each[number]].add(profile_id)
         return answers
 
+    def _text_together(self, group: tuple[PositiveLeaf, ...]) -> Text:
+        if group not in self._together:
+            if len(self._together) > KEPT:
+                self._together.clear()
+            compiled = compile_together(group, self._catalog)
+            self._together[group] = Text(_sql(compiled), compiled.params)
+        return self._together[group]
 
-def _nothing_ahead(people: Set[int], as_of: datetime) -> bool:
-    """Whether none of the people has an event that, by a clock running fast, lies at or after ``as_of``."""
+    def _text_alone(self, leaf: PositiveLeaf) -> Text:
+        if leaf not in self._alone:
+            compiled = compile_leaf(leaf, self._catalog, scoped=True)
+            self._alone[leaf] = Text(f"SELECT profile_id, 1 AS holds FROM ({_sql(compiled)}) AS alone", compiled.params)
+        return self._alone[leaf]
+
+
+def _by_place(leaves: Iterable[PositiveLeaf]) -> list[tuple[PositiveLeaf, ...]]:
+    places: dict[str, list[PositiveLeaf]] = {}
+    for leaf in leaves:
+        places.setdefault(place(leaf), []).append(leaf)
+    return [
+        tuple(there[start : start + MOST_TOGETHER])
+        for there in places.values()
+        for start in range(0, len(there), MOST_TOGETHER)
+    ]
+
+
+def _ask(texts: Sequence[Text], scopes: Sequence[Set[int]], as_of: datetime) -> list[tuple[int, int, int]]:
+    """(number of the text, profile id, what holds) for all texts, in one round trip."""
+    if not texts:
+        return []
+    parts: list[str] = []
+    params: dict[str, Any] = {"as_of": as_of}
+    named: dict[frozenset[int], str] = {}
+    for number, (text, scope) in enumerate(zip(texts, scopes, strict=True)):
+        people = frozenset(scope)
+        if people not in named:
+            named[people] = f"scope_{len(named)}"
+            params[named[people]] = sorted(people)
+        names = {name: f"t{number}_{name}" for name in text.params} | {"scope": named[people], "as_of": "as_of"}
+        params |= {names[name]: operand for name, operand in text.params.items()}
+        renamed = PLACEHOLDER.sub(lambda match, names=names: f"%({names[match[1]]})s", text.sql)  # type: ignore[misc]
+        parts.append(f"SELECT {number} AS part, profile_id, holds FROM ({renamed}) AS part_{number}")
     with bound_cursor() as cursor:
-        cursor.execute(
-            "SELECT NOT EXISTS (SELECT 1 FROM profiles_eventtotal WHERE profile_id = ANY(%s::bigint[]) AND last_at >= %s)",
-            [sorted(people), as_of],
-        )
-        row = cursor.fetchone()
-    return bool(row and row[0])
+        cursor.execute(" UNION ALL ".join(parts), params)
+        return cursor.fetchall()

@@ -14,7 +14,17 @@ Databases, Django and HTTP don't belong here: this package imports the standard 
 from segments.rules.algebra import Dependencies, combine, depends_on, leaves, positive
 from segments.rules.catalog import Catalog, EventInfo, SegmentInfo, TraitInfo, Type
 from segments.rules.check import check
-from segments.rules.compile import LOGICAL_TABLES, Compiled, compile_leaf, compile_rule
+from segments.rules.compile import (
+    AHEAD,
+    LOGICAL_TABLES,
+    MOST_TOGETHER,
+    Compiled,
+    PositiveLeaf,
+    compile_leaf,
+    compile_rule,
+    compile_together,
+    place,
+)
 from segments.rules.describe import describe
 from segments.rules.errors import RuleError, RuleErrors
 from segments.rules.evaluate import Occurrence, Person, evaluate
@@ -39,7 +49,9 @@ from segments.rules.parse import load, parse
 from segments.rules.schema import json_schema
 
 __all__ = [
+    "AHEAD",
     "LOGICAL_TABLES",
+    "MOST_TOGETHER",
     "OPERATORS",
     "VERSION",
     "All",
@@ -58,6 +70,7 @@ __all__ = [
     "Operator",
     "Performed",
     "Person",
+    "PositiveLeaf",
     "Rule",
     "RuleError",
     "RuleErrors",
@@ -70,6 +83,7 @@ __all__ = [
     "combine",
     "compile_leaf",
     "compile_rule",
+    "compile_together",
     "depends_on",
     "describe",
     "evaluate",
@@ -78,5 +92,6 @@ __all__ = [
     "leaves",
     "load",
     "parse",
+    "place",
     "positive",
 ]

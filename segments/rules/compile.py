@@ -15,10 +15,11 @@ The tree is built in place (`copy=False`): sqlglot's builders copy all that was 
 conditions take seconds.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeAlias
 
 from sqlglot import exp
 
@@ -29,6 +30,8 @@ from segments.rules.check import check
 from segments.rules.dialects import lower
 from segments.rules.errors import RuleErrors
 from segments.rules.nodes import EVER, All, Any, Everyone, InSegment, Leaf, Measure, Not, Performed, Rule, Trait
+
+PositiveLeaf: TypeAlias = Trait | Performed | InSegment
 
 LOGICAL_TABLES: Final = ("profile", "trait_value", "event", "event_total", "membership")
 
@@ -78,24 +81,60 @@ def compile_rule(rule: Rule, catalog: Catalog, *, scoped: bool) -> Compiled:
     return Compiled(expression=query, params=compiler.bind.params)
 
 
-def compile_leaf(
-    leaf: Trait | Performed | InSegment, catalog: Catalog, *, scoped: bool, settled: bool = False
-) -> Compiled:
+def compile_leaf(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Compiled:
     """The people of whom a leaf, as `leaves` gives it, is true: all of them, or those among `scope`.
-
-    Args:
-        settled: the caller knows that nobody in question has an event at or after `as_of`. Totals then answer by
-            themselves, and the query needn't be planned over every partition of the events.
 
     Raises:
         RuleErrors: the leaf doesn't fit the catalogue (any more).
         ValueError: the leaf is not positive, so it can't be answered from records alone.
     """
+    _refuse(leaf, catalog)
+    compiler = _Compiler(catalog, scoped)
+    return Compiled(expression=compiler.leaf(leaf), params=compiler.bind.params)
+
+
+# A set of verdicts is one whole number: bit i says that the i-th leaf is true. This bit says that none of them can be
+# told from totals, because an event of the person is dated at or after `as_of`.
+AHEAD: Final = 1 << 62
+MOST_TOGETHER: Final = 60
+
+
+def place(leaf: PositiveLeaf) -> str:
+    """Leaves with the same place look at the same records, and can be answered in one look (`compile_together`)."""
+    match leaf:
+        case Trait(trait=trait):
+            found: list[object] = ["trait", trait]
+        case InSegment(segment=segment):
+            found = ["segment", segment]
+        case Performed() if _is_total(leaf):
+            found = ["total", leaf.event]
+        case Performed():
+            found = ["event", leaf.event, [one.canonical() for one in leaf.where], leaf.within.canonical()]
+    return json.dumps(found)
+
+
+def compile_together(leaves: Sequence[PositiveLeaf], catalog: Catalog) -> Compiled:
+    """Two columns, `profile_id` and `holds`, for the people among `scope` of whom one of the leaves is true.
+
+    The leaves have one place. `holds` has their verdicts as bits, or is `AHEAD`: of those few people each leaf must be
+    asked by itself. Everybody else needn't be looked up in every partition of the events.
+
+    Raises:
+        RuleErrors: a leaf doesn't fit the catalogue (any more).
+        ValueError: a leaf is not positive, they have several places, or there are too many or none.
+    """
+    for leaf in leaves:
+        _refuse(leaf, catalog)
+    if len({place(leaf) for leaf in leaves}) != 1 or len(leaves) > MOST_TOGETHER:
+        raise ValueError(f"expected 1 to {MOST_TOGETHER} leaves of one place")
+    compiler = _Compiler(catalog, scoped=True)
+    return Compiled(expression=compiler.together(leaves), params=compiler.bind.params)
+
+
+def _refuse(leaf: PositiveLeaf, catalog: Catalog) -> None:
     _refuse_errors(leaf, catalog)
     if positive(leaf) != leaf:
         raise ValueError(f"not a positive leaf: {leaf.key}")
-    compiler = _Compiler(catalog, scoped, settled)
-    return Compiled(expression=compiler.leaf(leaf), params=compiler.bind.params)
 
 
 def _refuse_errors(rule: Rule, catalog: Catalog) -> None:
@@ -121,33 +160,79 @@ def _condition(rule: Rule, joined: Mapping[Leaf, str]) -> exp.Expr:
 class _Compiler:
     """Compiles leaves into sub-queries that share one set of parameters."""
 
-    def __init__(self, catalog: Catalog, scoped: bool, settled: bool = False) -> None:
+    def __init__(self, catalog: Catalog, scoped: bool) -> None:
         self.catalog = catalog
         self.scoped = scoped
-        self.settled = settled
         self.bind = Binder()
 
-    def leaf(self, leaf: Trait | Performed | InSegment) -> exp.Select:
+    def leaf(self, leaf: PositiveLeaf) -> exp.Select:
         match leaf:
             case Trait():
-                return self._trait(leaf)
+                return self._records(leaf).where(self._holds(leaf), copy=False)
+            case InSegment():
+                return self._records(leaf)
+            case Performed() if _is_total(leaf):
+                return self._ever(leaf)
+            case Performed():
+                return self._records(leaf).having(self._holds(leaf), copy=False)
+
+    def together(self, leaves: Sequence[PositiveLeaf]) -> exp.Select:
+        """The records of the leaves' one place, read once, with the verdict of each leaf as a bit."""
+        one = leaves[0]
+        records = self._records(one)
+        conditions = [self._holds(leaf) for leaf in leaves]
+        bits: exp.Expr = _whole(0)
+        for number, condition in enumerate(conditions):
+            bits = exp.Add(
+                this=bits, expression=exp.Paren(this=_case(condition.copy(), _whole(1 << number), _whole(0)))
+            )
+        any_holds = exp.or_(*conditions, copy=False)
+        if isinstance(one, Performed) and _is_total(one):
+            ahead = exp.GTE(this=exp.column("last_at", "event_total"), expression=AS_OF.copy())
+            bits = _case(ahead, _whole(AHEAD), bits)
+            records = records.where(exp.Paren(this=exp.or_(ahead.copy(), any_holds, copy=False)), copy=False)
+        elif isinstance(one, Performed):
+            records = records.having(any_holds, copy=False)
+        else:
+            records = records.where(exp.Paren(this=any_holds), copy=False)
+        return records.select(exp.alias_(bits, "holds"), copy=False)
+
+    def _records(self, leaf: PositiveLeaf) -> exp.Select:
+        """What is recorded where the leaf looks, before it is asked whether the leaf holds of it."""
+        match leaf:
+            case Trait(trait=trait):
+                return self._rows("trait_value", _is("trait_value", "trait_id", self.catalog.traits[trait].id))
             case InSegment(segment=segment):
                 return self._rows("membership", _is("membership", "segment_id", self.catalog.segments[segment].id))
-            case Performed(within=within, of=None, where=()) if within == EVER:
-                return self._performed_ever(leaf)
+            case Performed() if _is_total(leaf):
+                return self._rows("event_total", _is("event_total", "name_id", self.catalog.events[leaf.event].id))
             case Performed():
-                return self._performed(leaf)
+                return self._events(leaf)
 
-    def _trait(self, leaf: Trait) -> exp.Select:
-        comparison = leaf.comparison.stored
-        holds = comparison.operator.compile(comparison.kind.trait_sql("trait_value"), comparison.operand, self.bind)
-        return self._rows("trait_value", _is("trait_value", "trait_id", self.catalog.traits[leaf.trait].id), holds)
+    def _holds(self, leaf: PositiveLeaf) -> exp.Expr:
+        """Whether the leaf is true, asked of a record, or of all the events of a person."""
+        match leaf:
+            case Trait():
+                comparison = leaf.comparison.stored
+                value = comparison.kind.trait_sql("trait_value")
+                return comparison.operator.compile(value, comparison.operand, self.bind)
+            case InSegment():
+                return exp.true()
+            case Performed() if _is_total(leaf):
+                if leaf.measure is Measure.COUNT:
+                    return self._amount(leaf, exp.column("count", "event_total"))
+                return self._amount(leaf, _or_nothing(exp.column("value_sum", "event_total")))
+            case Performed(of=None):
+                return self._amount(leaf, _measured_over_events(leaf))
+            case Performed():
+                name = self.bind(leaf.of or "")
+                number = leaf.amount.kind.property_sql(exp.column("properties", "event"), name)
+                return self._amount(leaf, _sum(number))
 
-    def _performed(self, leaf: Performed, *among: exp.Expr) -> exp.Select:
-        properties = exp.column("properties", "event")
+    def _events(self, leaf: Performed, *among: exp.Expr) -> exp.Select:
         filters = []
         for one in leaf.where:
-            value = one.comparison.kind.property_sql(properties.copy(), self.bind(one.property))
+            value = one.comparison.kind.property_sql(exp.column("properties", "event"), self.bind(one.property))
             filters.append(one.comparison.operator.compile(value, one.comparison.operand, self.bind))
         events = self._rows(
             "event",
@@ -156,29 +241,17 @@ class _Compiler:
             *among,
             *filters,
         )
-        if leaf.measure is Measure.COUNT:
-            measured: exp.Expr = exp.Count(this=exp.Star())
-        elif leaf.of is None:
-            measured = _sum(exp.column("value", "event"))
-        else:
-            measured = _sum(leaf.amount.kind.property_sql(properties, self.bind(leaf.of)))
-        grouped = events.group_by(exp.column("profile_id", "event"), copy=False)
-        return grouped.having(self._amount(leaf, measured), copy=False)
+        return events.group_by(exp.column("profile_id", "event"), copy=False)
 
-    def _performed_ever(self, leaf: Performed) -> exp.Select:
+    def _ever(self, leaf: Performed) -> exp.Select:
         """Totals answer for those whose last such event has happened; for the few dated ahead, events do."""
-        measured: exp.Expr = exp.column("count", "event_total")
-        if leaf.measure is Measure.SUM:
-            measured = _or_nothing(exp.column("value_sum", "event_total"))
-        name = _is("event_total", "name_id", self.catalog.events[leaf.event].id)
         last_at = exp.column("last_at", "event_total")
         happened = exp.LT(this=last_at, expression=AS_OF.copy())
-        from_totals = self._rows("event_total", name, happened, self._amount(leaf, measured))
-        if self.settled:
-            return from_totals
-        ahead = self._rows("event_total", name.copy(), exp.GTE(this=last_at.copy(), expression=AS_OF.copy()))
+        from_totals = self._records(leaf).where(happened, self._holds(leaf), copy=False)
+        ahead = self._records(leaf).where(exp.GTE(this=last_at.copy(), expression=AS_OF.copy()), copy=False)
         among = exp.In(this=exp.column("profile_id", "event"), query=ahead.subquery(copy=False))
-        both = exp.union(from_totals, self._performed(leaf, among), distinct=False, copy=False)
+        from_events = self._events(leaf, among).having(self._amount(leaf, _measured_over_events(leaf)), copy=False)
+        both = exp.union(from_totals, from_events, distinct=False, copy=False)
         return exp.select(exp.column("profile_id", "either")).from_(both.subquery("either", copy=False), copy=False)
 
     def _amount(self, leaf: Performed, measured: exp.Expr) -> exp.Expr:
@@ -193,6 +266,23 @@ class _Compiler:
         profile_id = exp.column("profile_id", table)
         scope = (is_one_of(profile_id.copy(), SCOPE.copy()),) if self.scoped else ()
         return exp.select(profile_id).from_(table, copy=False).where(*conditions, *scope, copy=False)
+
+
+def _is_total(leaf: Performed) -> bool:
+    """Whether the running totals have what the leaf asks for."""
+    return leaf.within == EVER and leaf.of is None and not leaf.where
+
+
+def _measured_over_events(leaf: Performed) -> exp.Expr:
+    return exp.Count(this=exp.Star()) if leaf.measure is Measure.COUNT else _sum(exp.column("value", "event"))
+
+
+def _whole(number: int) -> exp.Expr:
+    return exp.cast(exp.Literal.number(number), "BIGINT")
+
+
+def _case(condition: exp.Expr, then: exp.Expr, otherwise: exp.Expr) -> exp.Expr:
+    return exp.Case(ifs=[exp.If(this=condition, true=then)], default=otherwise)
 
 
 def _is(table: str, column: str, row_id: int) -> exp.Expr:

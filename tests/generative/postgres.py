@@ -6,6 +6,7 @@ So a rule's SQL is tested by itself; that the platform's own tables fit it is te
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import psycopg
 
@@ -92,9 +93,12 @@ class People:
 
     def matching(self, compiled: Compiled, as_of: datetime, scope: Sequence[int] = ()) -> list[int]:
         """The ids that the query gives, as it gives them."""
+        return [int(str(row[0])) for row in self.rows(compiled, as_of, scope)]
+
+    def rows(self, compiled: Compiled, as_of: datetime, scope: Sequence[int] = ()) -> list[tuple[Any, ...]]:
+        """All that the query gives."""
         params = {**compiled.params, "as_of": as_of, "scope": list(scope)}
-        rows = self.cursor.execute(compiled.sql("postgres", TABLES), params).fetchall()
-        return [int(str(row[0])) for row in rows]
+        return self.cursor.execute(compiled.sql("postgres", TABLES), params).fetchall()
 
     def _copy(self, table: str, columns: str, rows: Iterable[Sequence[object]]) -> None:
         with self.cursor.copy(f"COPY {TABLES[table]} ({columns}) FROM STDIN") as copy:

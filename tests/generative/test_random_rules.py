@@ -1,12 +1,24 @@
 """PostgreSQL and the reference engine give the same verdict on random rules over random people."""
 
 import random
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from segments.rules import combine, compile_leaf, compile_rule, evaluate, leaves, load
+from segments.rules import (
+    AHEAD,
+    PositiveLeaf,
+    combine,
+    compile_leaf,
+    compile_rule,
+    compile_together,
+    evaluate,
+    leaves,
+    load,
+    place,
+)
 from tests.generative.postgres import People
 from tests.generative.strategies import Drawn, documents, leaf_forms, random_people
 from tests.spec.world import AS_OF, CATALOG
@@ -30,6 +42,9 @@ def test_postgres_agrees_with_the_reference_on_every_operator(people: People, dr
     people.store(population)
     everyone = {one.id for one in population}
     verdicts = {True: 0, False: 0}
+    seen_at: dict[str, dict[PositiveLeaf, None]] = {}
+    shared: Counter[bool] = Counter()
+    looked_ahead: Counter[bool] = Counter()
 
     def agree(document: dict[str, object]) -> None:
         rule = load(document, CATALOG)
@@ -50,6 +65,18 @@ def test_postgres_agrees_with_the_reference_on_every_operator(people: People, dr
         }
         assert combine(rule, results, scope) == expected & scope
 
+        for leaf, alone in results.items():
+            neighbours = seen_at.setdefault(place(leaf), {})
+            neighbours.pop(leaf, None)
+            neighbours[leaf] = None
+            together = list(neighbours)[-4:]
+            told = dict(people.rows(compile_together(together, CATALOG), AS_OF, sorted(scope)))
+            assert alone <= told.keys()
+            for profile_id, holds in told.items():
+                assert holds == AHEAD or bool(holds >> together.index(leaf) & 1) == (profile_id in alone)
+                looked_ahead.update({holds == AHEAD})
+            shared.update({len(together) > 1})
+
     often = settings(
         max_examples=drill_scale(full=60, quick=4),
         deadline=None,
@@ -61,6 +88,8 @@ def test_postgres_agrees_with_the_reference_on_every_operator(people: People, dr
         often(given(documents(drawn, form))(agree))()
 
     assert Drawn.everything() - set(drawn.counts) == set(), "never drawn"
+    assert shared[True], "no two leaves were ever asked together"
+    assert looked_ahead[True], "nobody had an event ahead of the moment of judgement"
     assert min(verdicts.values()) > sum(verdicts.values()) / 10, "verdicts are all alike: people are too dull"
 
 
