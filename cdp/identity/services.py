@@ -7,7 +7,7 @@ for an earlier one, so consumers can't deadlock.
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from cdp.identity.resolve import Claim, MergeDecision, Resolution, resolve
 from cdp.profiles import store
 from cdp.profiles.ids import uuid7
 
-HOUR = timedelta(hours=1)
+HOUR_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +103,20 @@ class Found(NamedTuple):
 
     id: int
     profile_id: int
-    last_seen_at: datetime
+    last_seen: int
 
 
 Moments = tuple[datetime, datetime]
+# First (rounded up) and last (rounded down) in seconds since 1970: whole numbers, since thousands are read in a batch and
+# a moment takes the driver ten times as long. What they let through is compared exactly where it is written.
+Seconds = tuple[int, int]
 
 
 def _read(wanted: Sequence[Identifier]) -> dict[Identifier, Found]:
     with bound_cursor() as cursor:
         cursor.execute(
-            "SELECT i.namespace, i.value, i.id, i.profile_id, i.last_seen_at FROM profiles_identifier i"
+            "SELECT i.namespace, i.value, i.id, i.profile_id, floor(extract(epoch FROM i.last_seen_at))::bigint"
+            "  FROM profiles_identifier i"
             "  JOIN unnest(%s::text[], %s::text[]) AS w(namespace, value) ON i.namespace = w.namespace AND i.value = w.value",
             [[i.namespace for i in wanted], [i.value for i in wanted]],
         )
@@ -131,11 +135,12 @@ def _moved(known: dict[Identifier, Found]) -> bool:
     return bool(row and row[0])
 
 
-def _lock(profile_ids: set[int]) -> dict[int, Moments]:
+def _lock(profile_ids: set[int]) -> dict[int, Seconds]:
     """When the profiles were seen first and last; those that still exist, locked."""
     with bound_cursor() as cursor:
         cursor.execute(
-            "SELECT id, first_seen_at, last_seen_at FROM profiles_profile WHERE id = ANY(%s::bigint[])"
+            "SELECT id, ceil(extract(epoch FROM first_seen_at))::bigint, floor(extract(epoch FROM last_seen_at))::bigint"
+            "  FROM profiles_profile WHERE id = ANY(%s::bigint[])"
             " ORDER BY id FOR NO KEY UPDATE",
             [sorted(profile_ids)],
         )
@@ -199,14 +204,18 @@ def _seen(sightings: Sequence[Sighting], out: Resolution) -> dict[int, Moments]:
     return seen
 
 
-def _make_profiles(out: Resolution, seen: dict[int, Moments], locked: dict[int, Moments]) -> dict[int, int]:
+def _widens(first: datetime, last: datetime, known: Seconds) -> bool:
+    return first.timestamp() < known[0] or last.timestamp() > known[1]
+
+
+def _make_profiles(out: Resolution, seen: dict[int, Moments], locked: dict[int, Seconds]) -> dict[int, int]:
     """Node -> profile id, for every root; new profiles made in one statement, known ones' moments widened."""
     profile_of = {n: node.profile_id for n, node in enumerate(out.nodes) if node.profile_id is not None}
     store.touch_profiles(
         {
             profile_of[n]: (first, last)
             for n, (first, last) in seen.items()
-            if n in profile_of and (first < locked[profile_of[n]][0] or last > locked[profile_of[n]][1])
+            if n in profile_of and _widens(first, last, locked[profile_of[n]])
         }
     )
     new = [n for n in seen if n not in profile_of]
@@ -267,11 +276,9 @@ def _touch_identifiers(sightings: Sequence[Sighting], known: dict[Identifier, Fo
     for sighting in sightings:
         for identifier in sighting.claim.identifiers:
             found = known.get(identifier)
-            if (
-                found is not None
-                and sighting.at - found.last_seen_at > HOUR
-                and sighting.at > last.get(found.id, found.last_seen_at)
-            ):
+            if found is None or sighting.at.timestamp() - found.last_seen < HOUR_SECONDS:
+                continue
+            if found.id not in last or sighting.at > last[found.id]:
                 last[found.id] = sighting.at
     if not last:
         return
