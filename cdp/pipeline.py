@@ -30,6 +30,7 @@ from consent.services import Said, append_consents
 from segments.evaluation import Facts, end_memberships, evaluate
 from segments.live import live_rules, rules_lock
 from segments.models import ChangeWhy
+from segments.refresh import moment_of_judgement
 
 log = get_logger(__name__)
 
@@ -321,17 +322,6 @@ def _append_consents(messages: Sequence[Message], people: Resolved, purposes: di
 
 def _refused(message: Message, refusal: Refusal) -> Refused:
     return Refused(message.source_id, message.received_at, message.endpoint, refusal, message.raw, message.shared)
-
-
-def moment_of_judgement(workspace: Workspace) -> datetime:
-    """Now by the database's clock, which all consumers share; or the moment at which the workspace stands still."""
-    if workspace.frozen_at is not None:
-        return workspace.frozen_at
-    with bound_cursor() as cursor:
-        row = cursor.execute("SELECT clock_timestamp()").fetchone()
-    if row is None:
-        raise OperationalError("the database did not tell the time")
-    return row[0]
 
 
 def drain_dirty(*, limit: int = 1000) -> int:

@@ -28,7 +28,7 @@ from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 from consent.querysets import INTERNAL_ANALYSIS, purpose_or_error
 from segments.models import Segment, SegmentStatus
-from segments.refresh import preview
+from segments.refresh import preview, record_preview
 from segments.rules import RuleErrors, json_schema
 from segments.serializers import (
     NewSegment,
@@ -157,6 +157,8 @@ class SegmentPreview(ApiView):
         with rule_errors_located(), in_time():
             load_for(caller(request), rule)
             found = preview(rule=rule, purpose=purpose, sample_size=10 if purpose_key is not None else 0)
+        with transaction.atomic():
+            record_preview(found, rule=rule, purpose=purpose, by=actor_of(request))
         return Response(PreviewSerializer(found, context={"with_sample": purpose_key is not None}).data)
 
 

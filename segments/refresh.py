@@ -16,7 +16,8 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models import F, Q, Value
 from django.utils import timezone
 
-from cdp.audit import SYSTEM
+from cdp.audit import SYSTEM, Actor
+from cdp.audit.services import record
 from cdp.errors import Conflict
 from cdp.jobs.services import Progress
 from cdp.profiles import store
@@ -61,9 +62,9 @@ class Refreshed:
     members: int
 
 
-def moment_of_judgement() -> datetime:
-    """Now by the database's clock, or the moment at which the workspace stands still."""
-    frozen = Workspace.current().frozen_at
+def moment_of_judgement(workspace: Workspace | None = None) -> datetime:
+    """Now by the database's clock, which all processes share; or the moment at which the workspace stands still."""
+    frozen = (workspace or Workspace.current()).frozen_at
     if frozen is not None:
         return frozen
     with connection.cursor() as cursor:
@@ -93,6 +94,17 @@ def preview(*, rule: Any, purpose: Purpose, sample_size: int = 10, as_of: dateti
         return Preview(
             as_of=moment, count=count, of=Profile.objects.count(), sample=people, sentence=describe(loaded, known)
         )
+
+
+def record_preview(seen: Preview, *, rule: Any, purpose: Purpose, by: Actor) -> None:
+    """Puts the preview on record: it is a read of people, even where it only counts them."""
+    sample = [str(person.uuid) for person in seen.sample]
+    record(
+        by=by,
+        action="segment.previewed",
+        purpose=purpose.key,
+        detail={"rule": rule, "count": seen.count, "sample": sample},
+    )
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from cdp.audit.admin_base import actor_of, reader_of
-from cdp.audit.services import record
 from cdp.errors import DomainError
 from cdp.jobs.models import Job
 from cdp.profiles.masking import display_name, masked_identifier
@@ -21,7 +20,7 @@ from cdp.profiles.models import Profile
 from consent.models import Purpose
 from consent.querysets import purpose_or_error
 from segments.models import Segment
-from segments.refresh import PREVIEW_SECONDS, preview
+from segments.refresh import PREVIEW_SECONDS, preview, record_preview
 from segments.rules import OPERATORS, VERSION, RuleErrors, describe, parse
 from segments.services import REFRESH_KIND
 from segments.sharing import catalog_visible_to, load_for, sees_segments, visible_segments
@@ -158,12 +157,7 @@ def preview_view(request: HttpRequest) -> HttpResponse:
         said = f"Counting took longer than {PREVIEW_SECONDS} seconds and was stopped. A refresh has no such limit."
         return render(request, "segments/_preview.html", {"refused": said})
     with transaction.atomic():
-        record(
-            by=actor_of(request),
-            action="segment.previewed",
-            purpose=purpose.key,
-            detail={"rule": document, "count": seen.count, "sample": [str(person.uuid) for person in seen.sample]},
-        )
+        record_preview(seen, rule=document, purpose=purpose, by=actor_of(request))
     context = {"seen": seen, "purpose": purpose, "sample": [(person, _named(person)) for person in seen.sample]}
     return render(request, "segments/_preview.html", context)
 

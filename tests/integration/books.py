@@ -8,11 +8,11 @@ from datetime import datetime
 
 from django.db import connection
 
-from cdp.pipeline import moment_of_judgement
 from cdp.profiles.models import Profile, Workspace
 from segments.catalogue import catalog
 from segments.engines import postgres
 from segments.models import ChangeKind, Membership, MembershipChange, Segment, SegmentStatus
+from segments.refresh import moment_of_judgement
 from segments.rules import load
 
 

@@ -239,6 +239,17 @@ def test_a_sample_needs_the_right_to_read_members(shop: None) -> None:
     assert problem(key().post("segments/preview/", {**asked, "purpose": "curiosity"}), 400)["code"] == "purpose_unknown"
 
 
+def test_a_preview_is_on_record_with_whom_it_showed(shop: None) -> None:
+    asked = {"rule": rule(BOUGHT), "purpose": "internal_analysis"}
+    caller = key()
+    sample = found(caller.post("segments/preview/", asked))["sample"]
+    found(caller.post("segments/preview/", {"rule": rule(BOUGHT)}))
+    with_sample, counted = AuditEntry.objects.filter(action="segment.previewed").order_by("recorded_at")
+    assert (with_sample.purpose, with_sample.detail["sample"]) == ("internal_analysis", sample)
+    assert len(sample) == 2 and counted.detail["sample"] == [] and counted.detail["count"] == 2
+    assert with_sample.actor_label == str(caller.key)
+
+
 # ---- Refreshed -----------------------------------------------------------------------------------------------
 
 
