@@ -18,7 +18,7 @@ from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from cdp.audit.admin_base import ReadOnlyAdmin, actor_of
+from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
 from cdp.audit.services import record
 from cdp.charts import day_chart
 from cdp.console.timeline import timeline
@@ -26,10 +26,12 @@ from cdp.errors import DomainError, NotFound
 from cdp.identity.merging import survivor_of, undo_merge
 from cdp.identity.models import Merge
 from cdp.ingestion.models import Source
-from cdp.profiles.masking import HIDDEN, display_name, masked_identifier
+from cdp.profiles.masking import display_name, masked_identifier, masked_properties
 from cdp.profiles.models import Event, EventTotal, Profile, TraitValue, Workspace
 from consent.models import Purpose
-from segments.models import Membership
+from segments.models import SegmentStatus
+from segments.querysets import segments_of
+from segments.sharing import visible_segments
 
 PAGE = 25
 REVEAL_SECONDS = 15 * 60
@@ -117,7 +119,7 @@ class PeopleAdmin(ReadOnlyAdmin):
             "chart": self._activity(person),
             "merges": Merge.objects.filter(survivor_id=person.pk).order_by("-merged_at"),
             "may_undo": request.user.has_perm("identity.undo_merge"),
-            **self._standing(person),
+            **self._standing(request, person),
             **self._timeline(request, person, is_masked),
         }
         return render(request, "people/person.html", context)
@@ -176,11 +178,14 @@ class PeopleAdmin(ReadOnlyAdmin):
     def _traits(person: Profile, is_masked: bool) -> list[dict[str, Any]]:
         rows = list(TraitValue.objects.filter(profile=person).select_related("trait").order_by("trait__label"))
         sources = Source.objects.in_bulk({row.source_id for row in rows if row.source_id})
+        values = {row.trait.key: row.raw for row in rows}
+        personal = {row.trait.key for row in rows if row.trait.is_pii}
+        shown = masked_properties(values, personal=personal) if is_masked else values
         return [
             {
                 "label": row.trait.label,
-                "value": HIDDEN if is_masked and row.trait.is_pii else row.raw,
-                "is_hidden": is_masked and row.trait.is_pii,
+                "value": shown[row.trait.key],
+                "is_hidden": shown[row.trait.key] != row.raw,
                 "source": sources[row.source_id].name if row.source_id in sources else "",
                 "occurred_at": row.occurred_at,
             }
@@ -208,13 +213,12 @@ class PeopleAdmin(ReadOnlyAdmin):
         return day_chart(counts, last=until.date(), days=ACTIVITY_DAYS)
 
     @staticmethod
-    def _standing(person: Profile) -> dict[str, Any]:
-        """Segments they are in, and their answer for each purpose; no record is an answer too."""
+    def _standing(request: HttpRequest, person: Profile) -> dict[str, Any]:
+        """Live segments they are in, of those the reader may see, and their answer for each purpose; no record is one too."""
         states = {state.purpose_id: state for state in person.consent_states.select_related("record")}
+        live = visible_segments(reader_of(request)).filter(status=SegmentStatus.LIVE)
         return {
-            "memberships": Membership.objects.filter(profile=person)
-            .select_related("segment")
-            .order_by("segment__name"),
+            "segments": segments_of(person, live).order_by("name"),
             "purposes": [(purpose, states.get(purpose.pk)) for purpose in Purpose.objects.all()],
         }
 
@@ -223,5 +227,11 @@ class PeopleAdmin(ReadOnlyAdmin):
         kind = request.GET.get("kind", "")
         return {
             "kind": kind,
-            "page": timeline(person, kind=kind, before=request.GET.get("before", ""), is_masked=is_masked),
+            "page": timeline(
+                person,
+                kind=kind,
+                before=request.GET.get("before", ""),
+                is_masked=is_masked,
+                segments=visible_segments(reader_of(request)),
+            ),
         }

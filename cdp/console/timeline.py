@@ -16,9 +16,10 @@ from cdp.ingestion.models import Source
 from cdp.profiles.masking import masked_properties
 from cdp.profiles.models import Event, EventName, EventType, Profile, Trait
 from consent.models import ConsentRecord, Decision
-from segments.models import ChangeKind, MembershipChange
+from segments.models import ChangeKind, MembershipChange, Segment
 
 PAGE = 20
+MOST_AT_ONCE = 10_000  # entries of one moment that can be paged through
 KINDS = ("segments", "consent", "merges")
 
 
@@ -64,26 +65,28 @@ class Cursor:
     def parse(cls, text: str) -> "Cursor | None":
         moment, _, shown = text.partition("~")
         try:
-            at = datetime.fromisoformat(moment)
-            return cls(at, int(shown)) if at.tzinfo else None
+            at, number = datetime.fromisoformat(moment), int(shown)
         except ValueError:
             return None
+        # The number says how many rows are read: it comes from an address, so it has a limit.
+        return cls(at, number) if at.tzinfo and 0 <= number <= MOST_AT_ONCE else None
 
     def __str__(self) -> str:
         return f"{self.at.isoformat()}~{self.shown}"
 
 
-def timeline(profile: Profile, *, kind: str, before: str, is_masked: bool) -> Page:
+def timeline(profile: Profile, *, kind: str, before: str, is_masked: bool, segments: QuerySet[Segment]) -> Page:
     """The page of entries older than the cursor ``before`` ("" for the newest), of one kind or of all.
 
     Args:
         kind: "", one of KINDS, or the number of an event name.
+        segments: those that the reader may see; of others nothing is told.
     """
     cursor = Cursor.parse(before) if before else None
     skip = cursor.shown if cursor else 0
     room = PAGE + skip + 1
     found: list[Item] = []
-    for reader in _readers(profile, kind, is_masked):
+    for reader in _readers(profile, kind, is_masked, segments):
         found.extend(reader(cursor.at if cursor else None, room))
     found.sort(key=lambda item: item.at, reverse=True)
     page = found[skip : skip + PAGE]
@@ -106,14 +109,14 @@ def _by_day(items: list[Item], cursor: Cursor | None) -> list[Day]:
     return days
 
 
-def _readers(profile: Profile, kind: str, is_masked: bool) -> Iterator[Any]:
+def _readers(profile: Profile, kind: str, is_masked: bool, segments: QuerySet[Segment]) -> Iterator[Any]:
     if kind in ("", "segments"):
-        yield lambda at, room: _changes(profile, at, room)
+        yield lambda at, room: _changes(profile, at, room, segments)
     if kind in ("", "consent"):
         yield lambda at, room: _decisions(profile, at, room)
     if kind in ("", "merges"):
         yield lambda at, room: _merges(profile, at, room)
-    if kind == "" or kind.isdigit():
+    if kind == "" or kind.isdecimal():
         yield lambda at, room: _events(profile, at, room, int(kind) if kind else None, is_masked)
 
 
@@ -191,8 +194,9 @@ def _icon_of(name: EventName) -> str:
     return next((icon for word, icon in ICONS if word in folded), "bolt")
 
 
-def _changes(profile: Profile, at: datetime | None, room: int) -> list[Item]:
-    rows = MembershipChange.objects.filter(profile_id=profile.pk).select_related("segment", "version")
+def _changes(profile: Profile, at: datetime | None, room: int, segments: QuerySet[Segment]) -> list[Item]:
+    rows = MembershipChange.objects.filter(profile_id=profile.pk, segment__in=segments.order_by())
+    rows = rows.select_related("segment", "version")
     items = []
     for change in _newest(rows.order_by("-effective_at", "-id"), "effective_at", at, room):
         entered = change.kind == ChangeKind.ENTERED

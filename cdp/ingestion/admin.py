@@ -81,6 +81,14 @@ class SourceAdmin(AuditedAdmin):
             "may_revoke_key": request.user.has_perm("ingestion.change_writekey"),
         }
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Source | None = None) -> tuple[str, ...]:
+        """Its kind stays: a browser's key stands in public pages, and must never come to be believed as a server's."""
+        return ("kind",) if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        """Nobody: its requests may still wait in the inbox, and its events name it. It can be switched off."""
+        return False
+
     def save_model(self, request: HttpRequest, obj: Source, form: Any, change: bool) -> None:
         if change:
             super().save_model(request, obj, form, change)

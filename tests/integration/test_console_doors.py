@@ -3,15 +3,18 @@
 from collections.abc import Callable
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from cdp.audit.models import AuditEntry
+from cdp.ingestion.keys import create_source
+from cdp.ingestion.models import SourceKind
 from cdp.jobs.models import Job
 from segments.models import Segment
+from segments.services import archive
 from segments.sharing import share_segment
 from tests.factories import BY, draft, identify, live, performed, person, process_all, track, tracker
 
@@ -183,3 +186,49 @@ def test_every_log_in_and_every_refused_one_is_audited(db: None) -> None:
     ]
     assert {entry.ip_prefix for entry in entries} == {"127.0.0.0/24"}
     assert "my other password" not in str(list(entries.values()))
+
+
+def test_a_person_tells_of_no_segment_that_its_reader_may_not_see(browse: Callable[[str], Client]) -> None:
+    assert _known()
+    live("secret", performed("Order Completed"))
+    mine = live("mine", performed("Order Completed"))
+    url = f"/admin/profiles/profile/{person('u0').uuid}/"
+    client = browse("")
+    reader = User.objects.get(username="newcomer")
+    reader.user_permissions.add(Permission.objects.get(codename="view_profile"))
+    share_segment(segment=mine, user=reader, by=BY)
+    for path in (url, f"{url}timeline/", f"{url}timeline/?kind=segments"):
+        page = client.get(path).content.decode()
+        assert "Mine" in page and "Secret" not in page, path
+
+
+def test_a_person_is_in_no_archived_segment(browse: Callable[[str], Client]) -> None:
+    assert _known()
+    archive(segment=live("buyers", performed("Order Completed")), by=BY)
+    page = browse("marketer").get(f"/admin/profiles/profile/{person('u0').uuid}/").content.decode()
+    assert "In no live segment now." in page
+
+
+def test_an_address_of_an_email_is_masked_in_whichever_trait_it_stands(browse: Callable[[str], Client]) -> None:
+    tracker().send(identify("u1", traits={"contact": "erika@example.com"}))
+    process_all()
+    page = browse("marketer").get(f"/admin/profiles/profile/{person('u1').uuid}/").content.decode()
+    assert "erika@example.com" not in page
+
+
+@pytest.mark.parametrize("query", ["kind=²", "before=2026-01-01T00:00:00%2B00:00~99999999999999999999", "before=x~-5"])
+def test_a_made_up_place_in_a_timeline_is_no_error(browse: Callable[[str], Client], query: str) -> None:
+    assert _known()
+    url = f"/admin/profiles/profile/{person('u0').uuid}/timeline/?{query}"
+    assert browse("marketer").get(url).status_code == 200
+
+
+def test_a_source_stays_of_its_kind_and_is_never_deleted(browse: Callable[[str], Client]) -> None:
+    source = create_source(name="Site", kind=SourceKind.BROWSER, by=BY)
+    client = browse("admin")
+    url = f"/admin/ingestion/source/{source.pk}/"
+    sent = {"name": "Site", "kind": "server", "allowed_origins": "https://shop.example", "is_enabled": "on"}
+    assert client.post(f"{url}change/", sent).status_code == 302
+    assert client.post(f"{url}delete/", {"post": "yes"}).status_code == 403
+    source.refresh_from_db()
+    assert (source.kind, source.allowed_origins) == ("browser", ["https://shop.example"])
