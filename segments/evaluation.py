@@ -141,14 +141,12 @@ def _write(
     effective_at: Mapping[int, datetime],
 ) -> list[tuple[LiveRule, int, ChangeKind]]:
     """The changes made: only differences are written."""
-    rule_of = {rule.segment_id: rule for rule in verdicts}
     people: set[int] = set().union(*(scopes[rule] for rule in verdicts))
     members: dict[int, set[int]] = defaultdict(set)
     with bound_cursor() as cursor:
         cursor.execute(
-            "SELECT segment_id, profile_id FROM segments_membership"
-            " WHERE profile_id = ANY(%s::bigint[]) AND segment_id = ANY(%s::bigint[])",
-            [sorted(people), sorted(rule_of)],
+            "SELECT segment_id, profile_id FROM segments_membership WHERE profile_id = ANY(%s::bigint[])",
+            [sorted(people)],
         )
         for segment_id, profile_id in cursor.fetchall():
             members[segment_id].add(profile_id)

@@ -95,8 +95,13 @@ class Membership(models.Model):
     segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="memberships", db_index=False)
     # No constraint in the database: a merge deletes the absorbed profile first, and the evaluator then ends its
     # memberships one by one, so that each end is announced.
-    profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="memberships", db_constraint=False)
+    profile = models.ForeignKey(
+        Profile, on_delete=models.CASCADE, related_name="memberships", db_constraint=False, db_index=False
+    )
     entered_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["profile", "segment"], name="segments_of_a_person")]
 
 
 class ChangeKind(models.TextChoices):

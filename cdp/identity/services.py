@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -113,26 +115,28 @@ Seconds = tuple[int, int]
 
 
 def _read(wanted: Sequence[Identifier]) -> dict[Identifier, Found]:
+    """The rows of those that are known. One look-up per namespace: joined to a list, the planner may read everybody's."""
+    known: dict[Identifier, Found] = {}
     with bound_cursor() as cursor:
-        cursor.execute(
-            "SELECT i.namespace, i.value, i.id, i.profile_id, floor(extract(epoch FROM i.last_seen_at))::bigint"
-            "  FROM profiles_identifier i"
-            "  JOIN unnest(%s::text[], %s::text[]) AS w(namespace, value) ON i.namespace = w.namespace AND i.value = w.value",
-            [[i.namespace for i in wanted], [i.value for i in wanted]],
-        )
-        return {Identifier(namespace, value): Found(*found) for namespace, value, *found in cursor.fetchall()}
+        for namespace, group in groupby(wanted, key=attrgetter("namespace")):
+            cursor.execute(
+                "SELECT value, id, profile_id, floor(extract(epoch FROM last_seen_at))::bigint FROM profiles_identifier"
+                " WHERE namespace = %s AND value = ANY(%s::text[])",
+                [namespace, [identifier.value for identifier in group]],
+            )
+            known |= {Identifier(namespace, value): Found(*found) for value, *found in cursor.fetchall()}
+    return known
 
 
 def _moved(known: dict[Identifier, Found]) -> bool:
     """Whether one of the identifiers belongs to somebody else by now."""
     with bound_cursor() as cursor:
         cursor.execute(
-            "SELECT EXISTS (SELECT 1 FROM unnest(%s::bigint[], %s::bigint[]) AS g(id, profile_id)"
-            "  LEFT JOIN profiles_identifier i ON i.id = g.id WHERE i.profile_id IS DISTINCT FROM g.profile_id)",
-            [[found.id for found in known.values()], [found.profile_id for found in known.values()]],
+            "SELECT id, profile_id FROM profiles_identifier WHERE id = ANY(%s::bigint[])",
+            [[found.id for found in known.values()]],
         )
-        row = cursor.fetchone()
-    return bool(row and row[0])
+        now = dict(cursor.fetchall())
+    return any(now.get(found.id) != found.profile_id for found in known.values())
 
 
 def _lock(profile_ids: set[int]) -> dict[int, Seconds]:

@@ -81,6 +81,7 @@ class Migration(migrations.Migration):
                     "profile",
                     models.ForeignKey(
                         db_constraint=False,
+                        db_index=False,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="memberships",
                         to="profiles.profile",
@@ -240,5 +241,9 @@ class Migration(migrations.Migration):
             index=models.Index(
                 condition=models.Q(("position__isnull", True)), fields=["id"], name="segments_change_unnumbered"
             ),
+        ),
+        migrations.AddIndex(
+            model_name="membership",
+            index=models.Index(fields=["profile", "segment"], name="segments_of_a_person"),
         ),
     ]
