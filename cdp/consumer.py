@@ -19,6 +19,7 @@ from segments.feed import number_changes
 log = get_logger(__name__)
 
 POLL_SECONDS = 0.05
+SEQUENCE_SECONDS = 0.1
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 
 
@@ -26,12 +27,16 @@ class Consumer:
     """Processes what comes until it is stopped, or until nothing waits.
 
     With two threads one batch is read and looked up while the other's statements run: a batch is half ours, half the
-    database's work. Where both touch one person, the later waits for the earlier, as two processes would.
+    database's work. Where both touch one person, the later waits for the earlier, as two processes would. A further
+    thread numbers the membership changes, so that no batch waits for that.
     """
 
     def __init__(self, *, threads: int = 2, until_empty: bool = False) -> None:
         self.threads, self.until_empty = threads, until_empty
         self._stopping = threading.Event()
+        # Set after each batch that moved somebody, and now and then: other processes write changes, too.
+        self._changes_wait = threading.Event()
+        self._batches_done = threading.Event()
 
     def stop(self) -> None:
         """Lets each thread finish its batch."""
@@ -43,14 +48,37 @@ class Consumer:
         # cycles that are never there took a third of the consumer's time.
         gc.freeze()
         gc.set_threshold(100_000, 20, 100)
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="consumer") as pool:
-            running = [pool.submit(self._thread) for _ in range(self.threads)]
-            finished, _ = wait(running, return_when=FIRST_EXCEPTION)
+        with ThreadPoolExecutor(self.threads + 1, thread_name_prefix="consumer") as pool:
+            sequencing = pool.submit(self._sequence)
+            processing = [pool.submit(self._process) for _ in range(self.threads)]
+            finished, _ = wait(
+                [sequencing, *processing] if not self.until_empty else processing, return_when=FIRST_EXCEPTION
+            )
             self.stop()
-            for one in finished:
+            wait(processing)
+            self._batches_done.set()
+            self._changes_wait.set()
+            for one in [*finished, sequencing]:
                 one.result()
 
-    def _thread(self) -> None:
+    def _sequence(self) -> None:
+        """Numbers changes beside the batches, within a tenth of a second, and what is left once the last batch is done."""
+        try:
+            while True:
+                last_round = self._batches_done.is_set()
+                try:
+                    number_changes()
+                except (OperationalError, InterfaceError) as error:
+                    log.warning("sequencer_waits_for_database", reason=type(error).__name__)
+                    connection.close()
+                if last_round:
+                    return
+                self._changes_wait.wait(SEQUENCE_SECONDS)
+                self._changes_wait.clear()
+        finally:
+            connection.close()
+
+    def _process(self) -> None:
         try:
             pause = SHORTEST_PAUSE
             while not self._stopping.is_set():
@@ -88,8 +116,8 @@ class Consumer:
         started = time.monotonic()
         report = process_batch()
         changed = drain_dirty()
-        if report.entered or report.exited or changed or not report.requests:
-            number_changes()
+        if report.entered or report.exited or changed:
+            self._changes_wait.set()
         if report.requests:
             self._tell(report, time.monotonic() - started)
         return bool(report.requests or changed)
