@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
-from django.db import DataError, IntegrityError, OperationalError, transaction
+from django.db import DataError, Error, IntegrityError, OperationalError, transaction
 from psycopg.errors import ProgramLimitExceeded, StatementTooComplex
 
 from cdp.audit.actors import Actor
@@ -35,9 +35,9 @@ from segments.refresh import moment_of_judgement
 log = get_logger(__name__)
 
 PIPELINE = Actor.system("pipeline")
-# What one message can bring about. Anything else (a server gone, a table missing, a right taken away) is no message's
-# fault: nothing was done, and the batch waits as before.
-OF_THE_DATA = (DataError, IntegrityError, ValueError, ArithmeticError, RecursionError)
+# What one message can do to the database. Its other errors (gone, a table missing, a right taken away, two of us
+# collided) are no message's fault: nothing was done, and the batch waits as before.
+OF_A_MESSAGE = (DataError, IntegrityError)
 # Operational by their class, but a value was too large for an index or a statement: trying again would fail for ever.
 TOO_LARGE = (ProgramLimitExceeded, StatementTooComplex)
 
@@ -65,8 +65,8 @@ def process_batch(*, messages: int | None = None) -> Report:
         with transaction.atomic():
             waiting = list(inbox.claim(messages=limit))
             return _process(waiting) if waiting else Report()
-    except (*OF_THE_DATA, OperationalError) as error:
-        _refuse_to_blame_the_data(error)
+    except Exception as error:
+        _raise_unless_of_a_message(error)
         log.error("batch_failed", reason=type(error).__name__, requests=len(waiting))
     with transaction.atomic():
         again = list(inbox.claim(messages=limit))
@@ -79,9 +79,13 @@ def process_batch(*, messages: int | None = None) -> Report:
         return report
 
 
-def _refuse_to_blame_the_data(error: Exception) -> None:
-    """Raises the error again when it is the server's, not a message's."""
-    if isinstance(error, OperationalError) and not isinstance(error.__cause__, TOO_LARGE):
+def _raise_unless_of_a_message(error: Exception) -> None:
+    """Raises the error again when no single message can be to blame.
+
+    An error of ours that a message brings out is treated as the message's: it is quarantined, can be seen and replayed,
+    and the others go on. The alternative would be a consumer that dies of it again at every start.
+    """
+    if isinstance(error, Error) and not isinstance(error, OF_A_MESSAGE) and not isinstance(error.__cause__, TOO_LARGE):
         raise error
 
 
@@ -101,9 +105,10 @@ def _process_in_halves(messages: Sequence[Message]) -> Report:
     try:
         with transaction.atomic():
             return _store_and_evaluate(messages)
-    except (*OF_THE_DATA, OperationalError) as error:
-        _refuse_to_blame_the_data(error)
+    except Exception as error:
+        _raise_unless_of_a_message(error)
         if len(messages) == 1:
+            log.error("message_unstorable", reason=type(error).__name__, exc_info=True)
             refusal = Refusal("unstorable", f"storing it failed: {type(error).__name__}")
             kept = quarantine.keep([_refused(messages[0], refusal)])
             return Report(messages=1, quarantined=kept)
