@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
-from django.db import DataError, Error, IntegrityError, OperationalError, transaction
+from django.db import DataError, Error, IntegrityError, transaction
 from psycopg.errors import ProgramLimitExceeded, StatementTooComplex
 
 from cdp.audit.actors import Actor
@@ -65,7 +65,7 @@ def process_batch(*, messages: int | None = None) -> Report:
         with transaction.atomic():
             waiting = list(inbox.claim(messages=limit))
             return _process(waiting) if waiting else Report()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (sorted out in the next line)
         _raise_unless_of_a_message(error)
         log.error("batch_failed", reason=type(error).__name__, requests=len(waiting))
     with transaction.atomic():
