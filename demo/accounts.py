@@ -99,7 +99,7 @@ def _server_key(known: str) -> str:
 
 def _api_key(known: str) -> tuple[ApiKey, str]:
     key = ApiKey.objects.filter(digest=digest(known)).first() if known else None
-    if key is not None and key.is_usable:
+    if key is not None and key.is_usable and set(Scope.values) <= set(key.scopes):
         return key, known
     for lost in ApiKey.objects.filter(name=API_KEY_NAME, revoked_at__isnull=True):
         revoke_api_key(key=lost, by=LOADER)

@@ -20,7 +20,8 @@ from cdp.identity.normalise import NAMESPACE, Unusable, normalise
 from cdp.profiles.masking import masked_identifier, masked_properties
 from cdp.profiles.models import Identifier, Profile, Trait
 from cdp.rest.authentication import actor_of, caller
-from cdp.rest.models import ApiKey, Scope
+from cdp.rest.models import Scope
+from cdp.rest.permissions import sees_unmasked
 from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 from consent.querysets import INTERNAL_ANALYSIS, permitted, purpose_or_error
@@ -87,8 +88,7 @@ class ProfileLookup(ApiView):
         namespace, profile = find(identifier)
         if not permitted(Profile.objects.filter(pk=profile.pk), purpose).exists():
             raise UNKNOWN
-        # A key's scope says that it reads people. Somebody at a screen reveals them there, each time with a reason to.
-        is_masked = not isinstance(request.auth, ApiKey)
+        is_masked = not sees_unmasked(request)
         mine = visible_segments(caller(request)).filter(status=SegmentStatus.LIVE)
         with transaction.atomic():
             shown = {

@@ -1,10 +1,11 @@
 """The screens for API keys: make one, see it once, see what it reaches, revoke it."""
 
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -16,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
 from cdp.rest.models import ApiKey, Scope
-from cdp.rest.services import create_api_key, revoke_api_key
+from cdp.rest.services import create_api_key, revoke_api_key, scopes_of
 from segments.sharing import may, shared_counts, visible_segments
 
 PAGE = 25
@@ -24,12 +25,18 @@ PAGE = 25
 
 class ApiKeyForm(forms.Form):
     name = forms.CharField(max_length=100, help_text="Which system will use it.")
-    scopes = forms.MultipleChoiceField(choices=Scope.choices, widget=forms.CheckboxSelectMultiple, label="It may")
+    scopes = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple, label="It may")
     expires_on = forms.DateField(
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}),
         help_text="Leave empty for a key without an end.",
     )
+
+    def __init__(self, *args: Any, maker: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offered = scopes_of(maker)
+        scopes = cast(forms.MultipleChoiceField, self.fields["scopes"])
+        scopes.choices = [(value, label) for value, label in Scope.choices if value in offered]
 
 
 def end_of(day: date) -> datetime:
@@ -82,7 +89,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def new_view(self, request: HttpRequest) -> HttpResponse:
         if not request.user.has_perm("rest.add_apikey"):
             raise PermissionDenied
-        form = ApiKeyForm(request.POST or None)
+        form = ApiKeyForm(request.POST or None, maker=reader_of(request))
         if request.method != "POST" or not form.is_valid():
             return render(request, "rest/new_key.html", {"form": form}, status=422 if form.errors else 200)
         expires_on = form.cleaned_data["expires_on"]

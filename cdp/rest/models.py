@@ -3,6 +3,7 @@
 
 import hashlib
 import secrets
+from typing import Final
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -14,9 +15,22 @@ class Scope(models.TextChoices):
     SEGMENTS_READ = "segments:read", "Read segments"
     SEGMENTS_WRITE = "segments:write", "Change segments"
     MEMBERS_READ = "members:read", "Read the members of segments"
-    PROFILES_READ = "profiles:read", "Look people up"
+    PROFILES_READ = "profiles:read", "Look people up, with personal data masked"
+    PROFILES_REVEAL = "profiles:reveal", "See personal data of people unmasked"
     JOBS_READ = "jobs:read", "Follow jobs"
     JOBS_WRITE = "jobs:write", "Stop jobs"
+
+
+# What somebody must be allowed to do themselves to hand it to a key.
+HANDED_ON_BY: Final[dict[str, str]] = {
+    Scope.SEGMENTS_READ: "segments.view_segment",
+    Scope.SEGMENTS_WRITE: "segments.change_segment",
+    Scope.MEMBERS_READ: "segments.view_members",
+    Scope.PROFILES_READ: "profiles.view_profile",
+    Scope.PROFILES_REVEAL: "profiles.reveal_pii",
+    Scope.JOBS_READ: "jobs.view_job",
+    Scope.JOBS_WRITE: "jobs.change_job",
+}
 
 
 def digest(secret: str) -> bytes:

@@ -9,7 +9,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from cdp.rest.models import ApiKey
+from cdp.rest.models import ApiKey, Scope
 
 if TYPE_CHECKING:  # DRF reads this module while it makes its views
     from rest_framework.views import APIView
@@ -24,6 +24,11 @@ def needed(view: object, attribute: str, method: str) -> str | None:
     """What the view declares for the method, either once for all of them or as a mapping by method."""
     declared = getattr(view, attribute, None)
     return declared.get(method) if isinstance(declared, dict) else declared
+
+
+def sees_unmasked(request: Request) -> bool:
+    """Whether the answer may hold personal data as it is. Somebody at a screen reveals it there, each time on record."""
+    return isinstance(request.auth, ApiKey) and Scope.PROFILES_REVEAL in request.auth.scopes
 
 
 class HasScope(BasePermission):

@@ -10,15 +10,28 @@ from django.utils import timezone
 
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
-from cdp.errors import DomainError
-from cdp.rest.models import ApiKey, Scope, digest, new_secret
+from cdp.errors import DomainError, Forbidden
+from cdp.rest.models import HANDED_ON_BY, ApiKey, Scope, digest, new_secret
+
+
+def scopes_of(user: User) -> list[str]:
+    """The scopes this user can hand to a key: a key does nothing that its maker may not do."""
+    return [scope for scope in Scope.values if user.has_perm(HANDED_ON_BY[scope])]
 
 
 @transaction.atomic
 def create_api_key(
     *, name: str, scopes: Sequence[str], by: Actor, user: User | None = None, expires_at: datetime | None = None
 ) -> tuple[ApiKey, str]:
-    """The key's row and the key itself, which is kept nowhere and can't be shown again."""
+    """The key's row and the key itself, which is kept nowhere and can't be shown again.
+
+    Args:
+        user: who makes it; nobody where the platform itself does.
+
+    Raises:
+        DomainError: no scope, or one there isn't.
+        Forbidden: a scope for what its maker may not do.
+    """
     unknown = sorted(set(scopes) - set(Scope.values))
     if unknown or not scopes:
         raise DomainError(
@@ -26,6 +39,9 @@ def create_api_key(
             f"scopes must be some of {', '.join(Scope.values)}; received {unknown or 'none'}",
             "/scopes",
         )
+    beyond = sorted(set(scopes) - set(scopes_of(user))) if user else []
+    if beyond:
+        raise Forbidden("scope_beyond_maker", f"You may not hand on {', '.join(beyond)}: your role lacks it.")
     prefix, secret = new_secret()
     account = get_user_model()(username=f"key:{prefix}", first_name=name[:150], is_active=True, is_staff=False)
     account.set_unusable_password()

@@ -10,9 +10,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from cdp.audit.models import AuditEntry
+from cdp.errors import Forbidden
 from cdp.ingestion.keys import create_source
 from cdp.ingestion.models import SourceKind
 from cdp.jobs.models import Job
+from cdp.rest.models import ApiKey, Scope
+from cdp.rest.services import create_api_key
 from segments.models import Segment
 from segments.services import archive
 from segments.sharing import share_segment
@@ -221,6 +224,21 @@ def test_a_made_up_place_in_a_timeline_is_no_error(browse: Callable[[str], Clien
     assert _known()
     url = f"/admin/profiles/profile/{person('u0').uuid}/timeline/?{query}"
     assert browse("marketer").get(url).status_code == 200
+
+
+def test_a_key_can_be_given_no_more_than_its_maker_may_do(browse: Callable[[str], Client]) -> None:
+    client = browse("integrator")
+    page = client.get("/admin/rest/apikey/new/").content.decode()
+    assert "segments:read" in page and "jobs:write" in page
+    assert not [
+        scope for scope in ("members:read", "profiles:read", "profiles:reveal", "segments:write") if scope in page
+    ]
+    refused = client.post("/admin/rest/apikey/new/", {"name": "x", "scopes": ["segments:read", "profiles:read"]})
+    assert refused.status_code == 422 and not ApiKey.objects.exists()
+    with pytest.raises(Forbidden):
+        create_api_key(name="x", scopes=["profiles:reveal"], by=BY, user=User.objects.get(username="integrator"))
+    made = browse("admin").post("/admin/rest/apikey/new/", {"name": "x", "scopes": Scope.values})
+    assert made.status_code == 200 and set(ApiKey.objects.get().scopes) == set(Scope.values)
 
 
 def test_a_source_stays_of_its_kind_and_is_never_deleted(browse: Callable[[str], Client]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from cdp.audit.models import AuditEntry
 from cdp.identity.merging import merge_profiles
+from cdp.rest.models import Scope
 from consent.models import Decision
 from tests.factories import BY, identify, live, performed, person, process_all, track, tracker
 from tests.integration.callers import Caller, decide, found, key, logged_in, problem
@@ -107,6 +108,14 @@ def test_people_who_are_logged_in_see_personal_data_masked(ann: None) -> None:
     assert body["is_masked"] is True
     assert "ann@example.com" not in str(body).lower()
     assert body["traits"]["city"] == "Bern"
+
+
+def test_a_key_sees_personal_data_only_with_a_scope_of_its_own_for_it(ann: None) -> None:
+    body = found(look_up(key(Scope.PROFILES_READ), "user_id:ann"))
+    assert body["is_masked"] is True
+    assert "ann@example.com" not in str(body).lower()
+    assert AuditEntry.objects.get(action="profile.read").detail["masked"] is True
+    assert problem(look_up(key(Scope.PROFILES_REVEAL), "user_id:ann"), 403)["code"] == "scope_missing"
 
 
 def test_a_look_up_costs_the_same_however_much_is_known(ann: None, django_assert_max_num_queries: Any) -> None:
