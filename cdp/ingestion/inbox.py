@@ -13,6 +13,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import OperationalError, close_old_connections, connection, transaction
 
+from cdp.database import bound_cursor
 from cdp.logs import get_logger
 
 log = get_logger(__name__)
@@ -34,10 +35,16 @@ class Waiting(NamedTuple):
 
 
 def put(*, source_id: int, endpoint: str, body: bytes, message_count: int, received_at: datetime) -> None:
-    """Makes the request durable: when this returns (in autocommit), it will be processed, whatever happens."""
-    with connection.cursor() as cursor:
+    """Makes the request durable: when this returns (in autocommit), it will be processed, whatever happens.
+
+    Raises:
+        django.db.OperationalError: it may not be. A connection that was lost meanwhile is not looked for beforehand,
+            which would cost half as much again; the next request of the thread opens a new one.
+    """
+    with bound_cursor() as cursor:
         cursor.execute(
-            "INSERT INTO ingestion_inboxmessage (source_id, received_at, endpoint, message_count, body) VALUES (%s, %s, %s, %s, %s)",
+            "INSERT INTO ingestion_inboxmessage (source_id, received_at, endpoint, message_count, body)"
+            " VALUES (%s, %s, %s, %s, %b)",
             [source_id, received_at, endpoint, message_count, body],
         )
     transaction.on_commit(bell.ring)  # a consumer that is woken sooner finds nothing
