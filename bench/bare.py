@@ -7,11 +7,12 @@ MIDDLEWARE: list[str] = []
 
 
 def keep(request):  # type: ignore[no-untyped-def]
-    from django.db import connection
     from django.http import HttpResponse
 
-    with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO bench_bare_inbox (body) VALUES (%s)", [request.body])
+    from cdp.database import bound_cursor
+
+    with bound_cursor() as cursor:
+        cursor.execute("INSERT INTO bench_bare_inbox (body) VALUES (%b)", [request.body])
     answer = b'{"success":true}'
     return HttpResponse(answer, content_type="application/json", headers={"Content-Length": str(len(answer))})
 
