@@ -1,6 +1,7 @@
 """Consent in the admin, the least of it: the purposes, and the trail of decisions as a read-only list."""
 
 from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -8,6 +9,7 @@ from django.utils.html import format_html
 from cdp.audit.admin_base import AuditedAdmin, ReadOnlyAdmin
 from cdp.profiles.models import Profile
 from consent.models import ConsentRecord, Purpose
+from consent.querysets import BUILT_IN, PRIVACY_RIGHTS
 
 
 @admin.register(Purpose)
@@ -19,8 +21,13 @@ class PurposeAdmin(AuditedAdmin):
     fields = ("label", "key", "text", "lawful_basis", "mode")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Purpose | None = None) -> tuple[str, ...]:
-        """A key is what rules and systems know a purpose by: it stays."""
+        """A key is what rules and systems know a purpose by: it stays. What the law decides isn't ours to change."""
+        if obj is not None and obj.key == PRIVACY_RIGHTS:
+            return ("key", "lawful_basis", "mode")
         return ("key",) if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Purpose | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and (obj is None or obj.key not in BUILT_IN)
 
 
 @admin.register(ConsentRecord)
@@ -33,10 +40,14 @@ class ConsentRecordAdmin(ReadOnlyAdmin):
     list_per_page = 50
     list_max_show_all = 50
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ConsentRecord]:
+        whose = Profile.objects.filter(pk=OuterRef("profile_id")).values("uuid")
+        return super().get_queryset(request).annotate(person_uuid=Subquery(whose))
+
     @admin.display(description="Person")
     def person(self, record: ConsentRecord) -> str:
         """A link to the person; a profile that was merged away is named by its number only."""
-        uuid = Profile.objects.filter(pk=record.profile_id).values_list("uuid", flat=True).first()
+        uuid = record.person_uuid  # type: ignore[attr-defined]  # annotated by get_queryset
         if uuid is None:
             return f"profile {record.profile_id}, merged since"
         return format_html('<a href="{}">{}</a>', reverse("admin:profiles_profile_detail", args=[uuid]), str(uuid)[:13])

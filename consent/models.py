@@ -23,6 +23,7 @@ class LawfulBasis(models.TextChoices):
 class Mode(models.TextChoices):
     OPT_IN = "opt_in", "Only who said yes"
     OPT_OUT = "opt_out", "All but who said no"
+    NOTICE_ONLY = "notice_only", "Everybody; they are told"
 
 
 class Purpose(models.Model):
@@ -41,7 +42,14 @@ class Purpose(models.Model):
             # Silence can't be consent (GDPR Art. 4(11)): a purpose that rests on consent must ask first.
             models.CheckConstraint(
                 condition=~models.Q(lawful_basis="consent") | models.Q(mode="opt_in"), name="consent_is_asked_first"
-            )
+            ),
+            # Where people may withdraw or object (Art. 7(3), 21), their no must be able to count.
+            models.CheckConstraint(
+                condition=~models.Q(mode="notice_only")
+                | models.Q(lawful_basis__in=["contract", "legal_obligation", "vital_interests"]),
+                name="objections_are_heard",
+                violation_error_message="People can object to this lawful basis, so the mode can't be “everybody”.",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -2,21 +2,41 @@
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from cdp.errors import DomainError
+from cdp.errors import DomainError, Forbidden
 from cdp.profiles.models import Profile
 from consent.models import ConsentState, Decision, Mode, Purpose
 
 # The purpose of counting, of checking, and of looking at one person to help them.
 INTERNAL_ANALYSIS = "internal_analysis"
+# The purpose of answering one person's request about their own data. It leaves nobody out, not even who objected to
+# everything else; so it opens single people, to whoever may see personal data, and never a segment's members.
+PRIVACY_RIGHTS = "privacy_rights"
+# The platform itself reads people for these, so they can't be taken away.
+BUILT_IN = (INTERNAL_ANALYSIS, PRIVACY_RIGHTS)
 
 
-def purpose_or_error(key: str | None, *, pointer: str = "/purpose") -> Purpose:
+def purposes_for_lists() -> QuerySet[Purpose]:
+    """What many people at once may be read for."""
+    return Purpose.objects.exclude(key=PRIVACY_RIGHTS)
+
+
+def purpose_or_error(key: str | None, *, pointer: str = "/purpose", with_rights: bool = False) -> Purpose:
     """The purpose by this key.
+
+    Args:
+        with_rights: whether this is a read of one person, by somebody who may handle privacy requests.
 
     Raises:
         DomainError: none was named, or there is none by that name. The message lists what there is.
+        Forbidden: it is `PRIVACY_RIGHTS`, and this is no such read.
     """
-    known = {p.key: p for p in Purpose.objects.all()}
+    if key == PRIVACY_RIGHTS and not with_rights:
+        raise Forbidden(
+            "purpose_not_open",
+            f"{PRIVACY_RIGHTS} opens single people to who may see personal data unmasked, and never lists of people.",
+            pointer,
+        )
+    known = {p.key: p for p in (Purpose.objects.all() if with_rights else purposes_for_lists())}
     if not key:
         raise DomainError(
             "purpose_missing",
@@ -32,6 +52,8 @@ def purpose_or_error(key: str | None, *, pointer: str = "/purpose") -> Purpose:
 
 def permitted(profiles: QuerySet[Profile], purpose: Purpose) -> QuerySet[Profile]:
     """Those of the profiles that permit this purpose now."""
+    if purpose.mode == Mode.NOTICE_ONLY:
+        return profiles
     states = ConsentState.objects.filter(profile=OuterRef("pk"), purpose=purpose)
     if purpose.mode == Mode.OPT_IN:
         return profiles.filter(Exists(states.filter(decision=Decision.GRANTED)))

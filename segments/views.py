@@ -17,8 +17,7 @@ from cdp.errors import DomainError
 from cdp.jobs.models import Job
 from cdp.profiles.masking import display_name, masked_identifier
 from cdp.profiles.models import Profile
-from consent.models import Purpose
-from consent.querysets import purpose_or_error
+from consent.querysets import purpose_or_error, purposes_for_lists
 from segments.models import Segment
 from segments.refresh import PREVIEW_SECONDS, preview, record_preview
 from segments.rules import OPERATORS, VERSION, RuleErrors, describe, parse
@@ -97,7 +96,7 @@ def editor(request: HttpRequest) -> dict[str, Any]:
     """What stands beside the text: the purposes to preview for, and all that a rule may name."""
     known = catalog_visible_to(reader_of(request))
     return {
-        "purposes": Purpose.objects.all(),
+        "purposes": purposes_for_lists(),
         "chosen_purpose": request.POST.get("purpose", DEFAULT_PURPOSE),
         "traits": sorted(known.traits.values(), key=lambda trait: trait.key),
         "events": sorted(known.events.values(), key=lambda event: event.name),

@@ -1,5 +1,7 @@
 """The screens for people: finding one by any identifier, and everything known of them on one page.
 
+They are read for a purpose, like all people: for analysis, so that who objected to it is neither listed nor found; or,
+by who may see personal data, for answering people about their own data, which leaves nobody out. Each read is audited.
 Personal data is masked. Revealing it asks for the permission, holds for a quarter of an hour and is audited.
 """
 
@@ -27,8 +29,9 @@ from cdp.identity.merging import survivor_of, undo_merge
 from cdp.identity.models import Merge
 from cdp.ingestion.models import Source
 from cdp.profiles.masking import display_name, masked_identifier, masked_properties
-from cdp.profiles.models import Event, EventTotal, Profile, TraitValue, Workspace
+from cdp.profiles.models import Event, EventTotal, Profile, Trait, TraitValue, Workspace
 from consent.models import Purpose
+from consent.querysets import INTERNAL_ANALYSIS, PRIVACY_RIGHTS, permitted
 from segments.models import SegmentStatus
 from segments.querysets import segments_of
 from segments.sharing import visible_segments
@@ -43,6 +46,12 @@ def is_revealed(request: HttpRequest, profile: Profile) -> bool:
     """Whether this reader asked, within the last quarter of an hour, to see this person unmasked, and still may."""
     until = request.session.get("revealed", {}).get(str(profile.uuid), 0)
     return until > time.time() and request.user.has_perm("profiles.reveal_pii")
+
+
+def purpose_of(request: HttpRequest) -> Purpose:
+    """What this reader reads people for."""
+    may_reveal = request.user.has_perm("profiles.reveal_pii")
+    return Purpose.objects.get(key=PRIVACY_RIGHTS if may_reveal else INTERNAL_ANALYSIS)
 
 
 def named(profile: Profile, *, is_masked: bool) -> str:
@@ -70,44 +79,65 @@ class PeopleAdmin(ReadOnlyAdmin):
             *super().get_urls(),
         ]
 
-    def _person(self, request: HttpRequest, uuid: UUID) -> Profile:
-        """The person, or the one who absorbed them."""
+    def _person(self, request: HttpRequest, uuid: UUID) -> tuple[Profile, Purpose]:
+        """The person, or the one who absorbed them, and what they are read for. Who objects can't be told from nobody."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
-            return survivor_of(uuid)
+            person = survivor_of(uuid)
         except NotFound:
             raise Http404 from None
+        purpose = purpose_of(request)
+        if not permitted(Profile.objects.filter(pk=person.pk), purpose).exists():
+            raise Http404
+        return person, purpose
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
         query = request.GET.get("q", "").strip()
-        people = Profile.objects.prefetch_related("identifiers")
+        purpose = purpose_of(request)
+        wanted = Profile.objects.found_by(query) if query else Profile.objects.all()
+        people = permitted(wanted.prefetch_related("identifiers"), purpose)
         if query:
-            found = list(people.found_by(query)[:2])
+            found = list(people[:2])
             if len(found) == 1:
                 return redirect("admin:profiles_profile_detail", uuid=found[0].uuid)
-            people = people.found_by(query)
+        hides_country = Trait.objects.filter(key="country", is_pii=True).exists()
         page = Paginator(people.order_by("-last_seen_at", "-pk"), PAGE).get_page(request.GET.get("page"))
         rows = []
         for person in page:
             shown = [masked_identifier(i.namespace, i.value) for i in person.identifiers.all()][:3]
-            rows.append((person, named(person, is_masked=True), shown, person.traits.get("country", "")))
-        return render(request, "people/list.html", {"page": page, "rows": rows, "query": query})
+            country = "" if hides_country else person.traits.get("country", "")
+            rows.append((person, named(person, is_masked=True), shown, country))
+        with transaction.atomic():
+            record(
+                by=actor_of(request),
+                action="profiles.listed",
+                purpose=purpose.key,
+                detail={"count": len(rows), "page": page.number, "searched": bool(query)},
+            )
+        return render(request, "people/list.html", {"page": page, "rows": rows, "query": query, "purpose": purpose})
 
     def person_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
-        person = self._person(request, uuid)
+        person, purpose = self._person(request, uuid)
         if person.uuid != uuid:
             messages.info(request, "The profile you asked for was merged into this one.")
             return redirect("admin:profiles_profile_detail", uuid=person.uuid)
         is_masked = not is_revealed(request, person)
         with transaction.atomic():
-            record(by=actor_of(request), action="profile.viewed", object=person, detail={"masked": is_masked})
+            record(
+                by=actor_of(request),
+                action="profile.viewed",
+                object=person,
+                purpose=purpose.key,
+                detail={"masked": is_masked},
+            )
         totals = list(EventTotal.objects.filter(profile=person).select_related("name").order_by("-count"))
         kinds = self._kinds(totals)
         context = {
             "person": person,
+            "purpose": purpose,
             "name": named(person, is_masked=is_masked),
             "is_masked": is_masked,
             "may_reveal": request.user.has_perm("profiles.reveal_pii"),
@@ -125,16 +155,31 @@ class PeopleAdmin(ReadOnlyAdmin):
         return render(request, "people/person.html", context)
 
     def timeline_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
-        person = self._person(request, uuid)
-        context = self._timeline(request, person, not is_revealed(request, person))
+        person, purpose = self._person(request, uuid)
+        is_masked = not is_revealed(request, person)
+        with transaction.atomic():
+            record(
+                by=actor_of(request),
+                action="profile.timeline_viewed",
+                object=person,
+                purpose=purpose.key,
+                detail={"masked": is_masked, "older": "before" in request.GET},
+            )
+        context = self._timeline(request, person, is_masked)
         return render(request, "people/_timeline.html", {"person": person, **context})
 
     def reveal_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
         if not request.user.has_perm("profiles.reveal_pii"):
             raise PermissionDenied
-        person = self._person(request, uuid)
+        person, purpose = self._person(request, uuid)
         with transaction.atomic():
-            record(by=actor_of(request), action="profile.revealed", object=person, detail={"seconds": REVEAL_SECONDS})
+            record(
+                by=actor_of(request),
+                action="profile.revealed",
+                object=person,
+                purpose=purpose.key,
+                detail={"seconds": REVEAL_SECONDS},
+            )
         now = time.time()
         still = {key: until for key, until in request.session.get("revealed", {}).items() if until > now}
         request.session["revealed"] = {**still, str(person.uuid): now + REVEAL_SECONDS}
@@ -149,7 +194,7 @@ class PeopleAdmin(ReadOnlyAdmin):
     def undo_view(self, request: HttpRequest, uuid: UUID, pk: int) -> HttpResponse:
         if not request.user.has_perm("identity.undo_merge"):
             raise PermissionDenied
-        person = self._person(request, uuid)
+        person, _ = self._person(request, uuid)
         merge = get_object_or_404(Merge, pk=pk, survivor_id=person.pk)
         try:
             restored = undo_merge(merge=merge, by=actor_of(request))

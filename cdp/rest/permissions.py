@@ -31,6 +31,13 @@ def sees_unmasked(request: Request) -> bool:
     return isinstance(request.auth, ApiKey) and Scope.PROFILES_REVEAL in request.auth.scopes
 
 
+def may_reveal(request: Request) -> bool:
+    """Whether the caller may come to see personal data unmasked, here or on a screen."""
+    if isinstance(request.auth, ApiKey):
+        return sees_unmasked(request)
+    return request.user is not None and request.user.has_perm("profiles.reveal_pii")
+
+
 class HasScope(BasePermission):
     """A view declares ``required_scope`` for API keys and ``required_permission`` for people who are logged in."""
 

@@ -14,12 +14,15 @@ from cdp.errors import Forbidden
 from cdp.ingestion.keys import create_source
 from cdp.ingestion.models import SourceKind
 from cdp.jobs.models import Job
+from cdp.profiles.models import Trait
 from cdp.rest.models import ApiKey, Scope
 from cdp.rest.services import create_api_key
+from consent.models import Decision, Purpose
 from segments.models import Segment
 from segments.services import archive
 from segments.sharing import share_segment
 from tests.factories import BY, draft, identify, live, performed, person, process_all, track, tracker
+from tests.integration.callers import decide
 
 LISTS = {
     "/admin/": set[str](),
@@ -73,6 +76,7 @@ def test_a_list_asks_as_often_for_many_rows_as_for_few(browse: Callable[[str], C
         process_all()
         for n in range(first, last):
             live(f"s-{n}", performed("Order Completed"))
+            decide(f"u{n}", "marketing_email", Decision.GRANTED)
             Job.objects.create(
                 kind="segments.refresh", created_by=User.objects.get(username="admin"), state="succeeded"
             )
@@ -80,7 +84,7 @@ def test_a_list_asks_as_often_for_many_rows_as_for_few(browse: Callable[[str], C
     source.send(track("Order Completed", "u0"))
     process_all()
     client = browse("admin")
-    paths = [path for path in LISTS if path != "/admin/consent/consentrecord/"]
+    paths = list(LISTS)
     more(1, 4)
     few = [_queries(client, path) for path in paths]
     more(4, 16)
@@ -152,6 +156,56 @@ def test_only_who_may_reveal_can_and_nothing_is_revealed_by_asking_for_it(browse
         AuditEntry.objects.filter(action="profile.viewed").order_by("recorded_at").values_list("actor_label", "detail")
     )
     assert list(seen) == [("marketer", {"masked": True}), ("compliance", {"masked": False})]
+
+
+def test_who_objects_is_neither_listed_nor_opened_but_by_who_answers_their_requests(
+    browse: Callable[[str], Client],
+) -> None:
+    tracker().send(identify("ann", traits={"country": "CH"}), identify("bob"))
+    process_all()
+    decide("ann", "internal_analysis", Decision.WITHDRAWN)
+    ann = f"/admin/profiles/profile/{person('ann').uuid}/"
+    people = "/admin/profiles/profile/"
+
+    marketer = browse("marketer")
+    page = marketer.get(people).content.decode()
+    assert "bob" in page and "ann" not in page.replace("Channel", "")
+    assert marketer.get(f"{people}?q=ann").status_code == 200
+    assert [marketer.get(path).status_code for path in (ann, f"{ann}timeline/")] == [404, 404]
+
+    compliance = browse("compliance")
+    assert ann in compliance.get(people).content.decode()
+    assert compliance.get(f"{people}?q=ann")["Location"] == ann
+    assert [compliance.get(path).status_code for path in (ann, f"{ann}timeline/")] == [200, 200]
+
+    reads = AuditEntry.objects.filter(action__startswith="profile").order_by("recorded_at")
+    assert list(reads.values_list("actor_label", "action", "purpose", "detail")) == [
+        ("marketer", "profiles.listed", "internal_analysis", {"count": 1, "page": 1, "searched": False}),
+        ("marketer", "profiles.listed", "internal_analysis", {"count": 0, "page": 1, "searched": True}),
+        ("compliance", "profiles.listed", "privacy_rights", {"count": 2, "page": 1, "searched": False}),
+        ("compliance", "profile.viewed", "privacy_rights", {"masked": True}),
+        ("compliance", "profile.timeline_viewed", "privacy_rights", {"masked": True, "older": False}),
+    ]
+
+
+def test_a_country_that_counts_as_personal_is_not_listed(browse: Callable[[str], Client]) -> None:
+    tracker().send(identify("ann", traits={"country": "Ruritania"}))
+    process_all()
+    client = browse("marketer")
+    assert "Ruritania" in client.get("/admin/profiles/profile/").content.decode()
+    Trait.objects.filter(key="country").update(is_pii=True)
+    assert "Ruritania" not in client.get("/admin/profiles/profile/").content.decode()
+
+
+def test_the_purposes_on_which_the_platform_itself_reads_people_stay(browse: Callable[[str], Client]) -> None:
+    client = browse("admin")
+    for purpose in Purpose.objects.all():
+        expected = 403 if purpose.key in ("internal_analysis", "privacy_rights") else 200
+        assert client.get(f"/admin/consent/purpose/{purpose.pk}/delete/").status_code == expected
+    analysis = Purpose.objects.get(key="internal_analysis")
+    sent = {"label": "x", "text": "x", "lawful_basis": "legitimate_interests", "mode": "notice_only"}
+    page = client.post(f"/admin/consent/purpose/{analysis.pk}/change/", sent).content.decode()
+    assert "People can object to this lawful basis" in page
 
 
 def test_a_reveal_ends_after_a_quarter_of_an_hour(browse: Callable[[str], Client]) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from cdp.audit.models import AuditEntry
-from consent.models import Decision, Purpose
+from consent.models import Decision
+from consent.querysets import purposes_for_lists
 from segments.models import Segment
 from segments.services import archive
 from tests.factories import BY, draft, live, performed, person, process_all, track, tracker
@@ -41,10 +42,18 @@ def test_without_a_purpose_nobody_is_shown_and_the_purposes_are_named(buyers: Se
     caller = key(sees=[buyers])
     body = problem(caller.get("segments/buyers/members/"), 400)
     assert (body["code"], body["pointer"]) == ("purpose_missing", "/purpose")
-    assert all(one in body["detail"] for one in Purpose.objects.values_list("key", flat=True))
+    assert all(one in body["detail"] for one in purposes_for_lists().values_list("key", flat=True))
     assert problem(caller.get("segments/buyers/members/?purpose="), 400)
     assert problem(caller.get("segments/buyers/members/?purpose=curiosity"), 400)["code"] == "purpose_unknown"
     assert not AuditEntry.objects.filter(action="members.read").exists()
+
+
+def test_nobodys_members_are_read_to_answer_privacy_requests(buyers: Segment) -> None:
+    for caller in (key(sees=[buyers]), logged_in("compliance")):
+        response = caller.get("segments/buyers/members/?purpose=privacy_rights")
+        assert problem(response, 403)["code"] == "purpose_not_open"
+    sent = {"rule": {"version": 1, "everyone": True}, "purpose": "privacy_rights"}
+    assert problem(key().post("segments/preview/", sent), 403)["code"] == "purpose_not_open"
 
 
 def test_only_who_said_yes_is_shown_for_a_purpose_that_asks_first(buyers: Segment) -> None:

@@ -118,6 +118,14 @@ def test_a_key_sees_personal_data_only_with_a_scope_of_its_own_for_it(ann: None)
     assert problem(look_up(key(Scope.PROFILES_REVEAL), "user_id:ann"), 403)["code"] == "scope_missing"
 
 
+def test_a_request_of_theirs_is_answered_even_to_who_objects_by_who_may_reveal(ann: None) -> None:
+    decide("ann", "internal_analysis", Decision.WITHDRAWN)
+    for caller in (key(), logged_in("compliance")):
+        found(look_up(caller, "user_id:ann", purpose="privacy_rights"))
+    for caller in (key(Scope.PROFILES_READ), logged_in("marketer")):
+        assert problem(look_up(caller, "user_id:ann", purpose="privacy_rights"), 403)["code"] == "purpose_not_open"
+
+
 def test_a_look_up_costs_the_same_however_much_is_known(ann: None, django_assert_max_num_queries: Any) -> None:
     caller = key(sees=[live(f"s-{number}", performed("Bought")) for number in range(6)])
     with django_assert_max_num_queries(14):
