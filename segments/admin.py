@@ -293,10 +293,14 @@ class SegmentAdmin(ReadOnlyAdmin):
     @staticmethod
     def _frame(request: HttpRequest, segment: Segment) -> dict[str, Any]:
         """What every page of one segment shows: how it stands, and what this reader may do to it."""
+        users = services.users_of(segment)
+        visible = set(views.visible_to(request).filter(pk__in=[user.pk for user in users]))
+        visible_users = [user for user in users if user in visible]
         return {
             "segment": segment,
             "newest": segment.versions.first(),
-            "users": services.users_of(segment),
+            "users": visible_users,
+            "hidden_users": len(users) - len(visible_users),
             "job": views.refresh_job_of(segment),
             "flow": entered_and_left(segment, days=7),
             "may_change": may(reader_of(request), "change_segment", segment),

@@ -91,8 +91,8 @@ def roles_with_rights() -> list[RoleRights]:
         Group.objects.filter(user__is_active=True).order_by().values_list("pk").annotate(Count("user", distinct=True))
     )
     rights: dict[tuple[int, str], set[str]] = {}
-    for pk, name, codename in Group.objects.filter(mine).order_by("name").values_list(
-        "pk", "name", "permissions__codename"
+    for pk, name, codename in (
+        Group.objects.filter(mine).order_by("name").values_list("pk", "name", "permissions__codename")
     ):
         rights.setdefault((pk, name), set()).add(codename)
     return [
@@ -129,7 +129,12 @@ def share_segment(
     wanted = _known(permissions)
     for codename in wanted:
         assign_perm(f"segments.{codename}", user, segment)
-    record(by=by, action="segment.shared", object=segment, detail={"user": user.pk, "name": user.get_username(), "permissions": wanted})
+    record(
+        by=by,
+        action="segment.shared",
+        object=segment,
+        detail={"user": user.pk, "name": user.get_username(), "permissions": wanted},
+    )
 
 
 @transaction.atomic
@@ -157,7 +162,12 @@ def unshare_segment(
     wanted = _known(permissions)
     for codename in wanted:
         remove_perm(f"segments.{codename}", user, segment)
-    record(by=by, action="segment.unshared", object=segment, detail={"user": user.pk, "name": user.get_username(), "permissions": wanted})
+    record(
+        by=by,
+        action="segment.unshared",
+        object=segment,
+        detail={"user": user.pk, "name": user.get_username(), "permissions": wanted},
+    )
 
 
 def _in_order(codenames: Iterable[str]) -> list[str]:

@@ -6,7 +6,7 @@ A screen appears here once its address exists; figures beside an entry are what 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -24,7 +24,7 @@ class Screen:
     icon: str
     view: str
     permission: str = ""
-    opens: Callable[[AbstractBaseUser | AnonymousUser], bool] | None = None
+    opens: Callable[[AbstractBaseUser], bool] | None = None
     waiting: Callable[[], int] | None = None
 
 
