@@ -29,6 +29,7 @@ from segments.engines import postgres
 from segments.evaluation import FAILED, Facts, evaluate
 from segments.live import LiveRule, LiveRules, flag_broken, live_rules, rules_lock
 from segments.models import ChangeWhy, Segment, SegmentStatus
+from segments.personal import without_values
 from segments.rules import RuleErrors, describe, load
 from segments.services import request_refresh
 
@@ -89,8 +90,9 @@ def preview(*, rule: Any, purpose: Purpose, sample_size: int = 10, as_of: dateti
             cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{PREVIEW_SECONDS}s"])
         moment = as_of or moment_of_judgement()
         count = postgres.count(loaded, known, as_of=moment)
-        ids = postgres.sample(loaded, known, as_of=moment, size=sample_size * 5) if sample_size else []
-        people = list(permitted(Profile.objects.filter(pk__in=ids), purpose)[:sample_size]) if ids else []
+        may_show = permitted(Profile.objects.all(), purpose).values("pk")
+        ids = postgres.sample(loaded, known, as_of=moment, size=sample_size, may_show=may_show) if sample_size else []
+        people = list(Profile.objects.filter(pk__in=ids))
         return Preview(
             as_of=moment, count=count, of=Profile.objects.count(), sample=people, sentence=describe(loaded, known)
         )
@@ -103,7 +105,7 @@ def record_preview(seen: Preview, *, rule: Any, purpose: Purpose, by: Actor) -> 
         by=by,
         action="segment.previewed",
         purpose=purpose.key,
-        detail={"rule": rule, "count": seen.count, "sample": sample},
+        detail={"rule": without_values(rule), "count": seen.count, "sample": sample},
     )
 
 

@@ -19,6 +19,7 @@ from cdp.jobs.services import enqueue
 from segments.catalogue import catalog
 from segments.live import rules_lock
 from segments.models import Segment, SegmentStatus, SegmentUse, SegmentVersion
+from segments.personal import without_values
 from segments.rules import Rule, RuleError, RuleErrors, depends_on, load
 
 REFRESH_KIND = "segments.refresh"
@@ -132,7 +133,8 @@ def _add_version(segment: Segment, rule: Any, by: Actor, user: User | None) -> S
     version = SegmentVersion.objects.create(
         segment=segment, number=newest.number + 1 if newest else 1, rule=rule, created_by=user
     )
-    record(by=by, action="segment.version_created", object=segment, detail={"version": version.number, "rule": rule})
+    detail = {"version": version.number, "rule": without_values(rule)}
+    record(by=by, action="segment.version_created", object=segment, detail=detail)
     return version
 
 
@@ -238,7 +240,7 @@ def restore(*, segment: Segment, by: Actor) -> Segment:
 
 @transaction.atomic
 def delete_segment(*, segment: Segment, by: Actor) -> None:
-    """Takes the segment away with its versions and members; the audit log keeps what its rules were.
+    """Takes the segment away with its versions and members; the audit log keeps what its rules were, but for people's values.
 
     Raises:
         InUse: other segments read it.

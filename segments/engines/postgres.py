@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.db.models import QuerySet
+
 from cdp.database import bound_cursor
 from segments.rules import (
     AHEAD,
@@ -57,14 +59,23 @@ def count(rule: Rule, catalog: Catalog, *, as_of: datetime) -> int:
     return int(row[0]) if row else 0
 
 
-def sample(rule: Rule, catalog: Catalog, *, as_of: datetime, size: int) -> list[int]:
-    """Ids of some of the people the rule is true of, the same ones each time."""
+def sample(rule: Rule, catalog: Catalog, *, as_of: datetime, size: int, may_show: QuerySet[Any]) -> list[int]:
+    """Ids of some of the people the rule is true of, the same ones each time.
+
+    Args:
+        may_show: one column, the ids of those who may be drawn. Asked together with the rule: of a draw made before,
+            a rare permission might leave nobody.
+    """
     compiled = compile_rule(rule, catalog, scoped=False)
+    shown, values = may_show.order_by().query.sql_with_params()
+    names = [f"shown_{number}" for number in range(len(values))]
+    permitted = shown % tuple(f"%({name})s" for name in names)
     with bound_cursor() as cursor:
         # A hash of the id spreads the sample over old and new people, and needs no chance.
         cursor.execute(
-            f"SELECT profile_id FROM ({_sql(compiled)}) AS matched ORDER BY hashint8(profile_id), profile_id LIMIT %(size)s",
-            {**compiled.params, "as_of": as_of, "size": size},
+            f"SELECT profile_id FROM ({_sql(compiled)}) AS matched WHERE profile_id IN ({permitted})"
+            " ORDER BY hashint8(profile_id), profile_id LIMIT %(size)s",
+            {**compiled.params, **dict(zip(names, values, strict=True)), "as_of": as_of, "size": size},
         )
         return [row[0] for row in cursor.fetchall()]
 
