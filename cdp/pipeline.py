@@ -5,7 +5,7 @@ the app that owns it; nothing else imports this file's steps, and it decides not
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.conf import settings
@@ -14,6 +14,7 @@ from psycopg.errors import ProgramLimitExceeded, StatementTooComplex
 
 from cdp.audit.actors import Actor
 from cdp.database import bound_cursor
+from cdp.identity.models import Merge
 from cdp.identity.resolve import Claim
 from cdp.identity.services import Resolved, Sighting, resolve_people
 from cdp.ingestion import inbox, quarantine
@@ -172,41 +173,85 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
     if not fresh:
         return report
     workspace = Workspace.current()
-    people = resolve_people(
-        sightings=[
-            Sighting(Claim(tuple(m.identifiers), m.is_trusted, m.is_alias), m.occurred_at, m.source_id) for m in fresh
-        ],
-        by=PIPELINE,
-    )
-    facts = Facts(new=people.new)
+    told = Told()
     purposes = _purposes_named(fresh)
-    rows = _event_rows(fresh, people, names, workspace.reporting_currency)
-    store.add_to_totals(rows)
-    changed_traits = store.apply_traits(_trait_rows(fresh, people))
-    _append_consents(fresh, people, purposes)
-    store.copy_events(rows)
-    report.stored = len(rows)
+    while fresh:  # once, but for people who decided something and then proved to be one
+        fresh = _store(fresh, told, names=names, purposes=purposes, currency=workspace.reporting_currency)
+    report.stored = len(told.rows)
 
+    gone = {m.absorbed_id: m.absorbed_uuid for m in told.merges}
+    facts = Facts(new=told.new - gone.keys())
     name_of = {number: name for name, number in names.items()}
     effective_at: dict[int, datetime] = {}
-    for row in rows:
-        facts.events[name_of[row.name_id]].add(row.profile_id)
-        if row.profile_id not in effective_at or row.occurred_at > effective_at[row.profile_id]:
-            effective_at[row.profile_id] = row.occurred_at
-    for profile_id, key in changed_traits:
-        facts.traits[key].add(profile_id)
+    for row in told.rows:
+        profile_id = told.is_now(row.profile_id)
+        facts.events[name_of[row.name_id]].add(profile_id)
+        if profile_id not in effective_at or row.occurred_at > effective_at[profile_id]:
+            effective_at[profile_id] = row.occurred_at
+    for profile_id, key in told.changed_traits:
+        facts.traits[key].add(told.is_now(profile_id))
 
     # The people have been locked since they were resolved; only now is it said as of when they are judged.
     rules_lock(exclusive=False)
     as_of = moment_of_judgement(workspace)
     effective_at = {profile_id: min(at, as_of) for profile_id, at in effective_at.items()}
-    if people.merges:
-        gone = {m.absorbed_id: m.absorbed_uuid for m in people.merges}
-        facts.anything |= {m.survivor_id for m in people.merges} - gone.keys()
+    if gone:
+        facts.anything |= {m.survivor_id for m in told.merges} - gone.keys()
         end_memberships(gone=gone, as_of=as_of, why=ChangeWhy.MERGE)
     changes = evaluate(facts, live_rules(), as_of=as_of, why=ChangeWhy.EVENT, effective_at=effective_at)
     report.entered, report.exited = changes.entered.total(), changes.exited.total()
     return report
+
+
+@dataclass(slots=True)
+class Told:
+    """What has been written of a batch so far."""
+
+    rows: list[EventRow] = field(default_factory=list)
+    changed_traits: list[tuple[int, str]] = field(default_factory=list)
+    new: set[int] = field(default_factory=set)
+    merges: list[Merge] = field(default_factory=list)
+    _became: dict[int, int] = field(default_factory=dict)
+
+    def add(self, people: Resolved, rows: Sequence[EventRow], changed_traits: Iterable[tuple[int, str]]) -> None:
+        self.rows += rows
+        self.changed_traits += changed_traits
+        self.new |= people.new
+        self.merges += people.merges
+        self._became |= {m.absorbed_id: m.survivor_id for m in people.merges}
+
+    def is_now(self, profile_id: int) -> int:
+        """Who the profile has become by a merge within the batch, or itself."""
+        while profile_id in self._became:
+            profile_id = self._became[profile_id]
+        return profile_id
+
+
+def _store(
+    messages: Sequence[Message], told: Told, *, names: dict[str, int], purposes: dict[str, int], currency: str
+) -> list[Message]:
+    """The messages that must wait until what the others say has been written, as it now is."""
+    people = resolve_people(
+        sightings=[
+            Sighting(
+                Claim(tuple(m.identifiers), m.is_trusted, m.is_alias, decides=m.is_trusted and bool(m.consents)),
+                m.occurred_at,
+                m.source_id,
+            )
+            for m in messages
+        ],
+        by=PIPELINE,
+    )
+    waiting = [messages[number] for number in sorted(people.waiting)]
+    if waiting:
+        messages = [message for number, message in enumerate(messages) if number not in people.waiting]
+    rows = _event_rows(messages, people, names, currency)
+    store.add_to_totals(rows)
+    changed_traits = store.apply_traits(_trait_rows(messages, people))
+    _append_consents(messages, people, purposes)
+    store.copy_events(rows)
+    told.add(people, rows, changed_traits)
+    return waiting
 
 
 def _drop_repeats(messages: Sequence[Message]) -> list[Message]:

@@ -44,9 +44,12 @@ def append_consents(*, said: Iterable[Said], by: Actor) -> None:
     Decisions for a device are recorded and go no further: a browser's key is public, so they prove nothing of a person.
     """
     rows, confirmed = _worth_a_record(sorted(said, key=_by_time))
-    _confirm(confirmed)
-    if not rows:
-        return
+    if rows:
+        _append(rows, by)
+    _confirm(confirmed)  # what was appended just now, too
+
+
+def _append(rows: Sequence[Said], by: Actor) -> None:
     with bound_cursor() as cursor:
         cursor.execute(
             """

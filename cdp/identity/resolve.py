@@ -20,6 +20,8 @@ class Claim:
     is_trusted: bool
     # An alias call states outright that two ids are one person, so it may join two user ids.
     is_alias: bool = False
+    # A decision comes with it, which is of whoever it is about by then: see `must_wait`.
+    decides: bool = False
 
 
 @dataclass(slots=True)
@@ -57,6 +59,8 @@ class Resolution:
     owner: dict[Identifier, int] = field(default_factory=dict)
     links: dict[Identifier, int] = field(default_factory=dict)
     merges: list[MergeDecision] = field(default_factory=list)
+    # Claim, and the two nodes that it made one.
+    joins: list[tuple[int, int, int]] = field(default_factory=list)
     person: list[int] = field(default_factory=list)
     origin: list[Identifier] = field(default_factory=list)
     flags: list[list[str]] = field(default_factory=list)
@@ -133,6 +137,41 @@ def resolve(
     return out
 
 
+def must_wait(out: Resolution, claims: Sequence[Claim]) -> set[int]:
+    """Claims that can't be carried out together with those before them: numbers of claims.
+
+    Of two that become one the stricter decision holds, so what one of them decided before must be on record by then.
+    Whoever waits keeps all waiting that comes after it and touches the same people; nobody else does.
+    """
+    joins: dict[int, list[int]] = {}
+    for number, *both in out.joins:
+        joins.setdefault(number, []).extend(both)
+    waiting: set[int] = set()
+    decided: set[int] = set()
+    held_up: set[int] = set()
+    for number, claim in enumerate(claims):
+        if held_up or (number in joins and not decided.isdisjoint(joins[number])):
+            touched = {out.root(out.owner[i]) for i in possible(claim.identifiers) if i in out.owner}
+            if not decided.isdisjoint(joins.get(number, ())) or not held_up.isdisjoint(touched):
+                waiting.add(number)
+                held_up |= touched
+                continue
+        if claim.decides:
+            decided.add(out.person[number])
+    return waiting
+
+
+def possible(identifiers: Iterable[Identifier]) -> list[Identifier]:
+    """An alias's previous id may stand in either namespace; both are looked up."""
+    return [
+        actual
+        for i in identifiers
+        for actual in (
+            (Identifier(USER_ID, i.value), Identifier(ANONYMOUS_ID, i.value)) if i.namespace == "previous_id" else (i,)
+        )
+    ]
+
+
 def _previous(owner: Mapping[Identifier, int], identifier: Identifier) -> Identifier:
     """An alias's previous id may be a user id or an anonymous one; what we know decides, else it is anonymous."""
     as_user = Identifier(USER_ID, identifier.value)
@@ -160,6 +199,7 @@ def _join(out: Resolution, one: int, other: int, claim: int, first: Identifier, 
 
     survivor, absorbed = sorted((one, other), key=rank)
     out.parent[absorbed] = survivor
+    out.joins.append((claim, survivor, absorbed))
     stays, goes = out.nodes[survivor], out.nodes[absorbed]
     stays.held.update(goes.held)
     stays.inside |= goes.inside

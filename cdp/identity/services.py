@@ -19,8 +19,8 @@ from cdp.audit.actors import Actor
 from cdp.database import bound_cursor
 from cdp.identity.merging import absorb
 from cdp.identity.models import Merge
-from cdp.identity.normalise import ANONYMOUS_ID, USER_ID, Identifier
-from cdp.identity.resolve import Claim, MergeDecision, Resolution, resolve
+from cdp.identity.normalise import Identifier
+from cdp.identity.resolve import Claim, MergeDecision, Resolution, must_wait, possible, resolve
 from cdp.profiles import store
 from cdp.profiles.ids import uuid7
 
@@ -38,13 +38,17 @@ class Sighting:
 
 @dataclass(slots=True)
 class Resolved:
-    """Who each sighting is about, by row; every profile in it is locked until the transaction ends."""
+    """Who each sighting is about, by row; every profile in it is locked until the transaction ends.
+
+    ``waiting`` numbers the sightings that were left out: they are to be told after what these say has been written.
+    """
 
     profile_ids: list[int]
     identifier_ids: list[int]
     flags: list[list[str]]
     new: set[int]
     merges: list[Merge]
+    waiting: set[int]
 
 
 class MovedMeanwhileError(Exception):
@@ -52,7 +56,10 @@ class MovedMeanwhileError(Exception):
 
 
 def resolve_people(*, sightings: Sequence[Sighting], by: Actor) -> Resolved:
-    """Finds, makes and merges the profiles of a batch, and locks them in id order. Runs inside the caller's transaction."""
+    """Finds, makes and merges the profiles of a batch, and locks them in id order. Runs inside the caller's transaction.
+
+    Those of sightings that must wait are locked too, so that the order of locks holds when their turn comes.
+    """
     while True:
         try:
             with transaction.atomic():
@@ -62,7 +69,7 @@ def resolve_people(*, sightings: Sequence[Sighting], by: Actor) -> Resolved:
 
 
 def _resolve_once(sightings: Sequence[Sighting], by: Actor) -> Resolved:
-    wanted = sorted({i for s in sightings for i in _possible(s.claim.identifiers)})
+    wanted = sorted({i for s in sightings for i in possible(s.claim.identifiers)})
     known = _read(wanted)
     locked = _lock({found.profile_id for found in known.values()})
     if len(locked) < len({found.profile_id for found in known.values()}) or _moved(known):
@@ -71,8 +78,13 @@ def _resolve_once(sightings: Sequence[Sighting], by: Actor) -> Resolved:
     owners = {identifier: found.profile_id for identifier, found in known.items()}
     held = _held(_contested(sightings, known))
     out = resolve(claims, known=owners, held=held)
+    apart: set[frozenset[int]] = set()
     if out.merges and (apart := _apart(locked.keys())):
         out = resolve(claims, known=owners, held=held, apart=apart)
+    waiting: set[int] = set()
+    if out.joins and any(claim.decides for claim in claims) and (waiting := must_wait(out, claims)):
+        sightings = [sighting for number, sighting in enumerate(sightings) if number not in waiting]
+        out = resolve([s.claim for s in sightings], known=owners, held=held, apart=apart)
     seen = _seen(sightings, out)
     profile_of = _make_profiles(out, seen, locked)
     new = {profile_of[n] for n in profile_of if out.nodes[n].profile_id is None}
@@ -86,18 +98,8 @@ def _resolve_once(sightings: Sequence[Sighting], by: Actor) -> Resolved:
         flags=out.flags,
         new=new,
         merges=merges,
+        waiting=waiting,
     )
-
-
-def _possible(identifiers: Sequence[Identifier]) -> list[Identifier]:
-    """An alias's previous id may stand in either namespace; both are looked up."""
-    return [
-        actual
-        for i in identifiers
-        for actual in (
-            (Identifier(USER_ID, i.value), Identifier(ANONYMOUS_ID, i.value)) if i.namespace == "previous_id" else (i,)
-        )
-    ]
 
 
 class Found(NamedTuple):
@@ -155,7 +157,7 @@ def _contested(sightings: Sequence[Sighting], known: dict[Identifier, Found]) ->
     """Profiles that may gain an identifier or a merge: only of these it matters how many they hold."""
     contested: set[int] = set()
     for sighting in sightings:
-        owners = {known[i].profile_id if i in known else None for i in _possible(sighting.claim.identifiers)}
+        owners = {known[i].profile_id if i in known else None for i in possible(sighting.claim.identifiers)}
         if len(owners) > 1:
             contested |= {owner for owner in owners if owner is not None}
     return contested
@@ -247,7 +249,7 @@ def _link(out: Resolution, profile_of: dict[int, int], sightings: Sequence[Sight
         return {}
     first: dict[Identifier, Sighting] = {}
     for sighting in sightings:
-        for identifier in _possible(sighting.claim.identifiers):
+        for identifier in possible(sighting.claim.identifiers):
             if identifier in out.links and (identifier not in first or sighting.at < first[identifier].at):
                 first[identifier] = sighting
     links = sorted(out.links)
