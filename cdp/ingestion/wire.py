@@ -28,6 +28,8 @@ MESSAGE_ID_LIMIT = 100
 NAME_LIMIT = 200
 TRAIT_KEY_LIMIT = 128
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+# A browser's key is public: whoever has it could else have a partition made for each month since then.
+BROWSER_AGE_LIMIT = timedelta(days=400)
 AHEAD_LIMIT = timedelta(hours=24)
 CONSENT_EVENT = "Segment Consent Preference Updated"
 
@@ -229,7 +231,7 @@ def read(
         # No sender can write a NUL, so nobody can use up an id that a message without one will be given.
         digest=hashlib.sha256((message_id if call.message_id else f"\0{message_id}").encode()).digest(),
         identifiers=_identifiers(call, kind, context, traits, is_trusted=is_trusted, flags=flags),
-        occurred_at=_corrected(original, sent_at, received_at),
+        occurred_at=_corrected(original, sent_at, received_at, is_trusted=is_trusted),
         received_at=received_at,
         sent_at=sent_at,
         original_timestamp=original,
@@ -285,7 +287,9 @@ def _moment(value: str | int | float | None, pointer: str) -> datetime | None:
         raise Refusal("invalid_timestamp", "a moment is written as in 2026-11-21T08:00:00.000Z", pointer) from None
 
 
-def _corrected(original: datetime | None, sent_at: datetime | None, received_at: datetime) -> datetime:
+def _corrected(
+    original: datetime | None, sent_at: datetime | None, received_at: datetime, *, is_trusted: bool
+) -> datetime:
     """When it happened by our clock: the sender's clock may be wrong, but wrong by the same amount at both moments."""
     moment = original or received_at
     try:
@@ -297,6 +301,10 @@ def _corrected(original: datetime | None, sent_at: datetime | None, received_at:
         ) from None
     if not EARLIEST <= moment <= received_at + AHEAD_LIMIT:
         raise Refusal("timestamp_out_of_range", "an event lies between 1970 and a day from now", "/timestamp")
+    if not is_trusted and moment < received_at - BROWSER_AGE_LIMIT:
+        raise Refusal(
+            "timestamp_out_of_range", f"a browser's event is at most {BROWSER_AGE_LIMIT.days} days old", "/timestamp"
+        )
     return moment
 
 

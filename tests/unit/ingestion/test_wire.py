@@ -117,6 +117,17 @@ def test_what_cannot_be_used_is_refused_with_its_place(change: dict[str, Any], c
     assert refusal(TRACK | change) == (code, pointer)
 
 
+def test_a_browsers_events_are_of_the_last_months() -> None:
+    """Its key is public, and each month of events is a partition of its own."""
+    young, old = RECEIVED - timedelta(days=400), RECEIVED - timedelta(days=400, milliseconds=1)
+    for field in ("timestamp", "originalTimestamp"):
+        assert message(TRACK | {field: young.isoformat()}, is_trusted=False).occurred_at == young
+        assert message(TRACK | {field: old.isoformat()}).occurred_at == old
+        with pytest.raises(Refusal) as refused:
+            message(TRACK | {field: old.isoformat()}, is_trusted=False)
+        assert (refused.value.code, refused.value.pointer) == ("timestamp_out_of_range", "/timestamp")
+
+
 @pytest.mark.parametrize(
     ("raw", "code"),
     [
