@@ -137,7 +137,7 @@ class SegmentDetail(ApiView):
 
 
 class SegmentPreview(ApiView):
-    # Whoever may count people by any rule can find out what one person's traits are; so it takes the right to write.
+    # Whoever may count people by any rule learns much of them; so it takes the right to write.
     required_scope = Scope.SEGMENTS_WRITE
     required_permission = "segments.add_segment"
 

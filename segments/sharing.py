@@ -16,9 +16,11 @@ from guardian.shortcuts import assign_perm, get_objects_for_user, remove_perm
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
 from cdp.errors import DomainError
+from cdp.rest.models import Scope
 from segments.catalogue import catalog
 from segments.models import Segment
-from segments.rules import Catalog, Rule, load
+from segments.personal import personal_conditions
+from segments.rules import Catalog, Rule, RuleErrors, load
 
 OWNERS_MAY = ("view_segment", "change_segment", "refresh_segment", "view_members")
 SHAREABLE = (*OWNERS_MAY, "delete_segment")
@@ -111,10 +113,24 @@ def catalog_visible_to(user: AbstractBaseUser) -> Catalog:
 def load_for(user: AbstractBaseUser, document: Any) -> Rule:
     """The rule, fit to run and to be written by this user.
 
+    Whoever counts people by any rule can find out what one person's data is. So conditions on personal data are for
+    those who may read people anyway.
+
     Raises:
         RuleErrors: all that is wrong with it; a segment he may not see is unknown to it.
     """
-    return load(document, catalog_visible_to(user))
+    rule = load(document, catalog_visible_to(user))
+    if not reads_people(user) and (found := personal_conditions(document)):
+        raise RuleErrors(found)
+    return rule
+
+
+def reads_people(user: AbstractBaseUser) -> bool:
+    """Whether this person by role, or the key whose account this is by scope, may look people up."""
+    key = getattr(user, "api_key", None)
+    if key is not None:
+        return Scope.PROFILES_READ in key.scopes
+    return bool(user.has_perm("profiles.view_profile"))  # type: ignore[attr-defined]
 
 
 @transaction.atomic

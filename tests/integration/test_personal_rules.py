@@ -6,10 +6,11 @@ import pytest
 
 from cdp.audit.models import AuditEntry
 from cdp.profiles.models import Trait
+from cdp.rest.models import Scope
 from consent.models import Decision, Purpose
 from segments.refresh import preview, record_preview
 from tests.factories import BY, draft, identify, performed, process_all, rule, track, tracker
-from tests.integration.callers import decide
+from tests.integration.callers import decide, found, key, problem
 
 pytestmark = pytest.mark.django_db
 
@@ -56,3 +57,20 @@ def test_a_sample_shows_the_few_who_permit_among_the_many_who_do_not(known: None
     assert {person.traits["email"] for person in drawn.sample} == {"u7@example.com", "u51@example.com"}
     assert (drawn.count, drawn.of) == (80, 80)
     assert len(preview(rule=everyone, purpose=Purpose.objects.get(key="internal_analysis")).sample) == 10
+
+
+def test_only_who_may_look_people_up_writes_and_counts_rules_on_personal_data(known: None) -> None:
+    by_email = rule({"any": [{"not": {"trait": "email", "op": "equals", "value": "u1@example.com"}}]})
+    made = draft("plain", performed("Bought"))
+    counts_only = key(Scope.SEGMENTS_READ, Scope.SEGMENTS_WRITE, Scope.MEMBERS_READ, sees=[made])
+    for response in (
+        counts_only.post("segments/preview/", {"rule": by_email}),
+        counts_only.post("segments/", {"name": "x", "rule": by_email}),
+        counts_only.patch("segments/plain/", {"rule": by_email}),
+    ):
+        body = problem(response, 400)
+        (only,) = body["errors"]
+        assert (only["code"], only["pointer"]) == ("personal_data", "/rule/any/0/not/trait")
+    assert found(counts_only.post("segments/preview/", {"rule": rule(performed("Bought"))}))["count"] == 1
+    looks_up = key(Scope.SEGMENTS_WRITE, Scope.PROFILES_READ)
+    assert found(looks_up.post("segments/preview/", {"rule": by_email}))["count"] == 79
