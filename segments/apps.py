@@ -4,3 +4,10 @@ from django.apps import AppConfig
 class SegmentsConfig(AppConfig):
     name = "segments"
     verbose_name = "Segments"
+
+    def ready(self) -> None:
+        from cdp.jobs.naming import name_jobs
+        from segments.services import REFRESH_KIND
+        from segments.sharing import names_of_refreshes
+
+        name_jobs(REFRESH_KIND, names_of_refreshes)

@@ -180,7 +180,7 @@ def request_refresh(*, segment: Segment, by: Actor, user: User | None = None, wh
     # The version is part of the key: a refresh of the old rule that still runs doesn't stand for the new one's.
     return enqueue(
         kind=REFRESH_KIND,
-        params={"segment": segment.pk, "name": segment.name, "why": why},
+        params={"segment": segment.pk, "why": why},
         by=by,
         user=user,
         dedupe_key=f"refresh:{segment.pk}:{segment.live_version_id}",

@@ -3,7 +3,7 @@
 Object permissions are granted to people and to the service accounts of API keys alike. The screen is `segments.access`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from guardian.shortcuts import assign_perm, get_objects_for_user, remove_perm
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
 from cdp.errors import DomainError
+from cdp.jobs.models import Job
 from cdp.rest.models import Scope
 from segments.catalogue import catalog
 from segments.models import Segment
@@ -59,6 +60,13 @@ def with_permission(user: AbstractBaseUser, codename: str) -> QuerySet[Segment]:
 def may(user: AbstractBaseUser, codename: str, segment: Segment) -> bool:
     """Whether a role or a grant on this segment allows it."""
     return bool(user.has_perm(f"segments.{codename}") or user.has_perm(f"segments.{codename}", segment))  # type: ignore[attr-defined]
+
+
+def names_of_refreshes(user: User, jobs: Sequence[Job]) -> dict[int, str]:
+    """The names of the segments these jobs refresh, by job; without those this user may not see."""
+    keys = {job.pk: job.params.get("segment") for job in jobs}
+    names = dict(visible_segments(user).filter(pk__in=set(keys.values()) - {None}).values_list("pk", "name"))
+    return {job: names[segment] for job, segment in keys.items() if segment in names}
 
 
 def sees_segments(user: AbstractBaseUser) -> bool:

@@ -14,6 +14,7 @@ from cdp.audit.admin_base import reader_of
 from cdp.charts import day_chart
 from cdp.ingestion.models import InboxMessage, Quarantined
 from cdp.jobs.models import Job
+from cdp.jobs.naming import named_for
 from cdp.profiles.models import Event, Identifier, Profile, Workspace
 from segments.history import with_sparklines
 from segments.models import SegmentStatus
@@ -64,8 +65,8 @@ def _events(workspace: Workspace) -> dict[str, Any]:
 def _waiting(request: HttpRequest) -> dict[str, Any]:
     waiting: dict[str, Any] = {}
     if request.user.has_perm("jobs.view_job"):
-        waiting["failed"] = Job.objects.failed_lately()[:FAILED_SHOWN]
-        waiting["running"] = Job.objects.unfinished()[:FAILED_SHOWN]
+        waiting["failed"] = named_for(reader_of(request), Job.objects.failed_lately()[:FAILED_SHOWN])
+        waiting["running"] = named_for(reader_of(request), Job.objects.unfinished()[:FAILED_SHOWN])
     if request.user.has_perm("ingestion.view_quarantined"):
         waiting["quarantined"] = Quarantined.objects.open().count()
         waiting["inbox"] = InboxMessage.objects.count()

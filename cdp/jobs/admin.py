@@ -11,9 +11,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
 from django.views.decorators.http import require_POST
 
-from cdp.audit.admin_base import ReadOnlyAdmin, actor_of
+from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
 from cdp.errors import DomainError
 from cdp.jobs.models import Job, JobState
+from cdp.jobs.naming import named_for
 from cdp.jobs.services import cancel
 
 PAGE = 25
@@ -38,6 +39,7 @@ class JobAdmin(ReadOnlyAdmin):
         if chosen in JobState.values:
             jobs = jobs.filter(state=chosen)
         page = Paginator(jobs, PAGE).get_page(request.GET.get("page"))
+        page.object_list = named_for(reader_of(request), page.object_list)
         return render(
             request,
             "jobs/list.html",
@@ -54,7 +56,7 @@ class JobAdmin(ReadOnlyAdmin):
     def job_view(self, request: HttpRequest, uuid: Any) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        job = get_object_or_404(Job.objects.select_related("created_by"), uuid=uuid)
+        (job,) = named_for(reader_of(request), [get_object_or_404(Job.objects.select_related("created_by"), uuid=uuid)])
         context = {"job": job, "may_cancel": request.user.has_perm("jobs.change_job")}
         return render(request, "jobs/job.html", context)
 

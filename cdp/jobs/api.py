@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cdp.errors import NotFound
+from cdp.errors import Forbidden, NotFound
 from cdp.jobs.models import Job, JobState
 from cdp.jobs.services import cancel
 from cdp.rest.authentication import actor_of, caller
@@ -89,8 +89,11 @@ class JobCancel(ApiView):
 
     @extend_schema(operation_id="jobs_cancel", summary="Stop a job", request=None, responses=JobSerializer)
     def post(self, request: Request, uuid: UUID) -> Response:
-        """Stop a job: at once while it is queued, at its next step while it runs. A finished one answers 409."""
-        return Response(JobSerializer(cancel(job=visible_job(request, uuid), by=actor_of(request))).data)
+        """Stop a job: at once while it is queued, at its next step while it runs. A finished one answers 409, one of somebody else 403."""
+        job = visible_job(request, uuid)
+        if job.created_by_id != caller(request).pk and not caller(request).has_perm("jobs.change_job"):
+            raise Forbidden("permission_missing", "You may follow this job, but somebody else started it.")
+        return Response(JobSerializer(cancel(job=job, by=actor_of(request))).data)
 
 
 def visible_job(request: Request, uuid: UUID) -> Job:

@@ -48,6 +48,10 @@ class Job(models.Model):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
+    # Set by `cdp.jobs.naming` for one reader.
+    about: str = ""
+    is_withheld: bool = False
+
     objects = JobQuerySet.as_manager()
 
     class Meta:

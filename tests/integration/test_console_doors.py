@@ -259,6 +259,22 @@ def test_a_person_tells_of_no_segment_that_its_reader_may_not_see(browse: Callab
         assert "Mine" in page and "Secret" not in page, path
 
 
+def test_a_job_names_no_segment_that_its_reader_may_not_see(browse: Callable[[str], Client]) -> None:
+    assert _known()
+    hidden, mine = live("hidden", performed("Order Completed")), live("mine", performed("Order Completed"))
+    Job.objects.update(state="failed", finished_at=timezone.now(), error_code="broke", error_message="“Hidden” broke")
+    client = browse("")
+    reader = User.objects.get(username="newcomer")
+    reader.user_permissions.add(Permission.objects.get(codename="view_job"))
+    share_segment(segment=mine, user=reader, by=BY)
+    job = Job.objects.get(params__segment=hidden.pk)
+    Job.objects.exclude(pk=job.pk).update(error_message="It broke")
+    for path in ("/admin/", "/admin/jobs/job/", f"/admin/jobs/job/{job.uuid}/"):
+        page = client.get(path).content.decode()
+        assert "Hidden" not in page and ("Mine" in page or str(job.uuid) in path), path
+    assert "Hidden" in browse("marketer").get(f"/admin/jobs/job/{job.uuid}/").content.decode()
+
+
 def test_a_person_is_in_no_archived_segment(browse: Callable[[str], Client]) -> None:
     assert _known()
     archive(segment=live("buyers", performed("Order Completed")), by=BY)

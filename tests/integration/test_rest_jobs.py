@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 
 from cdp.audit.models import AuditEntry
 from cdp.jobs.models import Job, JobState
-from cdp.jobs.services import enqueue
+from cdp.jobs.services import enqueue, let_follow
 from tests.factories import BY
 from tests.integration.callers import found, key, logged_in, problem
 
@@ -65,6 +65,17 @@ def test_a_queued_job_is_stopped_at_once_and_a_finished_one_not_at_all() -> None
     assert found(caller.post(f"jobs/{started.uuid}/cancel/"))["state"] == "cancelled"
     assert problem(caller.post(f"jobs/{started.uuid}/cancel/"), 409)["code"] == "job_finished"
     assert AuditEntry.objects.get(action="job.cancelled").actor_kind == "api_key"
+
+
+def test_a_job_that_is_only_followed_is_stopped_by_who_started_it_or_may_stop_all() -> None:
+    mine, other = key(), key()
+    started = job(mine.user)
+    let_follow(job=started, user=other.user)
+    assert found(other.get(f"jobs/{started.uuid}/"))["state"] == "queued"
+    assert problem(other.post(f"jobs/{started.uuid}/cancel/"), 403)["code"] == "permission_missing"
+    marketer = logged_in("marketer")
+    marketer.client.handler.enforce_csrf_checks = False
+    assert found(marketer.post(f"jobs/{started.uuid}/cancel/"))["state"] == "cancelled"
 
 
 def test_jobs_come_newest_first_in_pages_and_are_filtered() -> None:

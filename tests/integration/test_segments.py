@@ -317,7 +317,7 @@ def test_only_segments_that_are_due_are_refreshed(shop: Tracker) -> None:
     Segment.objects.filter(pk=due.pk).update(last_refreshed_at=datetime.now(UTC) - timedelta(minutes=6))
     Segment.objects.filter(pk=fresh.pk).update(last_refreshed_at=datetime.now(UTC) - timedelta(minutes=6))
     assert request_due_refreshes() == 1
-    assert Job.objects.unfinished().get().params == {"segment": due.pk, "name": due.name, "why": "time"}
+    assert Job.objects.unfinished().get().params == {"segment": due.pk, "why": "time"}
     assert request_due_refreshes() == 1 and Job.objects.unfinished().count() == 1, "asked twice, it waits once"
 
 
