@@ -14,4 +14,6 @@ app.conf.beat_schedule = {
     "refresh-due-segments": {"task": "segments.refresh_due", "schedule": 30.0},
     "make-partitions-ahead": {"task": "profiles.maintain_partitions", "schedule": 6 * 3600.0},
     "purge-seen-messages": {"task": "ingestion.purge_seen_messages", "schedule": 24 * 3600.0},
+    "purge-quarantine": {"task": "ingestion.purge_quarantine", "schedule": 24 * 3600.0},
+    "purge-finished-jobs": {"task": "jobs.purge_finished", "schedule": 24 * 3600.0},
 }

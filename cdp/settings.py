@@ -252,10 +252,14 @@ CELERY_BEAT_SCHEDULE_FILENAME = os.environ.get("CDP_BEAT_SCHEDULE", str(BASE_DIR
 JOB_LEASE_SECONDS = env_int("CDP_JOB_LEASE_SECONDS", 60)
 # How long a job may wait for a worker before its message is taken for lost, and sent again.
 JOB_RESEND_SECONDS = env_int("CDP_JOB_RESEND_SECONDS", 30)
+# How long a finished job can still be looked up.
+JOB_DAYS = env_int("CDP_JOB_DAYS", 30)
 
 # ---- Ingestion ---------------------------------------------------------------------------------------------
 BATCH_MESSAGES = env_int("CDP_BATCH_MESSAGES", 2000)
 SEEN_MESSAGE_DAYS = env_int("CDP_SEEN_MESSAGE_DAYS", 90)
+# How long what could not be used waits for somebody to look at it. It holds people's data, so not for ever.
+QUARANTINE_DAYS = env_int("CDP_QUARANTINE_DAYS", 90)
 INBOX_LIMIT_BYTES = env_int("CDP_INBOX_LIMIT_BYTES", 2_000_000_000)
 
 # ---- Logs: structured, and never a person's data -----------------------------------------------------------

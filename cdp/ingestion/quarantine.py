@@ -49,6 +49,8 @@ def keep(refused: Iterable[Refused]) -> int:
 def replay(*, message: Quarantined, by: Actor) -> None:
     """Puts the message back into the inbox, to be read as if it had just come, but at the moment it really came.
 
+    Here its body is emptied: should it be refused again, it is back in quarantine as a message of its own.
+
     Raises:
         Conflict: it was replayed or discarded before.
     """
@@ -60,8 +62,8 @@ def replay(*, message: Quarantined, by: Actor) -> None:
         message_count=1,
         received_at=message.received_at,
     )
-    message.replayed_at = timezone.now()
-    message.save(update_fields=["replayed_at"])
+    message.replayed_at, message.body, message.shared = timezone.now(), b"", b""
+    message.save(update_fields=["replayed_at", "body", "shared"])
     record(by=by, action="quarantined.replayed", object=message, detail={"code": message.code})
 
 

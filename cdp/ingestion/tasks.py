@@ -9,3 +9,8 @@ from cdp.ingestion import services
 @shared_task(name="ingestion.purge_seen_messages", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=3)
 def purge_seen_messages() -> int:
     return services.purge_seen_messages()
+
+
+@shared_task(name="ingestion.purge_quarantine", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=3)
+def purge_quarantine() -> int:
+    return services.purge_quarantine()

@@ -5,6 +5,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.fields.json import KeyTransform
 from django.utils import timezone
 
 from cdp.jobs.querysets import JobQuerySet
@@ -59,6 +60,8 @@ class Job(models.Model):
         indexes = [
             models.Index(fields=["-created_at"], name="jobs_created"),
             models.Index(fields=["kind", "-created_at"], name="jobs_kind"),
+            # The screen of a segment asks for its newest job every few seconds.
+            models.Index(KeyTransform("segment", "params"), models.F("created_at").desc(), name="jobs_of_segment"),
             models.Index(fields=["state"], name="jobs_unfinished", condition=Q(state__in=["queued", "running"])),
         ]
         constraints = [

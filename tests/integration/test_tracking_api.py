@@ -425,6 +425,8 @@ def test_a_replayed_message_keeps_what_its_batch_said(client: Client, server: Tr
 
     Quarantined.objects.update(body=json.dumps(item | {"type": "track"}).encode())
     replay(message=kept, by=BY)
+    left = Quarantined.objects.get()
+    assert (bytes(left.body), bytes(left.shared)) == (b"", b""), "what was replayed is kept once, in its event"
     assert process_batch().stored == 1
     event = Event.objects.get()
     assert event.context == {"ip": "10.0.0.1"}
