@@ -3,20 +3,24 @@
 Which screens there are is in `cdp.console.navigation`; what each does is in the `admin.py` of its app.
 """
 
+import math
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils import timezone
 
 from cdp.audit.actors import Actor
 from cdp.audit.admin_base import actor_of, reader_of
 from cdp.audit.context import ip_prefix
 from cdp.audit.services import record
-from cdp.console import home
+from cdp.console import home, log_in_brake
 
 
 class PlatformAdminSite(AdminSite):
@@ -36,15 +40,41 @@ class PlatformAdminSite(AdminSite):
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Django's own, with what came of it in the audit log. Who was refused is not said: it may be a mistyped secret."""
+        if request.method != "POST":
+            return super().login(request, extra_context)
+        network = ip_prefix(request.META.get("REMOTE_ADDR"))
+        nobody = replace(Actor.system("log-in"), ip_prefix=network)
+        attempt = log_in_brake.attempt(account=request.POST.get("username", ""), network=network)
+        if attempt.is_held:
+            if attempt.is_first_held:
+                with transaction.atomic():
+                    record(by=nobody, action="user.logins_held")
+            return self._held(request)
         response = super().login(request, extra_context)
-        if request.method == "POST":
-            with transaction.atomic():
-                if request.user.is_authenticated and response.status_code == 302:
-                    record(by=actor_of(request), action="user.logged_in", object=reader_of(request))
-                else:
-                    prefix = ip_prefix(request.META.get("REMOTE_ADDR"))
-                    record(by=replace(Actor.system("log-in"), ip_prefix=prefix), action="user.login_refused")
+        is_in = request.user.is_authenticated and response.status_code == 302
+        if is_in:
+            attempt.succeeded()
+        with transaction.atomic():
+            if is_in:
+                record(by=actor_of(request), action="user.logged_in", object=reader_of(request))
+            else:
+                record(by=nobody, action="user.login_refused")
         return response
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if request.method == "POST" and request.user.is_authenticated:
+            with transaction.atomic():
+                record(by=actor_of(request), action="user.logged_out", object=reader_of(request))
+        return super().logout(request, extra_context)
+
+    @staticmethod
+    def _held(request: HttpRequest) -> HttpResponse:
+        """When the next log-in will be looked at."""
+        seconds = log_in_brake.seconds_left()
+        until = timezone.localtime(timezone.now() + timedelta(seconds=seconds + 59))
+        context = {"minutes": math.ceil(seconds / 60), "until": until}
+        headers = {"Retry-After": str(seconds)}
+        return TemplateResponse(request, "admin/login_held.html", context, status=429, headers=headers)
 
     def index(  # type: ignore[override]  # any answer will do, Django only returns it
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

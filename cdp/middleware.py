@@ -3,8 +3,10 @@
 import re
 import uuid
 from collections.abc import Callable
+from ipaddress import ip_address
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve, reverse
 from django.utils import timezone
@@ -16,13 +18,26 @@ from cdp.profiles.models import Workspace
 ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
+def client_address(request: HttpRequest) -> str:
+    """Where the request came from: behind a proxy, what the proxy itself wrote last; the rest anybody can make up."""
+    address = str(request.META.get("REMOTE_ADDR", ""))
+    if not settings.BEHIND_TLS:
+        return address
+    last = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    try:
+        return str(ip_address(last))
+    except ValueError:
+        return address
+
+
 class RequestContextMiddleware:
-    """Takes a caller's X-Request-Id when it is well formed, else makes one."""
+    """Takes a caller's X-Request-Id when it is well formed, else makes one; and the client's address from the proxy."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.META["REMOTE_ADDR"] = client_address(request)
         given = request.headers.get("X-Request-Id", "")
         request_id = given if ACCEPTABLE.fullmatch(given) else uuid.uuid4().hex
         token = request_id_var.set(request_id)
