@@ -18,6 +18,7 @@ admin.site.unregister([User, Group])
 class AuditedUserAdmin(AuditedAdmin, UserAdmin):
     """Django's own, with each change in the audit log. What somebody may do comes from groups, not from single permissions."""
 
+    unaudited = ("password", "first_name", "last_name", "email")
     list_display = ("username", "first_name", "last_name", "is_staff", "is_active", "last_login")
     list_filter = ("is_active", "is_staff", "groups")
     filter_horizontal = ()

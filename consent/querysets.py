@@ -9,7 +9,8 @@ from consent.models import ConsentState, Decision, Mode, Purpose
 # The purpose of counting, of checking, and of looking at one person to help them.
 INTERNAL_ANALYSIS = "internal_analysis"
 # The purpose of answering one person's request about their own data. It leaves nobody out, not even who objected to
-# everything else; so it opens single people, to whoever may see personal data, and never a segment's members.
+# everything else; so it opens people on their screens and one by one, to whoever may see personal data, and never a
+# segment's members.
 PRIVACY_RIGHTS = "privacy_rights"
 # The platform itself reads people for these, so they can't be taken away.
 BUILT_IN = (INTERNAL_ANALYSIS, PRIVACY_RIGHTS)
@@ -33,7 +34,7 @@ def purpose_or_error(key: str | None, *, pointer: str = "/purpose", with_rights:
     if key == PRIVACY_RIGHTS and not with_rights:
         raise Forbidden(
             "purpose_not_open",
-            f"{PRIVACY_RIGHTS} opens single people to who may see personal data unmasked, and never lists of people.",
+            f"{PRIVACY_RIGHTS} opens single people to who may see personal data unmasked, and never members or samples.",
             pointer,
         )
     known = {p.key: p for p in (Purpose.objects.all() if with_rights else purposes_for_lists())}

@@ -7,8 +7,10 @@ shared, whoever publishes exclusively. So no verdict of an old rule is written a
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from django.db import connection
+from django.db import connection, transaction
 
+from cdp.audit import SYSTEM
+from cdp.audit.services import record
 from cdp.logs import get_logger
 from segments.catalogue import catalog_for
 from segments.engines.postgres import LeafQueries
@@ -33,8 +35,14 @@ RULES_LOCK = 7305002
 
 def flag_broken(segment_id: int, reason: str) -> None:
     """Freezes the segment's members until its rule is mended and published again."""
-    if Segment.objects.filter(pk=segment_id, broken_reason="").update(broken_reason=reason[:300]):
-        log.error("segment_broken", segment_id=segment_id)
+    with transaction.atomic():
+        if not Segment.objects.filter(pk=segment_id, broken_reason="").update(broken_reason=reason[:300]):
+            return
+        segment = Segment.objects.select_related("live_version").get(pk=segment_id)
+        # Why stands on its page until it is mended. It may quote the rule, so it has no place in what is never erased.
+        number = segment.live_version.number if segment.live_version else None
+        record(by=SYSTEM, action="segment.broken", object=segment, detail={"version": number})
+    log.error("segment_broken", segment_id=segment_id)
 
 
 def rules_lock(*, exclusive: bool) -> None:

@@ -4,14 +4,16 @@ import json
 from typing import Any
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 
-from cdp.audit.admin_base import ReadOnlyAdmin
+from cdp.audit.admin_base import ReadOnlyAdmin, actor_of
 from cdp.audit.models import AuditEntry
+from cdp.audit.services import record
 
 
 class ActionFilter(admin.SimpleListFilter):
@@ -47,6 +49,25 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         "recorded_at", "action", "actor_label", "actor_kind", "actor_id", "object_type", "object_id", "purpose",
         "request_id", "ip_prefix", "what",
     )  # fmt: skip
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list, whose reading is an act too: which filters were set, not what was looked for."""
+        response = super().changelist_view(request, extra_context)
+        shown = getattr(response, "context_data", None) or {}
+        if "cl" in shown:
+            with transaction.atomic():
+                detail = {"count": len(shown["cl"].result_list), "filters": sorted(request.GET)}
+                record(by=actor_of(request), action="audit.listed", detail=detail)
+        return response
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        response = super().change_view(request, object_id, form_url, extra_context)
+        if response.status_code == 200:
+            with transaction.atomic():
+                record(by=actor_of(request), action="audit.viewed", object=self.get_object(request, object_id))
+        return response
 
     @admin.display(description="Object")
     def life(self, entry: AuditEntry) -> str:
