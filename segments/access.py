@@ -77,6 +77,13 @@ def grantable(user: User, segment: Segment) -> list[str]:
     return [codename for codename in SHAREABLE if may(user, codename, segment)]
 
 
+def beyond(request: HttpRequest, segment: Segment, user: User) -> str:
+    """The rights granted to the user that this reader can't pass on, and so can't take back; "" without any."""
+    offered = set(grantable(reader_of(request), segment))
+    held = {codename for share in shares_of(segment) if share.user == user for codename in share.permissions}
+    return ", ".join(RIGHTS[codename].lower() for codename in SHAREABLE if codename in held - offered)
+
+
 def page(request: HttpRequest, segment: Segment, *, error: DomainError | None = None) -> dict[str, Any]:
     """The shares, the roles that see it anyway, and the form; filled for whom the address names."""
     shares = shares_of(segment)

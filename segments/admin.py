@@ -238,6 +238,11 @@ class SegmentAdmin(ReadOnlyAdmin):
         segment = self._segment(request, uuid)
         self._demand(request, segment, "change_segment")
         user = get_object_or_404(User, pk=pk)
+        if beyond := access.beyond(request, segment, user):
+            messages.error(
+                request, f"{access.called(user)} has a right that you lack: {beyond}. Who has it can take it back."
+            )
+            return redirect("admin:segments_segment_access", uuid=uuid)
         unshare_segment(segment=segment, user=user, by=actor_of(request))
         messages.success(request, f"{segment.name} is no longer shared with {access.called(user)}.")
         # Somebody who takes their own share back may have nothing left to see here.
@@ -266,7 +271,7 @@ class SegmentAdmin(ReadOnlyAdmin):
     @staticmethod
     def _version(segment: Segment, number: str) -> SegmentVersion | None:
         """The version asked for; without a number the newest."""
-        if number.isdigit():
+        if number.isdecimal() and len(number) < 10:
             return get_object_or_404(segment.versions, number=int(number))
         return segment.versions.first()
 

@@ -4,6 +4,7 @@ It stands above profiles because it must ask identity who answers to an id, cons
 segments where he belongs.
 """
 
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -123,11 +124,13 @@ def find(identifier: str) -> tuple[str, Profile]:
         raise DomainError(
             "identifier_malformed", "Name a person as namespace:value, such as user_id:42.", "/identifier"
         )
-    try:
-        if namespace == PUBLIC_ID:
+    if namespace == PUBLIC_ID:
+        # An id of ours comes first; another system may call its own ids so, too.
+        with suppress(ValueError, NotFound):
             return namespace, survivor_of(UUID(value))
+    try:
         wanted = normalise(namespace, value)
-    except (Unusable, ValueError, NotFound):
+    except Unusable:
         raise UNKNOWN from None
     profile = Profile.objects.filter(identifiers__namespace=wanted.namespace, identifiers__value=wanted.value).first()
     if profile is None:

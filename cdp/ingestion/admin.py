@@ -214,7 +214,7 @@ class QuarantinedAdmin(ReadOnlyAdmin):
         """Replays what was ticked; what somebody else settled meanwhile is counted, not an error."""
         if not request.user.has_perm("ingestion.replay_quarantined"):
             raise PermissionDenied
-        chosen = [int(pk) for pk in request.POST.getlist("message") if pk.isdigit()][:PAGE]
+        chosen = [int(pk) for pk in request.POST.getlist("message") if pk.isdecimal() and len(pk) < 19][:PAGE]
         replayed = 0
         for message in Quarantined.objects.open().filter(pk__in=chosen):
             try:

@@ -97,7 +97,7 @@ def read_body(request: HttpRequest) -> bytes:
         DomainError: too large, or packed in a way that can't be unpacked.
     """
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if length.isdigit() and int(length) > BATCH_LIMIT:
+    if length.isdecimal() and (len(length) > 18 or int(length) > BATCH_LIMIT):
         raise DomainError("batch_too_large", f"A request may have {BATCH_LIMIT} bytes; this one has {length}.")
     body = request.read(BATCH_LIMIT + 1)
     if len(body) > BATCH_LIMIT:

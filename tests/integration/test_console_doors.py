@@ -311,6 +311,16 @@ def test_a_key_can_be_given_no_more_than_its_maker_may_do(browse: Callable[[str]
     assert made.status_code == 200 and set(ApiKey.objects.get().scopes) == set(Scope.values)
 
 
+def test_a_number_that_is_none_is_no_error(browse: Callable[[str], Client]) -> None:
+    assert _known()
+    segment = draft("mine", performed("Order Completed"))
+    client = browse("admin")
+    for number in ("²", "9" * 5000, "x"):
+        assert client.get(f"/admin/segments/segment/{segment.uuid}/?version={number}").status_code == 200, number
+        sent = client.post("/admin/ingestion/quarantined/replay/", {"message": [number]})
+        assert sent.status_code == 302, number
+
+
 def test_a_source_stays_of_its_kind_and_is_never_deleted(browse: Callable[[str], Client]) -> None:
     source = create_source(name="Site", kind=SourceKind.BROWSER, by=BY)
     client = browse("admin")

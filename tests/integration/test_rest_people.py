@@ -44,6 +44,15 @@ def test_a_person_is_found_by_any_identifier(ann: None, identifier: str) -> None
     assert body["is_masked"] is False
 
 
+def test_an_id_that_another_system_calls_uuid_is_found_too(ann: None) -> None:
+    external = [
+        {"id": "7F8B2C9E-0000-4000-8000-000000000000", "type": "uuid", "collection": "users", "encoding": "none"}
+    ]
+    tracker().send(track("Bought", "bob", context={"externalIds": external}))
+    process_all()
+    assert found(look_up(key(), "uuid:7F8B2C9E-0000-4000-8000-000000000000"))["uuid"] == str(person("bob").uuid)
+
+
 def test_whoever_was_merged_away_answers_as_the_survivor(ann: None) -> None:
     gone = person("bob")
     merge_profiles(survivor=person("ann"), absorbed=gone, reason="test", by=BY)

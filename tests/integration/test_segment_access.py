@@ -216,3 +216,15 @@ def test_people_come_before_keys(db: None) -> None:
         Share(user=person, permissions=["view_segment"]),
         Share(user=key, permissions=["view_segment"]),
     ]
+
+
+def test_nobody_takes_back_a_right_that_they_could_not_have_given(browse: Browse) -> None:
+    segment = draft("mine", EVERYONE)
+    browse("ann"), browse("bob")
+    share_segment(segment=segment, user=who("ann"), by=BY, permissions=["view_segment", "change_segment"])
+    share_segment(segment=segment, user=who("bob"), by=BY, permissions=["view_segment", "delete_segment"])
+    assert browse("ann").post(url(segment, f"access/{who('bob').pk}/remove/")).status_code == 302
+    assert granted(segment)["bob"] == ["view_segment", "delete_segment"]
+    share_segment(segment=segment, user=who("ann"), by=BY, permissions=["delete_segment"])
+    assert browse("ann").post(url(segment, f"access/{who('bob').pk}/remove/")).status_code == 302
+    assert "bob" not in granted(segment)
