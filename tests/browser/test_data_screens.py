@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Console
-from tests.factories import identify, process_all, track, tracker
+from tests.factories import draft, identify, performed, process_all, track, tracker
 
 
 def test_a_source_gets_a_key_that_is_shown_once_and_can_be_revoked(console: Console) -> None:
@@ -87,12 +87,15 @@ def test_jobs_show_their_bar_and_are_cancelled(console: Console) -> None:
     from cdp.jobs.models import Job, JobState
 
     now = timezone.now()
+    tracker().send(track("Order Completed", "u1"))
+    process_all()
+    about = {"segment": draft("buyers", performed("Order Completed")).pk}
     running = Job.objects.create(
-        kind="segments.refresh", state=JobState.RUNNING, done=30, total=120, phase="entering and leaving", started_at=now,
+        kind="segments.refresh", params=about, state=JobState.RUNNING, done=30, total=120, phase="entering and leaving", started_at=now,
         lease_until=now + timezone.timedelta(hours=1), sent_at=now,
     )  # fmt: skip
     Job.objects.create(
-        kind="segments.refresh", state=JobState.FAILED, error_code="segment_not_live", error_message="It is not live.",
+        kind="segments.refresh", params=about, state=JobState.FAILED, error_code="segment_not_live", error_message="It is not live.",
         started_at=now, finished_at=now,
     )  # fmt: skip
     page = console.log_in("marketer")

@@ -125,3 +125,63 @@ def test_somebody_who_may_only_look_can_not_change_the_rule(console: Console) ->
     expect(page.get_by_role("button", name="Save as a version")).to_have_count(0)
     expect(page.get_by_role("button", name="Count and sample")).to_have_count(0)
     console.look("segment-read-only")
+
+
+def test_a_segment_is_shared_with_a_key_and_with_a_colleague_who_then_finds_it(console: Console) -> None:
+    from cdp.rest.services import create_api_key
+    from tests.factories import BY
+
+    shop()
+    segment = live("buyers", performed("Order Completed"))
+    live("others", performed("Order Completed", 2))
+    key, _ = create_api_key(name="Mail tool", scopes=["segments:read"], by=BY)
+    page = console.log_in("integrator")
+    console.open("rest/apikey/")
+    page.get_by_role("link", name="Mail tool").click()
+    expect(page.get_by_role("heading", name="It sees nothing yet")).to_be_visible()
+    console.look("api-key-sees-nothing")
+
+    console.page.get_by_role("button", name="Log out").click()
+    console.log_in("marketer")
+    console.open(f"segments/segment/{segment.uuid}/")
+    page.get_by_role("link", name="Who may see it").click()
+    expect(page.get_by_role("heading", name="Shared with nobody yet")).to_be_visible()
+    console.look("segment-shared-with-nobody")
+    page.get_by_role("button", name="Share", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Choose a person or an API key.")
+    console.look("segment-share-refused")
+
+    page.get_by_label("With", exact=True).select_option("Mail tool")
+    page.get_by_label("Read its members").check()
+    page.get_by_role("button", name="Share", exact=True).click()
+    expect(page.get_by_role("status").first).to_contain_text("Shared with Mail tool.")
+    expect(page.get_by_role("row", name="Mail tool")).to_contain_text("But the key lacks members:read")
+    page.get_by_label("With", exact=True).select_option("newcomer")
+    page.get_by_label("Change and share it").check()
+    page.get_by_role("button", name="Share", exact=True).click()
+    console.look("segment-shared")
+
+    page.get_by_role("link", name="Change what Mail tool may").click()
+    expect(page.get_by_label("Read its members")).to_be_checked()
+    page.get_by_label("Read its members").uncheck()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("row", name="Mail tool")).not_to_contain_text("lacks")
+
+    page.get_by_role("button", name="Log out").click()
+    console.log_in("newcomer")
+    page.get_by_role("link", name="Segments", exact=True).click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.get_by_role("link", name="Buyers").click()
+    page.get_by_role("textbox", name="Rule").fill('{"version": 1, "everyone": true}')
+    expect(page.locator("#check")).to_contain_text("Everyone")
+    console.look("segment-of-a-guest")
+    page.get_by_role("link", name="Who may see it").click()
+    page.get_by_role("button", name="Remove newcomer").click()
+    expect(page.get_by_role("heading", name="Home", level=1)).to_be_visible()
+    expect(page.get_by_role("link", name="Segments", exact=True)).to_have_count(0)
+
+    page.get_by_role("button", name="Log out").click()
+    console.log_in("integrator")
+    console.open(f"rest/apikey/{key.pk}/")
+    expect(page.get_by_role("heading", name="Sees 1 segment")).to_be_visible()
+    console.look("api-key-sees-one")
