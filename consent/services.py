@@ -185,6 +185,19 @@ def record_decision(
     DirtyProfile.objects.create(profile_id=profile.pk, facts={"why": "edit", "consents": [purpose.key]})
 
 
+def reconcile_consents(*, pairs: Sequence[tuple[int, int]]) -> None:
+    """Reconciles (survivor, absorbed) after (survivor, absorbed), in the order given; most people never said anything."""
+    speaking = set(
+        ConsentState.objects.filter(profile_id__in=[absorbed for _, absorbed in pairs]).values_list(
+            "profile_id", flat=True
+        )
+    )
+    for survivor, absorbed in pairs:
+        if absorbed in speaking:
+            reconcile_consent(survivor_id=survivor, absorbed_id=absorbed)
+            speaking.add(survivor)
+
+
 def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
     """Gives the survivor, for each purpose, the stricter of both answers, and takes the absorbed's state away.
 

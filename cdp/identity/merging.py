@@ -3,6 +3,9 @@
 Which profiles a message proves to be one is decided in `cdp.identity.resolve`.
 """
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -10,13 +13,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from cdp.audit.actors import Actor
-from cdp.audit.services import record
+from cdp.audit.services import Act, record, record_all
 from cdp.database import bound_cursor
 from cdp.errors import Conflict, NotFound
 from cdp.identity.models import Merge
 from cdp.profiles import store
-from cdp.profiles.models import DirtyProfile, Profile
-from consent.services import part_consent, reconcile_consent
+from cdp.profiles.models import DirtyProfile, Identifier, Profile
+from consent.services import part_consent, reconcile_consents
 
 
 @transaction.atomic
@@ -28,74 +31,156 @@ def merge_profiles(*, survivor: Profile, absorbed: Profile, reason: str, by: Act
     """
     if survivor.pk == absorbed.pk or len(store.lock_profiles(sorted([survivor.pk, absorbed.pk]))) < 2:
         raise Conflict("not_two_profiles", "A merge needs two different profiles that both still exist.")
-    merge = absorb(survivor.pk, absorbed.pk, reason=reason, source_id=None, by=by)
+    [merge] = absorb([Absorption(survivor.pk, absorbed.pk, reason)], by=by)
     DirtyProfile.objects.create(profile_id=survivor.pk, facts={"why": "merge"})
     DirtyProfile.objects.create(profile_id=absorbed.pk, facts={"why": "merge", "absorbed_uuid": str(absorbed.uuid)})
     return merge
 
 
-def absorb(survivor: int, absorbed: int, *, reason: str, source_id: int | None, by: Actor) -> Merge:
-    """Both are locked. Everything of the absorbed follows to the survivor; its segments are left to the evaluator."""
-    gone = Profile.objects.get(pk=absorbed)
-    pair = {"survivor": survivor, "absorbed": absorbed}
+@dataclass(frozen=True, slots=True)
+class Absorption:
+    """One profile is to follow into another, and why."""
+
+    survivor: int
+    absorbed: int
+    reason: str
+    source_id: int | None = None
+
+
+def absorb(absorptions: Sequence[Absorption], *, by: Actor) -> list[Merge]:
+    """The ledger's entries. All profiles are locked; a survivor may be absorbed by a later one, never by an earlier.
+
+    Everything of the absorbed follows to whoever survives in the end, in one statement for all of them; their segments
+    are left to the evaluator.
+    """
+    if not absorptions:
+        return []
+    follows = _ends_with(absorptions)
+    gone = Profile.objects.in_bulk(list(follows))
+    brought = _brought(absorptions)
+    everybody = {**follows, **{survivor: survivor for survivor in follows.values()}}
+    arguments = {
+        "absorbed": list(follows),
+        "survivors": list(follows.values()),
+        "all": list(everybody),
+        "ends": list(everybody.values()),
+    }
     with bound_cursor() as cursor:
-        cursor.execute(
-            "UPDATE profiles_identifier SET profile_id = %(survivor)s WHERE profile_id = %(absorbed)s RETURNING id",
-            pair,
-        )
-        identifier_ids = sorted(row[0] for row in cursor.fetchall())
-        cursor.execute("UPDATE profiles_event SET profile_id = %(survivor)s WHERE profile_id = %(absorbed)s", pair)
-        for statement in MOVE_NEWEST:
-            cursor.execute(statement, pair)
+        for statement in FOLLOW:
+            cursor.execute(statement, arguments)
         # By the database's clock, which also says when a consent was recorded: before the merge or after.
         cursor.execute("SELECT clock_timestamp()")
         merged_at: datetime = cursor.fetchall()[0][0]
-    reconcile_consent(survivor_id=survivor, absorbed_id=absorbed)
-    store.rebuild_totals([survivor, absorbed])
-    store.rebuild_read_model([survivor])
-    store.touch_profiles({survivor: (gone.first_seen_at, gone.last_seen_at)})
-    merge = Merge.objects.create(
-        survivor_id=survivor,
-        absorbed_id=absorbed,
-        absorbed_uuid=gone.uuid,
-        absorbed_first_seen_at=gone.first_seen_at,
-        absorbed_last_seen_at=gone.last_seen_at,
-        absorbed_created_at=gone.created_at,
-        identifier_ids=identifier_ids,
-        reason=reason[:200],
-        source_id=source_id,
-        merged_at=merged_at,
-        merged_by=by.label[:150],
+    reconcile_consents(pairs=[(one.survivor, one.absorbed) for one in absorptions])
+    store.add_totals_of(absorbed=list(follows), survivors=list(follows.values()))
+    store.rebuild_read_model(sorted(set(follows.values())))
+    store.touch_profiles(_moments(follows, gone))
+    merges = Merge.objects.bulk_create(
+        Merge(
+            survivor_id=one.survivor,
+            absorbed_id=one.absorbed,
+            absorbed_uuid=gone[one.absorbed].uuid,
+            absorbed_first_seen_at=gone[one.absorbed].first_seen_at,
+            absorbed_last_seen_at=gone[one.absorbed].last_seen_at,
+            absorbed_created_at=gone[one.absorbed].created_at,
+            identifier_ids=brought[one.absorbed],
+            reason=one.reason[:200],
+            source_id=one.source_id,
+            merged_at=merged_at,
+            merged_by=by.label[:150],
+        )
+        for one in absorptions
     )
-    record(by=by, action="profile.merged", object=merge, detail={"absorbed": str(gone.uuid), "reason": reason})
+    record_all(
+        by=by,
+        acts=[
+            Act(
+                "profile.merged",
+                "identity.merge",
+                str(m.pk),
+                detail={"absorbed": str(m.absorbed_uuid), "reason": m.reason},
+            )
+            for m in merges
+        ],
+    )
     with bound_cursor() as cursor:
         # Not through the ORM, whose cascade would take memberships along before the evaluator has announced their end.
-        cursor.execute("DELETE FROM profiles_profile WHERE id = %(absorbed)s", pair)
-    return merge
+        cursor.execute("DELETE FROM profiles_profile WHERE id = ANY(%(absorbed)s::bigint[])", arguments)
+    return merges
 
 
-# Newest wins per trait, as if all had been said of one person from the start.
-MOVE_NEWEST = [
-    statement.format(table=table)
-    for table in ("profiles_traitvalue", "profiles_traitremoval")
-    for statement in (
-        """
-        DELETE FROM {table} s USING {table} a
-         WHERE s.profile_id = %(survivor)s AND a.profile_id = %(absorbed)s AND a.trait_id = s.trait_id
-           AND (a.occurred_at, a.message_id COLLATE "C") > (s.occurred_at, s.message_id COLLATE "C")
-        """,
-        """
-        DELETE FROM {table} a USING {table} s
-         WHERE a.profile_id = %(absorbed)s AND s.profile_id = %(survivor)s AND a.trait_id = s.trait_id
-        """,
-        "UPDATE {table} SET profile_id = %(survivor)s WHERE profile_id = %(absorbed)s",
-    )
-] + [
+def _ends_with(absorptions: Sequence[Absorption]) -> dict[int, int]:
+    """Absorbed -> who survives in the end."""
+    into = {one.absorbed: one.survivor for one in absorptions}
+    ends: dict[int, int] = {}
+    for absorbed in into:
+        end = into[absorbed]
+        while end in into:
+            end = into[end]
+        ends[absorbed] = end
+    return ends
+
+
+def _brought(absorptions: Sequence[Absorption]) -> dict[int, list[int]]:
+    """Absorbed -> the identifiers it had when its turn came, those of whom it had absorbed itself among them."""
+    held: dict[int, set[int]] = defaultdict(set)
+    absorbed = [one.absorbed for one in absorptions]
+    for identifier_id, profile_id in Identifier.objects.filter(profile_id__in=absorbed).values_list("pk", "profile_id"):
+        held[profile_id].add(identifier_id)
+    for one in absorptions:
+        held[one.survivor] |= held[one.absorbed]
+    return {one: sorted(held[one]) for one in absorbed}
+
+
+def _moments(follows: Mapping[int, int], gone: Mapping[int, Profile]) -> dict[int, tuple[datetime, datetime]]:
+    """Survivor -> first and last moment of all whom it absorbed."""
+    moments: dict[int, tuple[datetime, datetime]] = {}
+    for absorbed, survivor in follows.items():
+        first, last = gone[absorbed].first_seen_at, gone[absorbed].last_seen_at
+        if survivor in moments:
+            first, last = min(first, moments[survivor][0]), max(last, moments[survivor][1])
+        moments[survivor] = first, last
+    return moments
+
+
+FOLLOW = [
+    """
+    UPDATE profiles_identifier i SET profile_id = g.survivor
+      FROM unnest(%(absorbed)s::bigint[], %(survivors)s::bigint[]) AS g(absorbed, survivor)
+     WHERE i.profile_id = g.absorbed AND i.profile_id = ANY(%(absorbed)s::bigint[])
+    """,
+    """
+    UPDATE profiles_event e SET profile_id = g.survivor
+      FROM unnest(%(absorbed)s::bigint[], %(survivors)s::bigint[]) AS g(absorbed, survivor)
+     WHERE e.profile_id = g.absorbed AND e.profile_id = ANY(%(absorbed)s::bigint[])
+    """,
+    # Newest wins per trait, as if all had been said of one person from the start.
+    *(
+        statement.format(table=table)
+        for table in ("profiles_traitvalue", "profiles_traitremoval")
+        for statement in (
+            """
+            DELETE FROM {table} t USING (
+                SELECT x.trait_id, x.profile_id, row_number() OVER (
+                           PARTITION BY g.survivor, x.trait_id
+                           ORDER BY x.occurred_at DESC, x.message_id COLLATE "C" DESC, x.profile_id = g.survivor DESC) AS place
+                  FROM {table} x JOIN unnest(%(all)s::bigint[], %(ends)s::bigint[]) AS g(profile_id, survivor) USING (profile_id)
+                 WHERE x.profile_id = ANY(%(all)s::bigint[])
+            ) AS ranked
+             WHERE ranked.place > 1 AND t.trait_id = ranked.trait_id AND t.profile_id = ranked.profile_id
+            """,
+            """
+            UPDATE {table} t SET profile_id = g.survivor
+              FROM unnest(%(absorbed)s::bigint[], %(survivors)s::bigint[]) AS g(absorbed, survivor)
+             WHERE t.profile_id = g.absorbed AND t.profile_id = ANY(%(absorbed)s::bigint[])
+            """,
+        )
+    ),
     """
     DELETE FROM profiles_traitvalue v USING profiles_traitremoval r
-     WHERE v.profile_id = %(survivor)s AND r.profile_id = v.profile_id AND r.trait_id = v.trait_id
+     WHERE v.profile_id = ANY(%(survivors)s::bigint[]) AND r.profile_id = v.profile_id AND r.trait_id = v.trait_id
        AND (r.occurred_at, r.message_id COLLATE "C") > (v.occurred_at, v.message_id COLLATE "C")
-    """
+    """,
 ]
 
 

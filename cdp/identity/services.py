@@ -17,7 +17,7 @@ from django.db import transaction
 
 from cdp.audit.actors import Actor
 from cdp.database import bound_cursor
-from cdp.identity.merging import absorb
+from cdp.identity.merging import Absorption, absorb
 from cdp.identity.models import Merge
 from cdp.identity.normalise import Identifier
 from cdp.identity.resolve import Claim, MergeDecision, Resolution, must_wait, possible, resolve
@@ -90,7 +90,7 @@ def _resolve_once(sightings: Sequence[Sighting], by: Actor) -> Resolved:
     new = {profile_of[n] for n in profile_of if out.nodes[n].profile_id is None}
     identifier_ids = {identifier: found.id for identifier, found in known.items()}
     identifier_ids |= _link(out, profile_of, sightings)
-    merges = [_carry_out(out, decision, sightings[decision.claim], by) for decision in out.merges]
+    merges = absorb([_absorption(out, decision, sightings[decision.claim]) for decision in out.merges], by=by)
     _touch_identifiers(sightings, known)
     return Resolved(
         profile_ids=[profile_of[out.root(node)] for node in out.person],
@@ -297,8 +297,8 @@ def _touch_identifiers(sightings: Sequence[Sighting], known: dict[Identifier, Fo
         )
 
 
-def _carry_out(out: Resolution, decision: MergeDecision, sighting: Sighting, by: Actor) -> Merge:
+def _absorption(out: Resolution, decision: MergeDecision, sighting: Sighting) -> Absorption:
     survivor, absorbed = out.nodes[decision.survivor].profile_id, out.nodes[decision.absorbed].profile_id
     if survivor is None or absorbed is None:
         raise ValueError("only profiles that exist are merged; a new one is simply linked")
-    return absorb(survivor, absorbed, reason=decision.reason, source_id=sighting.source_id, by=by)
+    return Absorption(survivor, absorbed, decision.reason, sighting.source_id)

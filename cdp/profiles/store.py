@@ -132,6 +132,29 @@ def add_to_totals(rows: Iterable[EventRow]) -> None:
         )
 
 
+def add_totals_of(*, absorbed: Sequence[int], survivors: Sequence[int]) -> None:
+    """Adds the totals of the absorbed to those of whom they follow into, and takes them away: sums are sums of sums."""
+    with bound_cursor() as cursor:
+        cursor.execute(
+            """
+            WITH gone AS (
+                DELETE FROM profiles_eventtotal t
+                 USING unnest(%(absorbed)s::bigint[], %(survivors)s::bigint[]) AS g(absorbed, survivor)
+                 WHERE t.profile_id = g.absorbed AND t.profile_id = ANY(%(absorbed)s::bigint[])
+                RETURNING g.survivor, t.name_id, t.count, t.value_sum, t.first_at, t.last_at
+            )
+            INSERT INTO profiles_eventtotal AS t (profile_id, name_id, count, value_sum, first_at, last_at)
+            SELECT survivor, name_id, sum(count), sum(value_sum), min(first_at), max(last_at) FROM gone GROUP BY 1, 2
+            ON CONFLICT (profile_id, name_id) DO UPDATE SET
+                count = t.count + excluded.count,
+                value_sum = t.value_sum + excluded.value_sum,
+                first_at = least(t.first_at, excluded.first_at),
+                last_at = greatest(t.last_at, excluded.last_at)
+            """,
+            {"absorbed": list(absorbed), "survivors": list(survivors)},
+        )
+
+
 def rebuild_totals(profile_ids: Sequence[int]) -> None:
     """Derives the totals of these people anew from their events; for merges, their undoing, and erasure."""
     with bound_cursor() as cursor:
