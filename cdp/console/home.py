@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from cdp.audit.admin_base import reader_of
 from cdp.charts import day_chart
+from cdp.identity.normalise import ANONYMOUS_ID
 from cdp.ingestion.models import InboxMessage, Quarantined
 from cdp.jobs.models import Job
 from cdp.jobs.naming import named_for
@@ -23,7 +24,6 @@ from segments.sharing import sees_segments, visible_segments
 DAYS = 30
 SEGMENTS = 8
 FAILED_SHOWN = 5
-KNOWN_BY = ("user_id", "email", "phone")
 
 
 def home_view(request: HttpRequest) -> HttpResponse:
@@ -47,7 +47,7 @@ def waiting_view(request: HttpRequest) -> HttpResponse:
 def _people() -> dict[str, Any]:
     return {
         "people": Profile.objects.count(),
-        "known": Identifier.objects.filter(namespace__in=KNOWN_BY).values("profile_id").distinct().count(),
+        "known": Identifier.objects.exclude(namespace=ANONYMOUS_ID).values("profile_id").distinct().count(),
     }
 
 

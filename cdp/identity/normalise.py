@@ -26,7 +26,6 @@ PRIORITY: Final = {USER_ID: 0, EMAIL: 1, ANONYMOUS_ID: 9}
 OTHER_PRIORITY: Final = 5
 LIMIT: Final = {USER_ID: 1}
 OTHER_LIMIT: Final = 5
-KNOWN_BY: Final = frozenset({USER_ID, EMAIL})
 
 
 class Identifier(NamedTuple):
@@ -42,6 +41,11 @@ class Unusable(ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def names_a_person(namespace: str) -> bool:
+    """Whether whoever is known by such an identifier is a known person: by anything but a device's own number."""
+    return namespace != ANONYMOUS_ID
 
 
 def priority(identifier: Identifier) -> int:

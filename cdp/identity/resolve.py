@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cdp.identity.normalise import ANONYMOUS_ID, LIMIT, OTHER_LIMIT, USER_ID, Identifier
+from cdp.identity.normalise import ANONYMOUS_ID, LIMIT, OTHER_LIMIT, USER_ID, Identifier, names_a_person
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,7 @@ class Node:
 
     @property
     def is_known_person(self) -> bool:
-        """Whether some system names it: anything but a device's own number."""
-        return any(count for namespace, count in self.held.items() if namespace != ANONYMOUS_ID)
+        return any(count for namespace, count in self.held.items() if names_a_person(namespace))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -436,3 +439,16 @@ def test_any_story_keeps_the_books(db: None, drill_scale: Any) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+# ---- Known people --------------------------------------------------------------------------------------------
+
+
+def test_home_counts_whoever_a_system_names_as_known(db: None, client: Client) -> None:
+    shop = tracker()
+    crm = {"externalIds": [{"type": "crm", "id": "7"}]}
+    shop.send(track("Looked", anonymousId="x"), track("Looked", "ann"), track("Looked", anonymousId="y", context=crm))
+    process_all()
+    client.force_login(User.objects.create_superuser("root"))
+    shown = client.get(reverse("admin:index")).context
+    assert (shown["people"], shown["known"]) == (3, 2)

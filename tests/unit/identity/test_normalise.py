@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdp.identity.normalise import MAX_LENGTH, Identifier, Unusable, normalise
+from cdp.identity.normalise import MAX_LENGTH, Identifier, Unusable, names_a_person, normalise
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,10 @@ def test_normalising_twice_changes_nothing(namespace: str, raw: object) -> None:
     except Unusable:
         return
     assert normalise(namespace, once.value) == once
+
+
+def test_a_person_is_known_by_anything_but_a_devices_number() -> None:
+    named = {
+        namespace for namespace in ("user_id", "email", "phone", "crm.id", "anonymous_id") if names_a_person(namespace)
+    }
+    assert named == {"user_id", "email", "phone", "crm.id"}
