@@ -10,6 +10,13 @@ SEQUENCER_LOCK = 7305004
 CHUNK = 20_000
 
 
+def wait_for_the_sequencer() -> None:
+    """Keeps the sequencer out until the transaction ends. For whoever locks a segment's row first and its changes after:
+    the sequencer does it the other way round."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEQUENCER_LOCK])
+
+
 def number_changes() -> int:
     """How many changes were numbered; none when another process is at it. Segments' member counts follow here too:
     one writer at a time means that no two batches wait for a segment's row."""

@@ -17,6 +17,7 @@ from cdp.errors import Conflict, DomainError
 from cdp.jobs.models import Job
 from cdp.jobs.services import enqueue
 from segments.catalogue import catalog
+from segments.feed import wait_for_the_sequencer
 from segments.live import rules_lock
 from segments.models import Segment, SegmentStatus, SegmentUse, SegmentVersion
 from segments.personal import without_values
@@ -246,6 +247,7 @@ def delete_segment(*, segment: Segment, by: Actor) -> None:
         InUse: other segments read it.
     """
     rules_lock(exclusive=True)
+    wait_for_the_sequencer()
     segment = Segment.objects.select_for_update().get(pk=segment.pk)
     if users := users_of(segment):
         raise InUse(segment, users)

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, InternalError, ProgrammingError, connection, connections, transaction
 
-from segments.feed import number_changes
-from segments.models import ChangeKind, MembershipChange
+from segments.feed import SEQUENCER_LOCK, number_changes
+from segments.models import ChangeKind, MembershipChange, Segment
 from segments.services import archive, delete_segment
 from tests.factories import BY, Tracker, live, performed, process_all, track, tracker
-from tests.integration.books import assert_feed_has_no_gaps
+from tests.integration.books import assert_feed_has_no_gaps, rows
+from tests.integration.crew import crew
 
 BUYERS = performed("Bought")
 
@@ -135,3 +136,22 @@ def _write(segment_id: int, *, profile_id: int) -> None:
             " VALUES (%s, %s, gen_random_uuid(), 'entered', now(), 'event', clock_timestamp())",
             [segment_id, profile_id],
         )
+
+
+def test_a_segment_is_deleted_while_its_changes_are_numbered(own_database: Any) -> None:
+    """The sequencer goes from changes to their segment, deleting from the segment to its changes: neither may hold up the other."""
+    shop = tracker()
+    shop.send(track("Bought", "ann"))
+    process_all()
+    segment = live("buyers", performed("Bought"))
+    with crew(1) as hands:
+        with transaction.atomic():
+            numbering = rows(f"SELECT pg_try_advisory_xact_lock({SEQUENCER_LOCK})")
+            assert numbering == [(True,)]
+            rows("SELECT id FROM segments_membershipchange FOR UPDATE")
+            deleted = hands.pool.submit(delete_segment, segment=segment, by=BY)
+            while not rows("SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"):
+                assert not deleted.done(), "it waits for the numbering"
+            Segment.objects.update(member_count=1)
+        deleted.result(30)
+    assert not Segment.objects.exists()
