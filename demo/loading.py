@@ -101,12 +101,13 @@ def send(
     Args:
         about: how many messages to expect; only the progress shown depends on it.
         write_keys: the key by the name of the source in the stream.
-        consumers: how many processes work the inbox off; as many as there are processors by default.
+        consumers: how many processes work the inbox off; each has two batches at work, so by default half as many as
+            there are processors.
     """
     began, skip = time.monotonic(), hold.job.done
     reported, read = began, skip
     authorizations = {source: _basic(key) for source, key in write_keys.items()}
-    with _fewer_collections(), running_consumers(consumers or min(4, os.cpu_count() or 1)) as working:
+    with _fewer_collections(), running_consumers(consumers or max(1, (os.cpu_count() or 1) // 2)) as working:
         for group in batches(stream, skip=skip):
             for batch in group:
                 accept(

@@ -42,7 +42,7 @@ class Command(BaseCommand):
         parser.add_argument("--days", type=int, default=DAYS)
         parser.add_argument("--seed", type=int, default=SEED)
         parser.add_argument(
-            "--consumers", type=int, help="Processes that process messages; one per processor by default."
+            "--consumers", type=int, help="Processes that process messages; one per two processors by default."
         )
 
     def handle(self, *, url: str, people: int, days: int, seed: int, consumers: int | None, **_: Any) -> None:
