@@ -7,7 +7,9 @@ class SegmentsConfig(AppConfig):
 
     def ready(self) -> None:
         from cdp.jobs.naming import name_jobs
-        from segments.services import REFRESH_KIND
+        from cdp.profiles.reliance import ask_before_retyping
+        from segments.services import REFRESH_KIND, names_relying_on
         from segments.sharing import names_of_refreshes
 
         name_jobs(REFRESH_KIND, names_of_refreshes)
+        ask_before_retyping(names_relying_on)

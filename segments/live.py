@@ -4,6 +4,7 @@ A consumer may go on using a rule only while no new one can go live: both sides 
 shared, whoever publishes exclusively. So no verdict of an old rule is written after a new one has taken its place.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
@@ -12,6 +13,7 @@ from django.db import connection, transaction
 from cdp.audit import SYSTEM
 from cdp.audit.services import record
 from cdp.logs import get_logger
+from cdp.profiles.models import Trait
 from segments.catalogue import catalog_for
 from segments.engines.postgres import LeafQueries
 from segments.models import Segment, SegmentStatus
@@ -77,6 +79,8 @@ class LiveRules:
     levels: tuple[tuple[LiveRule, ...], ...]
     frozen: dict[int, str]
     queries: LeafQueries
+    # Of each trait they name, the type that they were checked against.
+    types: dict[str, str]
 
     @property
     def segment_ids(self) -> set[int]:
@@ -86,8 +90,8 @@ class LiveRules:
         return next((rule for level in self.levels for rule in level if rule.segment_id == segment_id), None)
 
 
-NO_RULES = LiveRules(levels=(), frozen={}, queries=LeafQueries(Catalog()))
-_kept: tuple[tuple[tuple[int, int], ...], LiveRules] = ((), NO_RULES)
+NO_RULES = LiveRules(levels=(), frozen={}, queries=LeafQueries(Catalog()), types={})
+_kept: tuple[tuple[tuple[int, int | None], ...], LiveRules] = ((), NO_RULES)
 
 
 def forget() -> None:
@@ -101,9 +105,16 @@ def live_rules() -> LiveRules:
     global _kept
     live = Segment.objects.filter(status=SegmentStatus.LIVE, broken_reason="")
     stamp = tuple(live.order_by("pk").values_list("pk", "live_version_id"))
-    if stamp != _kept[0]:
-        _kept = stamp, _load(list(live.select_related("live_version").order_by("pk")))
-    return _kept[1]
+    kept_stamp, rules = _kept  # looked at once: other threads may put theirs in its place
+    if stamp != kept_stamp or rules.types != _types_now(rules.types):
+        rules = _load(list(live.select_related("live_version").order_by("pk")))
+        _kept = stamp, rules
+    return rules
+
+
+def _types_now(keys: Iterable[str]) -> dict[str, str]:
+    wanted = list(keys)
+    return dict(Trait.objects.filter(key__in=wanted).values_list("key", "type")) if wanted else {}
 
 
 def _load(segments: list[Segment]) -> LiveRules:
@@ -137,7 +148,12 @@ def _load(segments: list[Segment]) -> LiveRules:
         )
     for segment_id, reason in frozen.items():
         log.error("segment_frozen", segment_id=segment_id, reason=reason)
-    return LiveRules(levels=_levels(ready), frozen=frozen, queries=LeafQueries(catalog))
+    return LiveRules(
+        levels=_levels(ready),
+        frozen=frozen,
+        queries=LeafQueries(catalog),
+        types={key: trait.type.value for key, trait in catalog.traits.items()},
+    )
 
 
 def _in_order(parsed: dict[str, tuple[Segment, Rule, Dependencies]]) -> list[str]:

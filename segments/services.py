@@ -21,7 +21,7 @@ from segments.feed import wait_for_the_sequencer
 from segments.live import rules_lock
 from segments.models import Segment, SegmentStatus, SegmentUse, SegmentVersion
 from segments.personal import without_values
-from segments.rules import Rule, RuleError, RuleErrors, depends_on, load
+from segments.rules import Rule, RuleError, RuleErrors, depends_on, load, parse
 
 REFRESH_KIND = "segments.refresh"
 
@@ -207,6 +207,21 @@ def _refuse_cycle(segment: Segment, rule: Rule) -> None:
 def users_of(segment: Segment) -> list[Segment]:
     """The segments whose live rules read this one."""
     return list(Segment.objects.filter(uses__used=segment).order_by("name"))
+
+
+@transaction.atomic
+def names_relying_on(trait: str) -> list[str]:
+    """Names of the segments whose live rules read this trait. None is set live before the caller's transaction ends."""
+    rules_lock(exclusive=True)
+    live = Segment.objects.filter(status=SegmentStatus.LIVE).select_related("live_version").order_by("name")
+    return [segment.name for segment in live if segment.live_version and _reads(segment.live_version.rule, trait)]
+
+
+def _reads(rule: Any, trait: str) -> bool:
+    try:
+        return trait in depends_on(parse(rule)).traits
+    except RuleErrors:
+        return False  # of a form no longer read: it is broken already, whatever the type
 
 
 @transaction.atomic

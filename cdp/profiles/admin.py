@@ -1,10 +1,12 @@
 """The catalogues of traits and events, and the workspace, as stock admin screens. People have screens of their own."""
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
 from cdp.audit.admin_base import AuditedAdmin
 from cdp.profiles.models import EventName, Trait, Workspace
+from cdp.profiles.reliance import relying_on
 
 
 class CatalogueAdmin(AuditedAdmin):
@@ -17,8 +19,19 @@ class CatalogueAdmin(AuditedAdmin):
         return False
 
 
+class TraitForm(forms.ModelForm):  # type: ignore[type-arg]  # django-stubs can't subscript at run time
+    def clean_type(self) -> str:
+        """The type, unless it is a new one that would break what relies on the old."""
+        kind: str = self.cleaned_data["type"]
+        if kind != self.instance.type and (names := relying_on(self.instance.key)):
+            listed = ", ".join(f"“{name}”" for name in names)
+            raise forms.ValidationError(f"Its type is relied on by {listed}. Change them first.", "trait_in_use")
+        return kind
+
+
 @admin.register(Trait)
 class TraitAdmin(CatalogueAdmin):
+    form = TraitForm
     list_display = ("label", "key", "type", "category", "is_pii")
     list_filter = ("category", "type", "is_pii")
     search_fields = ("label", "key")
