@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest
 
@@ -29,6 +30,11 @@ class AuditedUserAdmin(AuditedAdmin, UserAdmin):
         ("What they may do", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
         ("When", {"fields": ("last_login", "date_joined")}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """Without the service accounts of API keys: those are no people, and have a screen of their own."""
+        users: QuerySet[User] = super().get_queryset(request)
+        return users.filter(api_key=None)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":

@@ -3,6 +3,7 @@
 Granting and taking back is in `segments.sharing`; the page's addresses are in `segments.admin`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +41,7 @@ class Row:
     user: User
     name: str
     key: ApiKey | None
-    rights: list[str]
+    rights: str
     lacking: list[str]
 
 
@@ -51,6 +52,11 @@ class Choice:
     codename: str
     label: str
     is_chosen: bool
+
+
+def in_words(codenames: Iterable[str]) -> str:
+    """Rights as a reader takes them in: "See it, refresh it"."""
+    return ", ".join(RIGHTS[codename] for codename in codenames).capitalize()
 
 
 def key_of(user: User) -> ApiKey | None:
@@ -97,7 +103,7 @@ def page(request: HttpRequest, segment: Segment, *, error: DomainError | None = 
     offered = grantable(reader_of(request), segment)
     return {
         "rows": [_row(share) for share in shares],
-        "roles": [(role, [RIGHTS[codename] for codename in role.permissions]) for role in roles_with_rights()],
+        "roles": [(role, in_words(role.permissions)) for role in roles_with_rights()],
         "people": [(str(user.pk), called(user)) for user in people],
         "keys": [(str(user.pk), called(user)) for user in keys],
         "choices": [
@@ -135,6 +141,6 @@ def _row(share: Share) -> Row:
         user=share.user,
         name=called(share.user),
         key=key,
-        rights=[RIGHTS[codename] for codename in share.permissions],
+        rights=in_words(share.permissions),
         lacking=sorted(lacking),
     )

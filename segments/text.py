@@ -56,10 +56,25 @@ def read(text: str) -> tuple[Any, list[Placed]]:
     try:
         return json.loads(text), []
     except json.JSONDecodeError as error:
-        said = f"This is not JSON: {error.msg[0].lower()}{error.msg[1:]}"
+        said = f"This is not JSON: {_said(error)}"
         return None, [Placed(line=error.lineno, message=said, pointer="", code="not_json")]
     except RecursionError:
         return None, [Placed(line=1, message="This is nested too deeply to be read.", pointer="", code="too_deep")]
+
+
+def _said(error: json.JSONDecodeError) -> str:
+    """What is wrong, in the words of somebody who has never read the standard where the mistake is a common one."""
+    before, after = error.doc[: error.pos].rstrip(SPACE), error.doc[error.pos :].lstrip(SPACE)[:1]
+    # Python 3.13 puts the place at the comma itself, earlier ones behind it.
+    if after == "," and error.msg.startswith("Illegal trailing comma"):
+        before, after = before + ",", error.doc[error.pos :].lstrip(SPACE)[1:].lstrip(SPACE)[:1]
+    if before.endswith(",") and after in {"}", "]"}:
+        return f"the comma before {after} is one too many"
+    if not after:
+        return "it ends too early; a bracket or a quotation mark is not closed"
+    if after in {"'", "“", "”", "„"}:
+        return f'texts stand between straight double quotes ("), not {after}'
+    return f"{error.msg[0].lower()}{error.msg[1:]}"
 
 
 def placed(text: str, errors: tuple[RuleError, ...]) -> list[Placed]:

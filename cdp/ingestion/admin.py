@@ -191,7 +191,10 @@ class QuarantinedAdmin(ReadOnlyAdmin):
 
     def replay_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         return self._settle(
-            request, pk, quarantine.replay, "Put back into the inbox. It is read again as if it had just come."
+            request,
+            pk,
+            quarantine.replay,
+            "Put back into the inbox, as if it had just come. If it still can't be used, it comes back here.",
         )
 
     def discard_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -223,7 +226,7 @@ class QuarantinedAdmin(ReadOnlyAdmin):
                 continue
             replayed += 1
         if replayed:
-            messages.success(request, f"{replayed} put back into the inbox.")
+            messages.success(request, f"{replayed} put back into the inbox. What still can't be used comes back here.")
         else:
             messages.warning(request, "Nothing was replayed: tick the messages to replay first.")
         return redirect("admin:ingestion_quarantined_changelist")

@@ -42,6 +42,8 @@ def _clause(rule: Rule, catalog: Catalog, *, is_inner: bool) -> str:
             return f"who are not in the segment {_segment(segment, catalog)}"
         case Not(Everyone()):
             return "who are nobody at all"
+        case Not(Performed() as leaf) if _at_least_once(leaf):
+            return _did_not(leaf, catalog)
         case Not(inner):
             return f"of whom it is not true that they are people {_clause(inner, catalog, is_inner=True)}"
         case Everyone():
@@ -71,21 +73,33 @@ def _trait(leaf: Trait, catalog: Catalog) -> str:
 
 
 def _performed(leaf: Performed, catalog: Catalog) -> str:
-    info = catalog.events.get(leaf.event)
-    label = info.label if info else leaf.event
-    events = f"{label} ({' and '.join(_filter(one) for one in leaf.where)})" if leaf.where else label
+    events = _events(leaf, catalog)
     when = leaf.within.describe()
     said = leaf.amount.said()
     how_much = f"{leaf.amount.operator.amount} {said}"
     if leaf.measure is Measure.SUM:
         of = "value" if leaf.of is None else f'"{leaf.of}"'
         return f"whose total {of} of {events} is {how_much} {when}"
-    match leaf.amount.op, said:
-        case "gte", "1":
-            return f"who did {events} {'at least once' if leaf.within == EVER else when}"
-        case ("equals" | "lte", "0") | ("lt", "1"):
-            return f"who never did {events}" if leaf.within == EVER else f"who did not do {events} {when}"
+    if _at_least_once(leaf):
+        return f"who did {events} {'at least once' if leaf.within == EVER else when}"
+    if (leaf.amount.op, said) in {("equals", "0"), ("lte", "0"), ("lt", "1")}:
+        return _did_not(leaf, catalog)
     return f"who did {events} {how_much} {'time' if said == '1' else 'times'} {when}"
+
+
+def _at_least_once(leaf: Performed) -> bool:
+    return leaf.measure is not Measure.SUM and (leaf.amount.op, leaf.amount.said()) == ("gte", "1")
+
+
+def _did_not(leaf: Performed, catalog: Catalog) -> str:
+    events = _events(leaf, catalog)
+    return f"who never did {events}" if leaf.within == EVER else f"who did not do {events} {leaf.within.describe()}"
+
+
+def _events(leaf: Performed, catalog: Catalog) -> str:
+    info = catalog.events.get(leaf.event)
+    label = info.label if info else leaf.event
+    return f"{label} ({' and '.join(_filter(one) for one in leaf.where)})" if leaf.where else label
 
 
 def _filter(one: Filter) -> str:

@@ -54,7 +54,8 @@ def test_a_message_in_quarantine_says_why_and_is_replayed(console: Console) -> N
     expect(page.get_by_role("status")).to_contain_text("Put back into the inbox")
     assert InboxMessage.objects.count() == 1
 
-    page.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Choose all on this page").click()
+    expect(page.get_by_role("checkbox")).to_be_checked()
     page.get_by_role("button", name="Replay the chosen").click()
     expect(page.get_by_role("status")).to_contain_text("1 put back into the inbox")
     expect(page.get_by_role("heading", name="Quarantine is empty")).to_be_visible()

@@ -185,3 +185,25 @@ def test_a_segment_is_shared_with_a_key_and_with_a_colleague_who_then_finds_it(c
     console.open(f"rest/apikey/{key.pk}/")
     expect(page.get_by_role("heading", name="Sees 1 segment")).to_be_visible()
     console.look("api-key-sees-one")
+
+
+def test_long_words_stay_within_the_window(console: Console) -> None:
+    from tests.factories import person
+
+    word = "Rindfleischetikettierungsueberwachungsaufgabenuebertragungsgesetz"
+    source = tracker()
+    source.send(identify("u1", traits={"note": "n" * 300, "email": f"{word.lower()}@example.com"}))
+    source.send(*(track(f"{word} {n}", "u1", properties={"product": f"{word} " * 5}) for n in range(3)))
+    process_all()
+    segment = live("used", performed(f"{word} 1"), description="d" * 300)
+    live(word.lower()[:60], {"in_segment": "used"})
+    page = console.log_in("marketer")
+    console.look("long-home")
+    for path, name in {"": "rule", "versions/": "versions", "settings/": "settings", "access/": "access"}.items():
+        console.open(f"segments/segment/{segment.uuid}/{path}")
+        console.look(f"long-segment-{name}")
+    console.open("segments/segment/")
+    console.look("long-segments")
+    console.open(f"profiles/profile/{person('u1').uuid}/")
+    page.locator(".ev summary").first.click()
+    console.look("long-person")

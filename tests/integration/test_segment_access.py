@@ -183,6 +183,24 @@ def test_a_keys_page_lists_what_it_sees_and_counts_what_the_reader_may_not(brows
     assert "Mine" not in told and "1 that you may not see" in told
 
 
+def test_a_revoked_key_sees_nothing_any_more(browse: Browse) -> None:
+    key, _ = create_api_key(name="Old", scopes=["segments:read"], by=BY)
+    share_segment(segment=draft("mine", EVERYONE), user=key.user, by=BY)
+    revoke_api_key(key=key, by=BY)
+    admin = browse("ada", "admin")
+    assert "nothing any more" in admin.get("/admin/rest/apikey/").content.decode()
+    page = admin.get(f"/admin/rest/apikey/{key.pk}/").content.decode()
+    assert "Would see 1 segment<" in page and "#share" not in page
+
+
+def test_the_accounts_of_keys_are_not_listed_as_people(browse: Browse) -> None:
+    key = callers.key().user
+    admin = browse("ada", "admin")
+    page = admin.get("/admin/auth/user/").content.decode()
+    assert "ada" in page and key.username not in page
+    assert admin.get(f"/admin/auth/user/{key.pk}/change/").status_code == 302
+
+
 def test_the_page_asks_as_often_for_many_shares_as_for_few(browse: Browse) -> None:
     segment = draft("mine", EVERYONE)
     marketer = browse("mara", "marketer")

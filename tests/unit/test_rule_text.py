@@ -88,3 +88,20 @@ def test_every_value_of_a_laid_out_document_is_found(document: object) -> None:
 def test_members_stand_in_the_order_they_are_read() -> None:
     stored = {"op": "gte", "value": 3, "version": 1, "performed": "Order Completed", "within": {"days": 30}}
     assert lay_out(stored).split('"')[1::2][:2] == ["version", "performed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ('{"version": 1,\n "all": [{"everyone": true,}]}', 2, "the comma before } is one too many"),
+        ('{"version": 1,\n "all": [{"everyone": true},\n]}', 2, "the comma before ] is one too many"),
+        ('{"version": 1,\n "everyone": true', 2, "it ends too early; a bracket or a quotation mark is not closed"),
+        ("{'version': 1}", 1, """texts stand between straight double quotes ("), not '"""),
+        ("{“version”: 1}", 1, 'texts stand between straight double quotes ("), not “'),
+        ("", 1, "it ends too early; a bracket or a quotation mark is not closed"),
+    ],
+)
+def test_a_common_slip_in_json_is_named_in_plain_words(text: str, line: int, said: str) -> None:
+    _, places = read(text)
+    assert len(places) == 1 and places[0].message == f"This is not JSON: {said}"
+    assert places[0].line in {line, line + 1}

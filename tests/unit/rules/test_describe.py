@@ -56,6 +56,11 @@ ORDER = "Order Completed"
             'People who did Order Completed (category is exactly "Shoes" and price is at least 20) '
             "at least 3 times in the last 30 days.",
         ),
+        ({"not": {"performed": ORDER}}, "People who never did Order Completed."),
+        (
+            {"not": {"performed": ORDER, "within": {"days": 180}}},
+            "People who did not do Order Completed in the last 180 days.",
+        ),
         (
             {
                 "all": [
