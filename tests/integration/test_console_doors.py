@@ -275,6 +275,13 @@ def test_a_job_names_no_segment_that_its_reader_may_not_see(browse: Callable[[st
     assert "Hidden" in browse("marketer").get(f"/admin/jobs/job/{job.uuid}/").content.decode()
 
 
+def test_a_person_s_head_counts_the_segments_that_are_listed(browse: Callable[[str], Client]) -> None:
+    assert _known()
+    live("buyers", performed("Order Completed"))
+    page = browse("marketer").get(f"/admin/profiles/profile/{person('u0').uuid}/").content.decode()
+    assert "<dt>Segments</dt><dd>1</dd>" in page
+
+
 def test_a_person_is_in_no_archived_segment(browse: Callable[[str], Client]) -> None:
     assert _known()
     archive(segment=live("buyers", performed("Order Completed")), by=BY)
