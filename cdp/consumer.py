@@ -6,7 +6,7 @@ What is done with a batch stands in `cdp.pipeline`. Any number of consumers may 
 import gc
 import threading
 import time
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import psycopg
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
@@ -51,14 +51,11 @@ class Consumer:
         with ThreadPoolExecutor(self.threads + 1, thread_name_prefix="consumer") as pool:
             sequencing = pool.submit(self._sequence)
             processing = [pool.submit(self._process) for _ in range(self.threads)]
-            finished, _ = wait(
-                [sequencing, *processing] if not self.until_empty else processing, return_when=FIRST_EXCEPTION
-            )
-            self.stop()
+            # Each of them stops the others when it fails, so all of them end.
             wait(processing)
             self._batches_done.set()
             self._changes_wait.set()
-            for one in [*finished, sequencing]:
+            for one in [*processing, sequencing]:
                 one.result()
 
     def _sequence(self) -> None:
@@ -71,10 +68,14 @@ class Consumer:
                 except (OperationalError, InterfaceError) as error:
                     log.warning("sequencer_waits_for_database", reason=type(error).__name__)
                     connection.close()
+                    self._batches_done.wait(LONGEST_PAUSE / 5)
                 if last_round:
                     return
                 self._changes_wait.wait(SEQUENCE_SECONDS)
                 self._changes_wait.clear()
+        except BaseException:
+            self.stop()
+            raise
         finally:
             connection.close()
 
@@ -102,6 +103,9 @@ class Consumer:
                     connection.close()
                     self._stopping.wait(pause)
                     pause = min(LONGEST_PAUSE, pause * 2)
+        except BaseException:
+            self.stop()
+            raise
         finally:
             connection.close()
 
