@@ -23,10 +23,10 @@ def test_a_consumer_that_is_told_to_stop_ends_at_once(own_database: OwnDatabase)
 
 def test_until_empty_everything_is_processed_and_every_change_numbered(own_database: OwnDatabase) -> None:
     shop = tracker()
-    shop.send(track("u0", "Order Completed"))
+    shop.send(track("Order Completed", "u0"))
     process_all()
     live("buyers", performed("Order Completed"))
-    shop.send(*(track(f"u{number}", "Order Completed") for number in range(1, 50)))
+    shop.send(*(track("Order Completed", f"u{number}") for number in range(1, 50)))
     Consumer(until_empty=True).run()
     assert not InboxMessage.objects.exists()
     assert Event.objects.count() == 50
