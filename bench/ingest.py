@@ -31,7 +31,7 @@ from cdp.ingestion import inbox
 from cdp.ingestion.keys import create_source, create_write_key
 from cdp.ingestion.models import InboxMessage
 from cdp.pipeline import process_batch
-from cdp.profiles.models import Profile
+from cdp.profiles.models import Event, EventType, Profile
 from cdp.profiles.services import ensure_partitions
 from segments.models import Segment
 from segments.services import create_segment
@@ -39,6 +39,7 @@ from segments.services import publish as publish_segment
 
 PEOPLE = int(os.environ.get("BENCH_PEOPLE", 100_000))
 EVENTS = int(os.environ.get("BENCH_EVENTS", 100_000))
+HISTORY = int(os.environ.get("BENCH_HISTORY", 300_000))
 SECONDS = float(os.environ.get("BENCH_SECONDS", 6))
 ROUNDS = 3
 BATCH = 100
@@ -58,7 +59,7 @@ chance = random.Random(20261121)
 # ---- What is sent ------------------------------------------------------------------------------------------
 
 
-def event(number: int, prefix: str) -> dict[str, object]:
+def event(number: int, prefix: str, *, within: timedelta = timedelta(hours=1)) -> dict[str, object]:
     name = chance.choices(NAMES, WEIGHTS)[0]
     properties: dict[str, object] = {
         "product_id": f"p{chance.randrange(500)}",
@@ -78,17 +79,16 @@ def event(number: int, prefix: str) -> dict[str, object]:
         "userId": f"user-{person}",
         "event": name,
         "messageId": f"{prefix}-{number}",
-        "timestamp": (timezone.now() - timedelta(seconds=chance.random() * 3600)).isoformat(),
+        "timestamp": (timezone.now() - chance.random() * within).isoformat(),
         "properties": properties,
         "context": {"library": {"name": "bench", "version": "1"}, "ip": "203.0.113.7", "locale": "en-GB"},
     }
 
 
-def bodies(count: int, prefix: str, key: str) -> list[bytes]:
-    return [
-        json.dumps({"writeKey": key, "batch": [event(number * BATCH + i, prefix) for i in range(BATCH)]}).encode()
-        for number in range(count)
-    ]
+def bodies(count: int, prefix: str, key: str, *, within: timedelta = timedelta(hours=1)) -> Iterator[bytes]:
+    for number in range(count):
+        batch = [event(number * BATCH + i, prefix, within=within) for i in range(BATCH)]
+        yield json.dumps({"writeKey": key, "batch": batch}).encode()
 
 
 RULES = [
@@ -137,13 +137,13 @@ def prepare() -> str:
         ]
         put(json.dumps({"batch": batch}).encode(), len(batch), key)
     drain()
-    # One event of each name, so that rules may speak of them.
-    put(
-        json.dumps({"batch": [{**event(i, f"{name} first"), "event": each} for i, each in enumerate(NAMES)]}).encode(),
-        len(NAMES),
-        key,
-    )
-    drain()
+    # What the windows of the rules look back on.
+    missing_events = HISTORY - Event.objects.filter(type=EventType.TRACK).count()
+    if missing_events > 0:
+        print(f"making {missing_events:,} events of the last 30 days")
+    for body in bodies(missing_events // BATCH, f"{name} before", key, within=timedelta(days=30)):
+        put(body, BATCH, key)
+    Consumer(until_empty=True).run()
     for number in range(Segment.objects.filter(key__startswith="bench-").count(), 20):
         rule = {"version": 1, **RULES[number % len(RULES)](number // len(RULES))}
         segment = create_segment(name=f"Bench {number}", key=f"bench-{number}", rule=rule, by=SYSTEM)
@@ -262,7 +262,7 @@ def measure_processing(key: str) -> Row:
         ours.append(EVENTS / timed(Consumer(until_empty=True).run))
     return Row(
         name="processed to memberships by one consumer",
-        size=f"{PEOPLE:,} people, 20 live rules, {EVENTS:,} events",
+        size=f"{PEOPLE:,} people, {HISTORY:,} events before, 20 live rules, {EVENTS:,} events",
         value=median(ours),
         floor=median(bare),
         unit="events/s",

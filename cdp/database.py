@@ -5,7 +5,7 @@ thousands. What the statements say belongs to the app whose tables they touch.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Self
@@ -48,16 +48,27 @@ class ArrayDumper(Dumper):
     oid = 0
 
     def dump(self, obj: list[Any]) -> bytes:
-        return ("{" + ",".join(map(_element, obj)) + "}").encode()
+        kinds = set(map(type, obj))
+        write = WRITERS.get(kinds.pop(), _element) if len(kinds) == 1 else _element
+        return ("{" + ",".join(map(write, obj)) + "}").encode()
+
+
+def _quoted(text: str) -> str:
+    if "\\" in text or '"' in text:
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def _bytes(value: bytes) -> str:
+    return f'"\\\\x{value.hex()}"'
+
+
+# Most lists are of one kind, so what each element is needn't be asked again.
+WRITERS: dict[type, Callable[[Any], str]] = {int: str, str: _quoted, bytes: _bytes, datetime: datetime.isoformat}
 
 
 def _element(value: Any) -> str:
-    kind = type(value)
-    if kind is int:
-        return str(value)
     if value is None:
         return "NULL"
-    if kind is bytes:
-        return '"\\\\x' + value.hex() + '"'
-    text = value.isoformat() if kind is datetime else str(value)
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    write = WRITERS.get(type(value))
+    return write(value) if write else _quoted(str(value))

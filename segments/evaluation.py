@@ -20,6 +20,9 @@ from segments.rules import PositiveLeaf, combine
 
 log = get_logger(__name__)
 
+# More looks than these at the members of segments cost more than what they spare.
+MOST_SCOPES = 8
+
 FAILED = "A condition of its rule can't be evaluated"
 
 
@@ -141,15 +144,7 @@ def _write(
     effective_at: Mapping[int, datetime],
 ) -> list[tuple[LiveRule, int, ChangeKind]]:
     """The changes made: only differences are written."""
-    people: set[int] = set().union(*(scopes[rule] for rule in verdicts))
-    members: dict[int, set[int]] = defaultdict(set)
-    with bound_cursor() as cursor:
-        cursor.execute(
-            "SELECT segment_id, profile_id FROM segments_membership WHERE profile_id = ANY(%s::bigint[])",
-            [sorted(people)],
-        )
-        for segment_id, profile_id in cursor.fetchall():
-            members[segment_id].add(profile_id)
+    members = _members({rule.segment_id: scopes[rule] for rule in verdicts})
     changes: list[tuple[LiveRule, int, ChangeKind]] = []
     for rule, matched in verdicts.items():
         before = members[rule.segment_id] & scopes[rule]
@@ -172,7 +167,7 @@ def _write(
             )
         if changes:
             cursor.execute(
-                "INSERT INTO segments_membershipchange"
+                "INSERT INTO segments_pendingchange"
                 " (segment_id, profile_id, profile_uuid, kind, effective_at, why, version_id, recorded_at)"
                 " SELECT g.s, g.p, f.uuid, g.kind, g.at, %s, g.v, clock_timestamp()"
                 "   FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[], %s::bigint[]) AS g(s, p, kind, at, v)"
@@ -189,6 +184,35 @@ def _write(
     return changes
 
 
+def _members(scopes: Mapping[int, Set[int]]) -> dict[int, set[int]]:
+    """By segment id, its members; at least those among its scope.
+
+    Segments that ask for the same people are read together, so that little is read that nobody asked for: somebody may
+    be in hundreds of segments of which a batch touches three.
+    """
+    asked: dict[frozenset[int], list[int]] = defaultdict(list)
+    for segment_id, scope in scopes.items():
+        asked[frozenset(scope)].append(segment_id)
+    smallest = sorted(asked, key=len)[: 1 - MOST_SCOPES] if len(asked) > MOST_SCOPES else []
+    together = [segment_id for scope in smallest for segment_id in asked.pop(scope)]
+    if together:
+        asked[frozenset[int]().union(*smallest)] += together
+    members: dict[int, set[int]] = defaultdict(set)
+    parts = [
+        "SELECT segment_id, profile_id FROM segments_membership"
+        " WHERE profile_id = ANY(%s::bigint[]) AND segment_id = ANY(%s::bigint[])"
+    ] * len(asked)
+    if not parts:
+        return members
+    with bound_cursor() as cursor:
+        cursor.execute(
+            " UNION ALL ".join(parts), [ids for scope, segments in asked.items() for ids in (sorted(scope), segments)]
+        )
+        for segment_id, profile_id in cursor.fetchall():
+            members[segment_id].add(profile_id)
+    return members
+
+
 def end_memberships(*, gone: Mapping[int, UUID], as_of: datetime, why: ChangeWhy) -> set[str]:
     """Keys of the segments that people who no longer exist were in; their memberships end and are announced."""
     if not gone:
@@ -200,7 +224,7 @@ def end_memberships(*, gone: Mapping[int, UUID], as_of: datetime, why: ChangeWhy
                 DELETE FROM segments_membership m USING unnest(%(ids)s::bigint[], %(uuids)s::uuid[]) AS g(id, uuid)
                  WHERE m.profile_id = g.id RETURNING m.segment_id, m.profile_id, g.uuid
             ), announced AS (
-                INSERT INTO segments_membershipchange
+                INSERT INTO segments_pendingchange
                        (segment_id, profile_id, profile_uuid, kind, effective_at, why, version_id, recorded_at)
                 SELECT e.segment_id, e.profile_id, e.uuid, 'exited', %(as_of)s, %(why)s, s.live_version_id, clock_timestamp()
                   FROM ended e JOIN segments_segment s ON s.id = e.segment_id

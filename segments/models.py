@@ -92,9 +92,12 @@ class Membership(models.Model):
     """A person is in a segment."""
 
     pk = models.CompositePrimaryKey("segment_id", "profile_id")
-    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="memberships", db_index=False)
-    # No constraint in the database: a merge deletes the absorbed profile first, and the evaluator then ends its
-    # memberships one by one, so that each end is announced.
+    # No constraints in the database. Rows are written under `rules_lock`, which whoever deletes a segment holds alone, so
+    # a check of the segment per row would cost as much as the row and find nothing. And a merge deletes the absorbed
+    # profile first; the evaluator then ends its memberships one by one, so that each end is announced.
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="memberships", db_constraint=False, db_index=False
+    )
     profile = models.ForeignKey(
         Profile, on_delete=models.CASCADE, related_name="memberships", db_constraint=False, db_index=False
     )
@@ -118,24 +121,49 @@ class ChangeWhy(models.TextChoices):
     EDIT = "edit", "A change by hand"
 
 
-class MembershipChange(models.Model):
-    """Somebody came or went. Written without a position; the sequencer numbers it after commit, without gaps."""
+class Change(models.Model):
+    """Somebody came or went."""
 
-    position = models.BigIntegerField(null=True, unique=True)
-    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="changes", db_index=False)
     profile_id = models.BigIntegerField()
     profile_uuid = models.UUIDField(help_text="Kept so that a feed can name a person who was since merged away.")
     kind = models.CharField(max_length=8, choices=ChangeKind.choices)
     effective_at = models.DateTimeField()
     why = models.CharField(max_length=8, choices=ChangeWhy.choices)
-    version = models.ForeignKey(SegmentVersion, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
     recorded_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        abstract = True
+
+
+class PendingChange(Change):
+    """A change as whoever made it wrote it. The sequencer takes it from here once it is committed, and numbers it.
+
+    It lives for a tenth of a second, so it has no index but its key: the numbered one has them.
+    """
+
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    version = models.ForeignKey(
+        SegmentVersion, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False, db_constraint=False
+    )
+
+
+class MembershipChange(Change):
+    """A change with its place in the feed: numbers without gaps, given in the order in which readers can see them."""
+
+    position = models.BigIntegerField(primary_key=True)
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="changes", db_constraint=False, db_index=False
+    )
+    version = models.ForeignKey(
+        SegmentVersion, null=True, on_delete=models.SET_NULL, related_name="+", db_constraint=False, db_index=False
+    )
 
     class Meta:
         indexes = [
             models.Index(fields=["segment", "-recorded_at"], name="segments_change_by_time"),
-            models.Index(fields=["profile_id", "segment", "-id"], name="segments_change_by_person"),
-            models.Index(fields=["id"], name="segments_change_unnumbered", condition=Q(position__isnull=True)),
+            models.Index(fields=["profile_id", "-effective_at"], name="segments_change_by_person"),
         ]
 
 

@@ -198,7 +198,7 @@ def _changes(profile: Profile, at: datetime | None, room: int, segments: QuerySe
     rows = MembershipChange.objects.filter(profile_id=profile.pk, segment__in=segments.order_by())
     rows = rows.select_related("segment", "version")
     items = []
-    for change in _newest(rows.order_by("-effective_at", "-id"), "effective_at", at, room):
+    for change in _newest(rows.order_by("-effective_at", "-position"), "effective_at", at, room):
         entered = change.kind == ChangeKind.ENTERED
         items.append(
             Item(

@@ -5,7 +5,7 @@ Deterministic matching as customer data platforms do it: identifiers found toget
 strongest decides and the weaker one does not vote.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -29,7 +29,7 @@ class Node:
     """A profile while the batch is being resolved: known to the database, or new."""
 
     profile_id: int | None
-    held: Counter[str]
+    held: defaultdict[str, int]
     linked: list[Identifier] = field(default_factory=list)
     # Every profile that has become one with it, itself included.
     inside: set[int] = field(default_factory=set)
@@ -71,8 +71,10 @@ class Resolution:
             node = self.parent[node]
         return node
 
-    def add(self, profile_id: int | None, held: Counter[str]) -> int:
-        self.nodes.append(Node(profile_id, held, inside=set() if profile_id is None else {profile_id}))
+    def add(self, profile_id: int | None, held: Mapping[str, int]) -> int:
+        self.nodes.append(
+            Node(profile_id, defaultdict(int, held), inside=set() if profile_id is None else {profile_id})
+        )
         self.parent.append(len(self.nodes) - 1)
         return len(self.nodes) - 1
 
@@ -100,9 +102,7 @@ def resolve(
         ``person[i]`` is the node of claim i (see `Resolution.root`), ``origin[i]`` the identifier that decided it.
     """
     out = Resolution()
-    node_of = {
-        profile_id: out.add(profile_id, Counter(held.get(profile_id, {}))) for profile_id in sorted(set(known.values()))
-    }
+    node_of = {profile_id: out.add(profile_id, held.get(profile_id, {})) for profile_id in sorted(set(known.values()))}
     out.owner = {identifier: node_of[profile_id] for identifier, profile_id in known.items()}
     for number, claim in enumerate(claims):
         flags: list[str] = []
@@ -112,7 +112,7 @@ def resolve(
             theirs = out.owner.get(identifier)
             if theirs is None:
                 if node is None:
-                    node = out.add(None, Counter())
+                    node = out.add(None, {})
                 elif out.nodes[node].held[identifier.namespace] >= limit(identifier.namespace, is_alias=claim.is_alias):
                     flags.append("identifier_limit")
                     continue
@@ -200,7 +200,8 @@ def _join(out: Resolution, one: int, other: int, claim: int, first: Identifier, 
     out.parent[absorbed] = survivor
     out.joins.append((claim, survivor, absorbed))
     stays, goes = out.nodes[survivor], out.nodes[absorbed]
-    stays.held.update(goes.held)
+    for namespace, count in goes.held.items():
+        stays.held[namespace] += count
     stays.inside |= goes.inside
     if goes.profile_id is None:
         stays.linked += goes.linked

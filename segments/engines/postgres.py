@@ -123,17 +123,15 @@ class LeafQueries:
         texts = [self._text_together(group) for group in groups]
         scopes = [set().union(*(wanted[leaf] for leaf in group)) for group in groups]
         ahead: dict[PositiveLeaf, set[int]] = {}
+        found = [[answers[leaf] for leaf in group] for group in groups]
         for number, profile_id, holds in _ask(texts, scopes, as_of):
-            group = groups[number]
             if holds == AHEAD:
-                for leaf in group:
+                for leaf in groups[number]:
                     ahead.setdefault(leaf, set()).add(profile_id)
-            elif len(group) == 1:
-                answers[group[0]].add(profile_id)
-            else:
-                for bit, leaf in enumerate(group):
-                    if holds >> bit & 1:
-                        answers[leaf].add(profile_id)
+                continue
+            for bit, true_of in enumerate(found[number]):
+                if holds >> bit & 1:
+                    true_of.add(profile_id)
         each = list(ahead)
         for number, profile_id, _ in _ask(
             [self._text_alone(leaf) for leaf in each], [ahead[leaf] for leaf in each], as_of

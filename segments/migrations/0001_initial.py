@@ -90,6 +90,7 @@ class Migration(migrations.Migration):
                 (
                     "segment",
                     models.ForeignKey(
+                        db_constraint=False,
                         db_index=False,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="memberships",
@@ -164,8 +165,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="MembershipChange",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("position", models.BigIntegerField(null=True, unique=True)),
+                ("position", models.BigIntegerField(primary_key=True, serialize=False)),
                 ("profile_id", models.BigIntegerField()),
                 (
                     "profile_uuid",
@@ -191,6 +191,7 @@ class Migration(migrations.Migration):
                 (
                     "segment",
                     models.ForeignKey(
+                        db_constraint=False,
                         db_index=False,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="changes",
@@ -200,6 +201,7 @@ class Migration(migrations.Migration):
                 (
                     "version",
                     models.ForeignKey(
+                        db_constraint=False,
                         db_index=False,
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
@@ -208,6 +210,63 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+        ),
+        migrations.CreateModel(
+            name="PendingChange",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("profile_id", models.BigIntegerField()),
+                (
+                    "profile_uuid",
+                    models.UUIDField(help_text="Kept so that a feed can name a person who was since merged away."),
+                ),
+                ("kind", models.CharField(choices=[("entered", "Entered"), ("exited", "Exited")], max_length=8)),
+                ("effective_at", models.DateTimeField()),
+                (
+                    "why",
+                    models.CharField(
+                        choices=[
+                            ("event", "An event or trait"),
+                            ("time", "Time passing"),
+                            ("rule", "The rule changed"),
+                            ("merge", "Two profiles became one"),
+                            ("unmerge", "A merge was undone"),
+                            ("edit", "A change by hand"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("recorded_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "segment",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="segments.segment",
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="segments.segmentversion",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Feed",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("numbered", models.BigIntegerField(default=0)),
+            ],
+            options={"constraints": [models.CheckConstraint(condition=models.Q(pk=1), name="segments_one_feed")]},
         ),
         migrations.AddConstraint(
             model_name="segmentversion",
@@ -234,13 +293,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="membershipchange",
-            index=models.Index(fields=["profile_id", "segment", "-id"], name="segments_change_by_person"),
-        ),
-        migrations.AddIndex(
-            model_name="membershipchange",
-            index=models.Index(
-                condition=models.Q(("position__isnull", True)), fields=["id"], name="segments_change_unnumbered"
-            ),
+            index=models.Index(fields=["profile_id", "-effective_at"], name="segments_change_by_person"),
         ),
         migrations.AddIndex(
             model_name="membership",

@@ -30,6 +30,7 @@ from segments.rules.check import check
 from segments.rules.dialects import lower
 from segments.rules.errors import RuleErrors
 from segments.rules.nodes import EVER, All, Any, Everyone, InSegment, Leaf, Measure, Not, Performed, Rule, Trait
+from segments.rules.windows import Rolling
 
 PositiveLeaf: TypeAlias = Trait | Performed | InSegment
 
@@ -109,7 +110,9 @@ def place(leaf: PositiveLeaf) -> str:
         case Performed() if _is_total(leaf):
             found = ["total", leaf.event]
         case Performed():
-            found = ["event", leaf.event, [one.canonical() for one in leaf.where], leaf.within.canonical()]
+            # Windows that roll lie within each other, so the widest has what all of them look at.
+            window = "rolling" if isinstance(leaf.within, Rolling) else leaf.within.canonical()
+            found = ["event", leaf.event, [one.canonical() for one in leaf.where], window]
     return json.dumps(found)
 
 
@@ -178,9 +181,9 @@ class _Compiler:
 
     def together(self, leaves: Sequence[PositiveLeaf]) -> exp.Select:
         """The records of the leaves' one place, read once, with the verdict of each leaf as a bit."""
-        one = leaves[0]
+        one = max(leaves, key=_reach)
         records = self._records(one)
-        conditions = [self._holds(leaf) for leaf in leaves]
+        conditions = [self._holds(leaf, read=one) for leaf in leaves]
         bits: exp.Expr = _whole(0)
         for number, condition in enumerate(conditions):
             bits = exp.Add(
@@ -209,8 +212,12 @@ class _Compiler:
             case Performed():
                 return self._events(leaf)
 
-    def _holds(self, leaf: PositiveLeaf) -> exp.Expr:
-        """Whether the leaf is true, asked of a record, or of all the events of a person."""
+    def _holds(self, leaf: PositiveLeaf, *, read: PositiveLeaf | None = None) -> exp.Expr:
+        """Whether the leaf is true, asked of a record, or of all the events of a person.
+
+        Args:
+            read: the leaf whose records are read, where that is another with a wider window.
+        """
         match leaf:
             case Trait():
                 comparison = leaf.comparison.stored
@@ -222,12 +229,11 @@ class _Compiler:
                 if leaf.measure is Measure.COUNT:
                     return self._amount(leaf, exp.column("count", "event_total"))
                 return self._amount(leaf, _or_nothing(exp.column("value_sum", "event_total")))
-            case Performed(of=None):
-                return self._amount(leaf, _measured_over_events(leaf))
             case Performed():
-                name = self.bind(leaf.of or "")
-                number = leaf.amount.kind.property_sql(exp.column("properties", "event"), name)
-                return self._amount(leaf, _sum(number))
+                within = None
+                if isinstance(read, Performed) and read.within != leaf.within:
+                    within = leaf.within.compile(exp.column("occurred_at", "event"), self.bind)
+                return self._amount(leaf, self._measured(leaf, within))
 
     def _events(self, leaf: Performed, *among: exp.Expr) -> exp.Select:
         filters = []
@@ -250,9 +256,18 @@ class _Compiler:
         from_totals = self._records(leaf).where(happened, self._holds(leaf), copy=False)
         ahead = self._records(leaf).where(exp.GTE(this=last_at.copy(), expression=AS_OF.copy()), copy=False)
         among = exp.In(this=exp.column("profile_id", "event"), query=ahead.subquery(copy=False))
-        from_events = self._events(leaf, among).having(self._amount(leaf, _measured_over_events(leaf)), copy=False)
+        from_events = self._events(leaf, among).having(self._amount(leaf, self._measured(leaf)), copy=False)
         both = exp.union(from_totals, from_events, distinct=False, copy=False)
         return exp.select(exp.column("profile_id", "either")).from_(both.subquery("either", copy=False), copy=False)
+
+    def _measured(self, leaf: Performed, within: exp.Expr | None = None) -> exp.Expr:
+        """The count or sum over a person's events: of all that are read, or of those ``within`` holds of."""
+        if leaf.measure is Measure.COUNT:
+            return exp.Count(this=_only(within, _whole(1)) if within else exp.Star())
+        value: exp.Expr = exp.column("value", "event")
+        if leaf.of is not None:
+            value = leaf.amount.kind.property_sql(exp.column("properties", "event"), self.bind(leaf.of))
+        return _sum(_only(within, value) if within else value)
 
     def _amount(self, leaf: Performed, measured: exp.Expr) -> exp.Expr:
         # Counts are compared with integers: with a numeric, PostgreSQL would cast every count and miss the index.
@@ -273,8 +288,13 @@ def _is_total(leaf: Performed) -> bool:
     return leaf.within == EVER and leaf.of is None and not leaf.where
 
 
-def _measured_over_events(leaf: Performed) -> exp.Expr:
-    return exp.Count(this=exp.Star()) if leaf.measure is Measure.COUNT else _sum(exp.column("value", "event"))
+def _reach(leaf: PositiveLeaf) -> int:
+    """How far back the leaf looks, in seconds, among leaves of one place."""
+    return leaf.within.duration.seconds if isinstance(leaf, Performed) and isinstance(leaf.within, Rolling) else 0
+
+
+def _only(condition: exp.Expr, value: exp.Expr) -> exp.Expr:
+    return exp.Case(ifs=[exp.If(this=condition, true=value)])
 
 
 def _whole(number: int) -> exp.Expr:
