@@ -162,7 +162,7 @@ def test_limits_hold_whatever_comes(claims: list[Claim], known: dict[Identifier,
     out = resolve(claims, known=known, held=held)
     for node in {out.root(n) for n in out.owner.values()}:
         counted = Counter(i.namespace for i, owner in out.owner.items() if out.root(owner) == node)
-        assert counted == +out.nodes[node].held
+        assert counted == +Counter(out.nodes[node].held)
         start = [held.get(p, Counter()) for p in out.nodes[node].inside]
         for namespace, count in counted.items():
             assert count <= max([limit(namespace), *(before[namespace] for before in start)])
