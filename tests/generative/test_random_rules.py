@@ -44,6 +44,7 @@ def test_postgres_agrees_with_the_reference_on_every_operator(people: People, dr
     verdicts = {True: 0, False: 0}
     seen_at: dict[str, dict[PositiveLeaf, None]] = {}
     shared: Counter[bool] = Counter()
+    windows: Counter[bool] = Counter()
     looked_ahead: Counter[bool] = Counter()
 
     def agree(document: dict[str, object]) -> None:
@@ -76,6 +77,7 @@ def test_postgres_agrees_with_the_reference_on_every_operator(people: People, dr
                 assert holds == AHEAD or bool(holds >> together.index(leaf) & 1) == (profile_id in alone)
                 looked_ahead.update({holds == AHEAD})
             shared.update({len(together) > 1})
+            windows.update({len({getattr(one, "within", None) for one in together}) > 1})
 
     often = settings(
         max_examples=drill_scale(full=60, quick=4),
@@ -89,6 +91,7 @@ def test_postgres_agrees_with_the_reference_on_every_operator(people: People, dr
 
     assert Drawn.everything() - set(drawn.counts) == set(), "never drawn"
     assert shared[True], "no two leaves were ever asked together"
+    assert windows[True], "no two windows were ever read in one look"
     assert looked_ahead[True], "nobody had an event ahead of the moment of judgement"
     assert min(verdicts.values()) > sum(verdicts.values()) / 10, "verdicts are all alike: people are too dull"
 
