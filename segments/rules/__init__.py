@@ -30,18 +30,21 @@ from segments.rules.errors import RuleError, RuleErrors
 from segments.rules.evaluate import Occurrence, Person, evaluate
 from segments.rules.folding import fold
 from segments.rules.kinds import Value
+from segments.rules.measures import MEASURES, Measure
 from segments.rules.nodes import (
     VERSION,
     All,
     Any,
     Everyone,
     Filter,
+    FilterGroup,
     InSegment,
     Leaf,
-    Measure,
     Not,
     Performed,
     Rule,
+    Sequence,
+    Step,
     Trait,
 )
 from segments.rules.operators import OPERATORS, Operator
@@ -51,6 +54,7 @@ from segments.rules.schema import json_schema
 __all__ = [
     "AHEAD",
     "LOGICAL_TABLES",
+    "MEASURES",
     "MOST_TOGETHER",
     "OPERATORS",
     "VERSION",
@@ -62,6 +66,7 @@ __all__ = [
     "EventInfo",
     "Everyone",
     "Filter",
+    "FilterGroup",
     "InSegment",
     "Leaf",
     "Measure",
@@ -75,6 +80,8 @@ __all__ = [
     "RuleError",
     "RuleErrors",
     "SegmentInfo",
+    "Sequence",
+    "Step",
     "Trait",
     "TraitInfo",
     "Type",

@@ -16,23 +16,43 @@ conditions take seconds.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypeAlias
 
 from sqlglot import exp
 
+from segments.rules import dialects
 from segments.rules.algebra import leaves, positive
-from segments.rules.binding import AS_OF, SCOPE, Bindable, Binder, is_one_of
+from segments.rules.binding import AS_OF, SCOPE, Bind, Bindable, Binder, Plain, at_moment, is_one_of
 from segments.rules.catalog import Catalog
 from segments.rules.check import check
 from segments.rules.dialects import lower
 from segments.rules.errors import RuleErrors
-from segments.rules.nodes import EVER, All, Any, Everyone, InSegment, Leaf, Measure, Not, Performed, Rule, Trait
+from segments.rules.kinds import SCALARS
+from segments.rules.measures import MeasuredSql
+from segments.rules.nodes import (
+    EVER,
+    All,
+    Any,
+    Everyone,
+    Filter,
+    InSegment,
+    Joining,
+    Leaf,
+    Not,
+    Performed,
+    Rule,
+    Sequence,
+    Step,
+    Trait,
+    Where,
+)
 from segments.rules.windows import Rolling
 
-PositiveLeaf: TypeAlias = Trait | Performed | InSegment
+PositiveLeaf: TypeAlias = Trait | Performed | Sequence | InSegment
 
 LOGICAL_TABLES: Final = ("profile", "trait_value", "event", "event_total", "membership")
 
@@ -41,8 +61,9 @@ LOGICAL_TABLES: Final = ("profile", "trait_value", "event", "event_total", "memb
 class Compiled:
     """A SELECT of one column, `profile_id`, without repetition.
 
-    `params` holds the operands by the name of their placeholder. Besides them the text may have `as_of` (an aware
-    datetime) and `scope` (a list of profile ids), which the caller adds; those that don't occur may be given too.
+    `params` holds the operands by the name of their placeholder; `at` gives them as they are at a moment, with `as_of`.
+    Besides them the text may have `scope` (a list of profile ids), which the caller adds; it may be given even where it
+    doesn't occur.
     """
 
     expression: exp.Select
@@ -55,6 +76,10 @@ class Compiled:
         percent sign to double.
         """
         return _named(lower(self.expression, dialect), tables or {}).sql(dialect=dialect, identify=True)
+
+    def at(self, as_of: datetime) -> dict[str, Plain]:
+        """What to send along. The time zone of `as_of` is the one whose calendar is meant."""
+        return at_moment(self.params, as_of)
 
     @property
     def placeholders(self) -> frozenset[str]:
@@ -109,14 +134,17 @@ def place(leaf: PositiveLeaf) -> str:
             found = ["segment", segment]
         case Performed() if _is_total(leaf):
             found = ["total", leaf.event]
-        case Performed():
+        case Performed(within=Rolling(ago=None)):
             # Windows that roll lie within each other, so the widest has what all of them look at.
-            window = "rolling" if isinstance(leaf.within, Rolling) else leaf.within.canonical()
-            found = ["event", leaf.event, [one.canonical() for one in leaf.where], window]
+            found = ["event", leaf.event, [one.canonical() for one in leaf.where], "rolling"]
+        case Performed():
+            found = ["event", leaf.event, [one.canonical() for one in leaf.where], leaf.within.canonical()]
+        case Sequence():
+            found = list(leaf.canonical())
     return json.dumps(found)
 
 
-def compile_together(leaves: Sequence[PositiveLeaf], catalog: Catalog) -> Compiled:
+def compile_together(leaves: Collection[PositiveLeaf], catalog: Catalog) -> Compiled:
     """Two columns, `profile_id` and `holds`, for the people among `scope` of whom one of the leaves is true.
 
     The leaves have one place. `holds` has their verdicts as bits, or is `AHEAD`: of those few people each leaf must be
@@ -172,16 +200,16 @@ class _Compiler:
         match leaf:
             case Trait():
                 return self._records(leaf).where(self._holds(leaf), copy=False)
-            case InSegment():
+            case InSegment() | Sequence():
                 return self._records(leaf)
             case Performed() if _is_total(leaf):
                 return self._ever(leaf)
             case Performed():
                 return self._records(leaf).having(self._holds(leaf), copy=False)
 
-    def together(self, leaves: Sequence[PositiveLeaf]) -> exp.Select:
+    def together(self, leaves: Collection[PositiveLeaf]) -> exp.Select:
         """The records of the leaves' one place, read once, with the verdict of each leaf as a bit."""
-        one = max(leaves, key=_reach)
+        one = max(leaves, key=_reach)  # of leaves of one place it has the records of all
         records = self._records(one)
         conditions = [self._holds(leaf, read=one) for leaf in leaves]
         bits: exp.Expr = _whole(0)
@@ -211,6 +239,8 @@ class _Compiler:
                 return self._rows("event_total", _is("event_total", "name_id", self.catalog.events[leaf.event].id))
             case Performed():
                 return self._events(leaf)
+            case Sequence():
+                return self._sequence(leaf)
 
     def _holds(self, leaf: PositiveLeaf, *, read: PositiveLeaf | None = None) -> exp.Expr:
         """Whether the leaf is true, asked of a record, or of all the events of a person.
@@ -223,30 +253,40 @@ class _Compiler:
                 comparison = leaf.comparison.stored
                 value = comparison.kind.trait_sql("trait_value")
                 return comparison.operator.compile(value, comparison.operand, self.bind)
-            case InSegment():
+            case InSegment() | Sequence():
                 return exp.true()
             case Performed() if _is_total(leaf):
-                if leaf.measure is Measure.COUNT:
-                    return self._amount(leaf, exp.column("count", "event_total"))
-                return self._amount(leaf, _or_nothing(exp.column("value_sum", "event_total")))
+                total = leaf.computed.from_total()
+                assert total is not None, "see _is_total"
+                return self._compared(leaf, MeasuredSql(value=total))
             case Performed():
                 within = None
                 if isinstance(read, Performed) and read.within != leaf.within:
                     within = leaf.within.compile(exp.column("occurred_at", "event"), self.bind)
-                return self._amount(leaf, self._measured(leaf, within))
+                return self._compared(leaf, leaf.computed.sql(leaf, within, self.bind))
 
     def _events(self, leaf: Performed, *among: exp.Expr) -> exp.Select:
-        filters = []
-        for one in leaf.where:
-            value = one.comparison.kind.property_sql(exp.column("properties", "event"), self.bind(one.property))
-            filters.append(one.comparison.operator.compile(value, one.comparison.operand, self.bind))
+        """The events that the leaf looks at, by person."""
+        moment = exp.column("occurred_at", "event")
         events = self._rows(
             "event",
             _is("event", "name_id", self.catalog.events[leaf.event].id),
-            leaf.within.compile(exp.column("occurred_at", "event"), self.bind),
+            leaf.within.compile(moment, self.bind),
             *among,
-            *filters,
+            *self._filters(leaf.where, "event"),
         )
+        if leaf.within.since is not None:
+            anchor = self._rows(
+                "event",
+                _is("event", "name_id", self.catalog.events[leaf.within.since].id),
+                exp.LT(this=moment.copy(), expression=AS_OF.copy()),
+            ).select(exp.alias_(exp.Max(this=moment.copy()), "began_at"), copy=False)
+            anchor.group_by(exp.column("profile_id", "event"), copy=False)
+            began = exp.and_(
+                exp.EQ(this=exp.column("profile_id", "anchor"), expression=exp.column("profile_id", "event")),
+                exp.GT(this=moment.copy(), expression=exp.column("began_at", "anchor")),
+            )
+            events.join(anchor.subquery("anchor", copy=False), on=began, copy=False)
         return events.group_by(exp.column("profile_id", "event"), copy=False)
 
     def _ever(self, leaf: Performed) -> exp.Select:
@@ -256,23 +296,94 @@ class _Compiler:
         from_totals = self._records(leaf).where(happened, self._holds(leaf), copy=False)
         ahead = self._records(leaf).where(exp.GTE(this=last_at.copy(), expression=AS_OF.copy()), copy=False)
         among = exp.In(this=exp.column("profile_id", "event"), query=ahead.subquery(copy=False))
-        from_events = self._events(leaf, among).having(self._amount(leaf, self._measured(leaf)), copy=False)
+        measured = leaf.computed.sql(leaf, None, self.bind)
+        from_events = self._events(leaf, among).having(self._compared(leaf, measured), copy=False)
         both = exp.union(from_totals, from_events, distinct=False, copy=False)
         return exp.select(exp.column("profile_id", "either")).from_(both.subquery("either", copy=False), copy=False)
 
-    def _measured(self, leaf: Performed, within: exp.Expr | None = None) -> exp.Expr:
-        """The count or sum over a person's events: of all that are read, or of those ``within`` holds of."""
-        if leaf.measure is Measure.COUNT:
-            return exp.Count(this=_only(within, _whole(1)) if within else exp.Star())
-        value: exp.Expr = exp.column("value", "event")
-        if leaf.of is not None:
-            value = leaf.amount.kind.property_sql(exp.column("properties", "event"), self.bind(leaf.of))
-        return _sum(_only(within, value) if within else value)
+    def _sequence(self, leaf: Sequence) -> exp.Select:
+        """The people in whose events the steps are found one after the other: a join of the events with themselves."""
+        first, *others = leaf.steps
+        person = exp.column("profile_id", "step_0")
+        scope = (is_one_of(person.copy(), SCOPE.copy()),) if self.scoped else ()
+        found = exp.select(person).distinct(copy=False).from_(_aliased("step_0"), copy=False)
+        found.where(
+            *self._step(first, "step_0"),
+            leaf.within.compile(exp.column("occurred_at", "step_0"), self.bind),
+            *scope,
+            *(self._same(leaf.same, "step_0", "step_0") if leaf.same else ()),
+            copy=False,
+        )
+        last = "step_0"
+        for number, step in enumerate(others, start=1):
+            this = f"step_{number}"
+            found.join(_aliased(this), on=exp.and_(*self._follows(leaf, step, this, last)), copy=False)
+            last = this
+        if leaf.missing is not None and leaf.missing.within is not None:
+            moment = exp.column("occurred_at", last)
+            time_is_over = exp.LTE(this=_later(moment, leaf.missing.within.seconds), expression=AS_OF.copy())
+            did = exp.select(exp.Literal.number(1)).from_(_aliased("missing"), copy=False)
+            did.where(*self._follows(leaf, leaf.missing, "missing", last), copy=False)
+            found.where(time_is_over, exp.Not(this=exp.Exists(this=did)), copy=False)
+        return found
 
-    def _amount(self, leaf: Performed, measured: exp.Expr) -> exp.Expr:
-        # Counts are compared with integers: with a numeric, PostgreSQL would cast every count and miss the index.
-        bind = self._bind_whole if leaf.measure is Measure.COUNT else self.bind
-        return leaf.amount.operator.compile(measured, leaf.amount.operand, bind)
+    def _step(self, step: Step, alias: str) -> list[exp.Expr]:
+        return [
+            _is(alias, "name_id", self.catalog.events[step.event].id),
+            exp.LT(this=exp.column("occurred_at", alias), expression=AS_OF.copy()),
+            *self._filters(step.where, alias),
+        ]
+
+    def _follows(self, leaf: Sequence, step: Step, this: str, last: str) -> list[exp.Expr]:
+        """That the event `this` is the step, and comes after the event `last` and in time."""
+        now, then = (exp.column("occurred_at", alias) for alias in (this, last))
+        message, other = (dialects.ByBytes(this=exp.column("message_id", alias)) for alias in (this, last))
+        at_once = exp.and_(exp.EQ(this=now.copy(), expression=then.copy()), exp.GT(this=message, expression=other))
+        conditions = [
+            exp.EQ(this=exp.column("profile_id", this), expression=exp.column("profile_id", last)),
+            *self._step(step, this),
+            # Said by itself too, so that an index by time can be used.
+            exp.GTE(this=now.copy(), expression=then.copy()),
+            exp.Paren(this=exp.or_(exp.GT(this=now.copy(), expression=then.copy()), at_once)),
+        ]
+        if step.within is not None:
+            conditions.append(exp.LT(this=now.copy(), expression=_later(then, step.within.seconds)))
+        return conditions + (self._same(leaf.same, this, last) if leaf.same else [])
+
+    def _same(self, name: str, one: str, other: str) -> list[exp.Expr]:
+        values = [
+            [kind.property_sql(exp.column("properties", alias), self.bind(name)) for alias in (one, other)]
+            for kind in SCALARS
+        ]
+        return [exp.Paren(this=exp.or_(*(exp.EQ(this=here, expression=there) for here, there in values)))]
+
+    def _filters(self, where: Collection[Where], alias: str) -> list[exp.Expr]:
+        return [self._filter(one, alias) for one in where]
+
+    def _filter(self, one: Where, alias: str) -> exp.Expr:
+        if isinstance(one, Filter):
+            value = one.comparison.kind.property_sql(exp.column("properties", alias), self.bind(one.property))
+            return one.comparison.operator.compile(value, one.comparison.operand, self.bind)
+        parts = self._filters(one.parts, alias)
+        match one.joining:
+            case Joining.ALL:
+                return exp.Paren(this=exp.and_(*parts, copy=False))
+            case Joining.ANY:
+                return exp.Paren(this=exp.or_(*parts, copy=False))
+            case Joining.NOT:
+                # Two-valued: what is unknown is not so, and its negation is.
+                positive = exp.Is(this=exp.Paren(this=parts[0]), expression=exp.true())
+                return exp.Not(this=exp.Paren(this=positive))
+
+    def _compared(self, leaf: Performed, measured: MeasuredSql) -> exp.Expr:
+        bind: Bind = self.bind
+        if measured.times is not None:
+            factor = measured.times
+            bind = lambda value: exp.Mul(this=self.bind(value), expression=factor.copy())  # noqa: E731
+        elif leaf.computed.is_whole:
+            # Counts are compared with integers: with a numeric, PostgreSQL would cast every count and miss the index.
+            bind = self._bind_whole
+        return leaf.amount.operator.compile(measured.value, leaf.amount.operand, bind)
 
     def _bind_whole(self, value: Bindable) -> exp.Expr:
         return self.bind(int(value) if isinstance(value, Decimal) else value)
@@ -285,16 +396,22 @@ class _Compiler:
 
 def _is_total(leaf: Performed) -> bool:
     """Whether the running totals have what the leaf asks for."""
-    return leaf.within == EVER and leaf.of is None and not leaf.where
+    plain = leaf.within == EVER and leaf.of is None and not leaf.where and leaf.per is None
+    return plain and leaf.computed.from_total() is not None
+
+
+def _aliased(alias: str) -> exp.Table:
+    return exp.Table(this=exp.to_identifier("event"), alias=exp.TableAlias(this=exp.to_identifier(alias)))
+
+
+def _later(moment: exp.Expr, seconds: int) -> exp.Expr:
+    length = exp.Interval(this=exp.Literal.string(str(seconds)), unit=exp.Var(this="SECOND"))
+    return exp.Add(this=moment.copy(), expression=length)
 
 
 def _reach(leaf: PositiveLeaf) -> int:
     """How far back the leaf looks, in seconds, among leaves of one place."""
     return leaf.within.duration.seconds if isinstance(leaf, Performed) and isinstance(leaf.within, Rolling) else 0
-
-
-def _only(condition: exp.Expr, value: exp.Expr) -> exp.Expr:
-    return exp.Case(ifs=[exp.If(this=condition, true=value)])
 
 
 def _whole(number: int) -> exp.Expr:
@@ -309,17 +426,9 @@ def _is(table: str, column: str, row_id: int) -> exp.Expr:
     return exp.EQ(this=exp.column(column, table), expression=exp.Literal.number(int(row_id)))
 
 
-def _sum(amount: exp.Expr) -> exp.Expr:
-    return _or_nothing(exp.Sum(this=amount))
-
-
-def _or_nothing(amount: exp.Expr) -> exp.Expr:
-    return exp.func("COALESCE", amount, exp.Literal.number(0))
-
-
 def _named(tree: exp.Expr, tables: Mapping[str, str]) -> exp.Expr:
     for table in list(tree.find_all(exp.Table)):
         if table.name in tables and table.name in LOGICAL_TABLES:
-            alias = exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
+            alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
             table.replace(exp.Table(**{**exp.to_table(tables[table.name]).args, "alias": alias}))
     return tree

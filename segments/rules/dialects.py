@@ -41,7 +41,7 @@ class ByBytes(exp.Expression):
     arg_types = {"this": True}
 
 
-class Earliest(exp.AggFunc):
+class Earliest(exp.Expression):
     """Of a group's events the value of the first that has one, by moment and then by message id; or of the last."""
 
     arg_types = {"this": True, "moment": True, "message": True, "latest": True}

@@ -123,7 +123,11 @@ class ExactText(Text):
         return value.text
 
     def as_stored(self, operand: Operand) -> Operand:
-        return tuple(sorted({item for item in operand if isinstance(item, str)})) if isinstance(operand, tuple) else operand
+        return (
+            tuple(sorted({item for item in operand if isinstance(item, str)}))
+            if isinstance(operand, tuple)
+            else operand
+        )
 
     def say(self, item: Scalar) -> str:
         return f'exactly "{item}"'

@@ -208,7 +208,9 @@ class Periods(Measure):
     key, noun, is_whole, over_nothing = "periods", "number of periods", True, Decimal(0)
 
     def of(self, leaf: "Performed", events: Sequence["Occurrence"], as_of: datetime) -> Measured:
-        found = {number for number, one in enumerate(_periods(leaf)) for e in events if one.contains(e.occurred_at, as_of)}
+        found = {
+            number for number, one in enumerate(_periods(leaf)) for e in events if one.contains(e.occurred_at, as_of)
+        }
         return Measured(value=Decimal(len(found)))
 
     def sql(self, leaf: "Performed", only: exp.Expr | None, bind: Bind) -> MeasuredSql:

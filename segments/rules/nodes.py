@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final, TypeAlias
 
-from segments.rules.kinds import PRESENCE, Comparable, Kind
+from segments.rules.kinds import Comparable, Kind
 from segments.rules.measures import MEASURES, Measure
 from segments.rules.operands import Duration, Operand, canonical, times
 from segments.rules.operators import OPERATORS, Operator
@@ -185,7 +185,7 @@ class Performed(Leaf):
 
     def __post_init__(self) -> None:
         measure = self.computed
-        if self.amount.kind not in (*measure.kinds, PRESENCE):
+        if self.amount.kind not in measure.kinds:
             raise ValueError(f"{self.amount.op} doesn't compare what {self.measure} gives")
         if (self.of is not None and not measure.takes_property) or (self.of is None and measure.needs_property):
             raise ValueError(f"{self.measure} is of a property only where it takes one")
