@@ -64,13 +64,17 @@ class Refreshed:
 
 
 def moment_of_judgement(workspace: Workspace | None = None) -> datetime:
-    """Now by the database's clock, which all processes share; or the moment at which the workspace stands still."""
-    frozen = (workspace or Workspace.current()).frozen_at
-    if frozen is not None:
-        return frozen
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]
+    """Now by the database's clock, which all processes share; or the moment at which the workspace stands still.
+
+    It comes in the workspace's time zone, by whose calendar rules mean "today" and "this month".
+    """
+    workspace = workspace or Workspace.current()
+    now = workspace.frozen_at
+    if now is None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT clock_timestamp()")
+            now = cursor.fetchone()[0]
+    return now.astimezone(workspace.zone)
 
 
 def preview(*, rule: Any, purpose: Purpose, sample_size: int = 10, as_of: datetime | None = None) -> Preview:
@@ -88,7 +92,7 @@ def preview(*, rule: Any, purpose: Purpose, sample_size: int = 10, as_of: dateti
             if not connection.savepoint_ids:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{PREVIEW_SECONDS}s"])
-        moment = as_of or moment_of_judgement()
+        moment = as_of.astimezone(Workspace.current().zone) if as_of else moment_of_judgement()
         count = postgres.count(loaded, known, as_of=moment)
         may_show = permitted(Profile.objects.all(), purpose).values("pk")
         ids = postgres.sample(loaded, known, as_of=moment, size=sample_size, may_show=may_show) if sample_size else []

@@ -6,7 +6,7 @@ How a leaf is evaluated doesn't belong here.
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
-from segments.rules.nodes import All, Any, Everyone, InSegment, Leaf, Not, Performed, Rule, Sequence, Trait
+from segments.rules.nodes import All, Any, Compared, Everyone, InSegment, Leaf, Not, Performed, Rule, Sequence, Trait
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,11 +43,13 @@ def positive(rule: Rule) -> Rule:
             return Trait(trait=trait, comparison=comparison.stored)
         case Performed() if rule.holds_of_nothing:
             return Not(replace(rule, amount=rule.amount.opposite))
+        case Compared() if rule.holds_of_nothing:
+            return Not(rule.opposite)
         case _:
             return rule
 
 
-def leaves(rule: Rule) -> tuple[Trait | Performed | Sequence | InSegment, ...]:
+def leaves(rule: Rule) -> tuple[Trait | Performed | Compared | Sequence | InSegment, ...]:
     """The distinct positive leaves that a verdict needs, in the order of the rule."""
     return tuple(dict.fromkeys(_walk(positive(rule))))
 
@@ -72,7 +74,7 @@ def depends_on(rule: Rule) -> Dependencies:
     )
 
 
-def _walk(rule: Rule) -> Iterator[Trait | Performed | Sequence | InSegment]:
+def _walk(rule: Rule) -> Iterator[Trait | Performed | Compared | Sequence | InSegment]:
     match rule:
         case All(rules) | Any(rules):
             for one in rules:

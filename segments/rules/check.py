@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from segments.rules.catalog import Catalog
 from segments.rules.errors import Path, RuleError, pointer, quoted
 from segments.rules.kinds import EXACT, KIND_OF_TYPE, PRESENCE, TEXT
-from segments.rules.nodes import All, Any, Everyone, InSegment, Not, Performed, Rule, Sequence, Trait
+from segments.rules.nodes import All, Any, Compared, Everyone, InSegment, Not, Performed, Rule, Sequence, Trait
 
 
 def check(rule: Rule, catalog: Catalog) -> list[RuleError]:
@@ -16,7 +16,9 @@ def check(rule: Rule, catalog: Catalog) -> list[RuleError]:
     return list(_errors(rule, catalog, ()))
 
 
-def check_leaf(leaf: Trait | Performed | Sequence | InSegment, catalog: Catalog, path: Path) -> Iterator[RuleError]:
+def check_leaf(
+    leaf: Trait | Performed | Compared | Sequence | InSegment, catalog: Catalog, path: Path
+) -> Iterator[RuleError]:
     """All that is wrong with a leaf that stands at the path."""
     match leaf:
         case Trait():
@@ -25,6 +27,9 @@ def check_leaf(leaf: Trait | Performed | Sequence | InSegment, catalog: Catalog,
             yield from _event_errors(event, catalog, (*path, "performed"))
             if leaf.within.since is not None:
                 yield from _event_errors(leaf.within.since, catalog, (*path, "within", "since"))
+        case Compared(left=left, right=right):
+            yield from check_leaf(left, catalog, path)
+            yield from check_leaf(right, catalog, (*path, "than"))
         case Sequence(steps=steps, missing=missing):
             for position, step in enumerate(steps):
                 yield from _event_errors(step.event, catalog, (*path, "sequence", position, "performed"))

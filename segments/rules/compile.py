@@ -37,6 +37,7 @@ from segments.rules.nodes import (
     EVER,
     All,
     Any,
+    Compared,
     Everyone,
     Filter,
     InSegment,
@@ -52,7 +53,7 @@ from segments.rules.nodes import (
 )
 from segments.rules.windows import Rolling
 
-PositiveLeaf: TypeAlias = Trait | Performed | Sequence | InSegment
+PositiveLeaf: TypeAlias = Trait | Performed | Compared | Sequence | InSegment
 
 LOGICAL_TABLES: Final = ("profile", "trait_value", "event", "event_total", "membership")
 
@@ -139,7 +140,7 @@ def place(leaf: PositiveLeaf) -> str:
             found = ["event", leaf.event, [one.canonical() for one in leaf.where], "rolling"]
         case Performed():
             found = ["event", leaf.event, [one.canonical() for one in leaf.where], leaf.within.canonical()]
-        case Sequence():
+        case Sequence() | Compared():
             found = list(leaf.canonical())
     return json.dumps(found)
 
@@ -200,7 +201,7 @@ class _Compiler:
         match leaf:
             case Trait():
                 return self._records(leaf).where(self._holds(leaf), copy=False)
-            case InSegment() | Sequence():
+            case InSegment() | Sequence() | Compared():
                 return self._records(leaf)
             case Performed() if _is_total(leaf):
                 return self._ever(leaf)
@@ -241,6 +242,8 @@ class _Compiler:
                 return self._events(leaf)
             case Sequence():
                 return self._sequence(leaf)
+            case Compared():
+                return self._comparison(leaf)
 
     def _holds(self, leaf: PositiveLeaf, *, read: PositiveLeaf | None = None) -> exp.Expr:
         """Whether the leaf is true, asked of a record, or of all the events of a person.
@@ -253,7 +256,7 @@ class _Compiler:
                 comparison = leaf.comparison.stored
                 value = comparison.kind.trait_sql("trait_value")
                 return comparison.operator.compile(value, comparison.operand, self.bind)
-            case InSegment() | Sequence():
+            case InSegment() | Sequence() | Compared():
                 return exp.true()
             case Performed() if _is_total(leaf):
                 total = leaf.computed.from_total()
@@ -300,6 +303,26 @@ class _Compiler:
         from_events = self._events(leaf, among).having(self._compared(leaf, measured), copy=False)
         both = exp.union(from_totals, from_events, distinct=False, copy=False)
         return exp.select(exp.column("profile_id", "either")).from_(both.subquery("either", copy=False), copy=False)
+
+    def _comparison(self, leaf: Compared) -> exp.Select:
+        """Both sides by person, joined so that who has only one of them is among them."""
+        left, right = self._side(leaf.left, "left_side"), self._side(leaf.right, "right_side")
+        person = exp.func("COALESCE", exp.column("profile_id", "left_side"), exp.column("profile_id", "right_side"))
+        partner = exp.EQ(this=exp.column("profile_id", "left_side"), expression=exp.column("profile_id", "right_side"))
+        ours = _times(_side_value(leaf.left, "left_side"), _side_factor(leaf.right, "right_side"))
+        theirs = _times(_side_value(leaf.right, "right_side"), _side_factor(leaf.left, "left_side"))
+        if leaf.times != 1:
+            theirs = _times(theirs, self.bind(leaf.times))
+        found = exp.select(exp.alias_(person, "profile_id")).from_(left, copy=False)
+        found.join(right, on=partner, join_type="full", copy=False)
+        return found.where(leaf.operator.compile(ours, None, lambda _: theirs), copy=False)
+
+    def _side(self, side: Performed, alias: str) -> exp.Subquery:
+        measured = side.computed.sql(side, None, self.bind)
+        events = self._events(side).select(exp.alias_(measured.value, "measured"), copy=False)
+        if measured.times is not None:
+            events.select(exp.alias_(measured.times, "factor"), copy=False)
+        return events.subquery(alias, copy=False)
 
     def _sequence(self, leaf: Sequence) -> exp.Select:
         """The people in whose events the steps are found one after the other: a join of the events with themselves."""
@@ -398,6 +421,21 @@ def _is_total(leaf: Performed) -> bool:
     """Whether the running totals have what the leaf asks for."""
     plain = leaf.within == EVER and leaf.of is None and not leaf.where and leaf.per is None
     return plain and leaf.computed.from_total() is not None
+
+
+def _side_value(side: Performed, alias: str) -> exp.Expr:
+    value: exp.Expr = exp.column("measured", alias)
+    if side.computed.over_nothing is None:
+        return value
+    return exp.func("COALESCE", value, exp.Literal.number(0))
+
+
+def _side_factor(side: Performed, alias: str) -> exp.Expr | None:
+    return exp.column("factor", alias) if side.measure == "average" else None
+
+
+def _times(value: exp.Expr, factor: exp.Expr | None) -> exp.Expr:
+    return value if factor is None else exp.Mul(this=value, expression=factor)
 
 
 def _aliased(alias: str) -> exp.Table:

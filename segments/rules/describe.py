@@ -12,6 +12,7 @@ from segments.rules.nodes import (
     EVER,
     All,
     Any,
+    Compared,
     Comparison,
     Everyone,
     Filter,
@@ -26,7 +27,7 @@ from segments.rules.nodes import (
     Trait,
     Where,
 )
-from segments.rules.operands import Scalar
+from segments.rules.operands import Scalar, plain
 
 
 def describe(rule: Rule, catalog: Catalog) -> str:
@@ -58,6 +59,10 @@ def _clause(rule: Rule, catalog: Catalog, *, is_inner: bool) -> str:
             return _trait(rule, catalog)
         case Performed():
             return _performed(rule, catalog)
+        case Compared():
+            factor = f"{plain(rule.times)} times " if rule.times != 1 else ""
+            figures = [_figure(side, catalog) for side in (rule.left, rule.right)]
+            return f"whose {figures[0]} {rule.operator.label} {factor}their {figures[1]}"
         case Sequence():
             return _sequence(rule, catalog)
 
@@ -109,6 +114,11 @@ def _performed(leaf: Performed, catalog: Catalog) -> str:
         case _:
             of = "value" if leaf.of is None else f'"{leaf.of}"'
             return f"whose {leaf.computed.noun} {of} of {events} is {how_much} {when}"
+
+
+def _figure(side: Performed, catalog: Catalog) -> str:
+    of = f' "{side.of}"' if side.of else " value" if side.computed.takes_property else ""
+    return f"{side.computed.noun}{of} of {_events(side.event, side.where, catalog)} {side.within.describe()}"
 
 
 def _sequence(leaf: Sequence, catalog: Catalog) -> str:

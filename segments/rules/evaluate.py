@@ -13,6 +13,7 @@ from segments.rules.kinds import SCALARS, Value
 from segments.rules.nodes import (
     All,
     Any,
+    Compared,
     Everyone,
     Filter,
     InSegment,
@@ -25,6 +26,7 @@ from segments.rules.nodes import (
     Where,
 )
 from segments.rules.nodes import Sequence as SequenceLeaf
+from segments.rules.operands import product
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,16 @@ def evaluate(rule: Rule, person: Person, as_of: datetime) -> bool:
             measured = rule.computed.of(rule, counted(rule, person, as_of), as_of)
             amount = rule.amount if measured.times is None else rule.amount.scaled(measured.times)
             return amount.holds(measured.value, as_of)
+        case Compared():
+            left, right = (
+                side.computed.of(side, counted(side, person, as_of), as_of) for side in (rule.left, rule.right)
+            )
+            if left.value is None or right.value is None:
+                return False
+            # Numbers by __post_init__; an average stays undivided on both sides.
+            ours = product(left.value, right.times or Decimal(1))  # type: ignore[arg-type]
+            theirs = product(product(right.value, left.times or Decimal(1)), rule.times)  # type: ignore[arg-type]
+            return rule.operator.matches(ours, theirs, as_of)
         case SequenceLeaf():
             return _happened(rule, person, as_of)
 

@@ -4,14 +4,14 @@ Reading JSON, asking the catalogue and running a rule don't belong here.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from typing import Final, TypeAlias
 
-from segments.rules.kinds import Comparable, Kind
+from segments.rules.kinds import NUMBER, Comparable, Kind
 from segments.rules.measures import MEASURES, Measure
 from segments.rules.operands import Duration, Operand, canonical, times
 from segments.rules.operators import OPERATORS, Operator
@@ -19,6 +19,7 @@ from segments.rules.windows import Ever, Rolling, Window
 
 VERSION: Final = 1
 EVER: Final = Ever()
+ORDERS: Final = ("gt", "gte", "lt", "lte")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +224,52 @@ class Performed(Leaf):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Compared(Leaf):
+    """What is measured over one kind of event, compared with what is measured over another.
+
+    Attributes:
+        left: its amount says nothing; neither does that of ``right``.
+        op: one of `ORDERS`.
+        times: ``right`` counts so many times.
+    """
+
+    left: Performed
+    op: str
+    right: Performed
+    times: Decimal = Decimal(1)
+
+    def __post_init__(self) -> None:
+        if self.op not in ORDERS or any(side.computed.kinds != (NUMBER,) for side in (self.left, self.right)):
+            raise ValueError("only numbers are compared with each other, by their order")
+
+    @property
+    def operator(self) -> Operator:
+        return OPERATORS[self.op]
+
+    @property
+    def opposite(self) -> "Compared":
+        assert self.operator.opposite is not None, "each order has one"
+        return replace(self, op=self.operator.opposite)
+
+    @property
+    def holds_of_nothing(self) -> bool:
+        """Whether it is true of a person with none of the events."""
+        left, right = (side.computed.over_nothing for side in (self.left, self.right))
+        return (
+            left is not None
+            and right is not None
+            and self.operator.matches(left, right, datetime.min.replace(tzinfo=UTC))
+        )
+
+    @property
+    def events(self) -> frozenset[str]:
+        return self.left.events | self.right.events
+
+    def canonical(self) -> list[object]:
+        return ["compared", self.left.canonical(), self.op, self.right.canonical(), canonical(self.times)]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Step:
     """One step of a sequence: an event, at most so long after the step before it."""
 
@@ -311,4 +358,4 @@ class Not:
     rule: "Rule"
 
 
-Rule: TypeAlias = All | Any | Not | Everyone | Trait | Performed | Sequence | InSegment
+Rule: TypeAlias = All | Any | Not | Everyone | Trait | Performed | Compared | Sequence | InSegment

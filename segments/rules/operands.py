@@ -161,13 +161,18 @@ def read_duration(raw: object) -> Duration:
     return Duration(amount, unit)
 
 
+def product(one: Decimal, other: Decimal) -> Decimal:
+    """The exact product; Python's own would be rounded to 28 digits."""
+    return _WIDE.multiply(one, other)
+
+
 def times(operand: Operand, factor: Decimal) -> Operand:
     """A number multiplied exactly; each of several numbers."""
     match operand:
         case Decimal():
-            return _WIDE.multiply(operand, factor)
+            return product(operand, factor)
         case tuple():
-            return tuple(_WIDE.multiply(item, factor) if isinstance(item, Decimal) else item for item in operand)
+            return tuple(product(item, factor) if isinstance(item, Decimal) else item for item in operand)
         case _:
             raise TypeError(f"expected numbers, got {operand!r}")
 

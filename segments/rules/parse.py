@@ -7,19 +7,22 @@ What operators and windows mean doesn't belong here.
 # mypy: disable-error-code="func-returns-value"
 
 from collections.abc import Callable, Collection
+from decimal import Decimal
 from typing import Final
 
 from segments.rules.calendar import PERIODS
 from segments.rules.catalog import Catalog, Type
 from segments.rules.check import check_leaf
 from segments.rules.errors import Path, RuleError, RuleErrors, pointer, quoted, received
-from segments.rules.kinds import EXACT, KIND_OF_TYPE, TEXT, Kind
+from segments.rules.kinds import EXACT, KIND_OF_TYPE, NUMBER, TEXT, Kind
 from segments.rules.measures import MAX_PERIODS, MEASURES, RATES, Measure
 from segments.rules.nodes import (
     EVER,
+    ORDERS,
     VERSION,
     All,
     Any,
+    Compared,
     Comparison,
     Everyone,
     Filter,
@@ -34,7 +37,7 @@ from segments.rules.nodes import (
     Trait,
     Where,
 )
-from segments.rules.operands import Duration, Moment, Unreadable, read_duration, read_moment, storable
+from segments.rules.operands import Duration, Moment, Unreadable, read_duration, read_moment, read_number, storable
 from segments.rules.operators import OPERATORS, Operator
 from segments.rules.shapes import NOTHING
 from segments.rules.windows import Between, Calendar, Rolling, Since, Window
@@ -50,7 +53,7 @@ MAX_ERRORS: Final = 100
 _FORMS: Final = ("all", "any", "not", "trait", "performed", "sequence", "in_segment", "everyone")
 _MAY_HAVE: Final = {
     "trait": {"trait", "op", "value", "exact"},
-    "performed": {"performed", "measure", "of", "op", "value", "where", "within", "per", "each"},
+    "performed": {"performed", "measure", "of", "op", "value", "where", "within", "per", "each", "than", "times"},
     "sequence": {"sequence", "same", "within"},
 }
 
@@ -146,9 +149,11 @@ class _Parser:
                 came = received(raw["everyone"])
                 return self._refuse("wrong_type", f"expected true; received {came}", (*path, "everyone"))
             return Everyone()
-        leaf: Trait | Performed | Sequence | InSegment | None
+        leaf: Trait | Performed | Compared | Sequence | InSegment | None
         if form == "trait":
             leaf = self._trait(raw, path)
+        elif form == "performed" and "than" in raw:
+            leaf = self._compared(raw, path)
         elif form == "performed":
             leaf = self._performed(raw, path)
         elif form == "sequence":
@@ -208,6 +213,45 @@ class _Parser:
         # No leaf comes of it, so the catalogue is asked here about the one name in it.
         self._refuse_unknown_event(event, (*path, "performed"))
         return None
+
+    def _compared(self, raw: dict[str, object], path: Path) -> Compared | None:
+        before = len(self.errors)
+        for key in ("value", "per", "each"):
+            if key in raw:
+                self._refuse(
+                    "unknown_key", f'there is no "{key}" where one figure is compared with another', (*path, key)
+                )
+        op = raw.get("op")
+        if not isinstance(op, str) or op not in ORDERS:
+            came = received(op) if "op" in raw else "none"
+            self._refuse("unknown_operator", f"expected one of {', '.join(ORDERS)}; received {came}", (*path, "op"))
+        times = Decimal(1)
+        if "times" in raw:
+            try:
+                times = read_number(raw["times"])
+                if times <= 0:
+                    self._refuse("number_out_of_range", "a factor is more than 0", (*path, "times"))
+            except Unreadable as problem:
+                self._refuse(problem.code, problem.message, (*path, "times"))
+        left = self._figure(raw, path)
+        right = self._figure(raw["than"], (*path, "than"))
+        if len(self.errors) > before or left is None or right is None or not isinstance(op, str):
+            return None
+        return Compared(left=left, op=op, right=right, times=times)
+
+    def _figure(self, raw: object, path: Path) -> Performed | None:
+        """What is measured, without anything that it is compared with."""
+        known = {"performed", "measure", "of", "where", "within"}
+        if not isinstance(raw, dict) or "performed" not in raw:
+            return self._refuse("wrong_type", f'expected an object with "performed"; received {received(raw)}', path)
+        if path[-1:] == ("than",):
+            self._refuse_unknown_keys(raw, known, path)
+        measure = raw.get("measure", "count")
+        if isinstance(measure, str) and measure in MEASURES and not _is_figure(MEASURES[measure]):
+            expected = ", ".join(f'"{one.key}"' for one in MEASURES.values() if _is_figure(one))
+            return self._refuse("unknown_measure", f"expected one of {expected}", (*path, "measure"))
+        # Any amount will do: it says nothing here.
+        return self._performed({key: raw[key] for key in known & raw.keys()} | {"op": "gte", "value": 1}, path)
 
     def _refuse_unknown_event(self, event: str | None, path: Path) -> None:
         if event is not None and self.catalog is not None and event not in self.catalog.events:
@@ -456,6 +500,10 @@ class _Parser:
         self.errors.append(error)
         if len(self.errors) >= MAX_ERRORS:
             raise _TooManyErrors
+
+
+def _is_figure(measure: Measure) -> bool:
+    return measure.kinds == (NUMBER,) and measure.key != "periods"
 
 
 def _readable(

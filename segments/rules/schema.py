@@ -9,7 +9,7 @@ from typing import Final
 from segments.rules.calendar import PERIODS
 from segments.rules.kinds import DATE, EXACT, NUMBER, Kind
 from segments.rules.measures import MEASURES, RATES, Measure
-from segments.rules.nodes import VERSION
+from segments.rules.nodes import ORDERS, VERSION
 from segments.rules.operators import OPERATORS, Operator
 from segments.rules.parse import MAX_FILTERS, MAX_LEAVES, MAX_NAME, MAX_STEPS
 from segments.rules.shapes import duration_schema
@@ -47,11 +47,13 @@ def json_schema() -> Schema:
                     _form({"everyone": {"const": True}}),
                     {"$ref": "#/$defs/trait"},
                     {"$ref": "#/$defs/performed"},
+                    {"$ref": "#/$defs/compared"},
                     {"$ref": "#/$defs/sequence"},
                 ],
             },
             "trait": _trait(),
             "performed": _performed(),
+            "compared": _compared(),
             "sequence": _sequence(),
         },
     }
@@ -112,6 +114,27 @@ def _performed() -> Schema:
             rates = [_comparison(one, (NUMBER,)) for one in OPERATORS.values() if one.amount is not None]
             forms += [_form({**event, **per, **rate}, may) for rate in rates]
     return {"anyOf": forms}
+
+
+def _compared() -> Schema:
+    """A figure beside another. It shares "performed" with the form above, but never "than"."""
+    figures = []
+    for measure in MEASURES.values():
+        if measure.kinds == (NUMBER,) and measure.key != "periods":
+            named: Schema = {"measure": {"const": measure.key}}
+            of: Schema = {"of": {"$ref": "#/$defs/name"}}
+            needed: Schema = {"performed": {"$ref": "#/$defs/name"}, **(named if measure.key != "count" else {})}
+            may: Schema = {**named, "where": {"$ref": "#/$defs/where"}, "within": {"$ref": "#/$defs/window"}}
+            if measure.needs_property:
+                needed |= of
+            elif measure.takes_property:
+                may |= of
+            figures.append(_form(needed, may))
+    order: Schema = {
+        "op": {"enum": list(ORDERS)},
+        "than": {"type": "object", "anyOf": figures, "unevaluatedProperties": False},
+    }
+    return {**_form(order, {"times": {**NUMBER.schema, "exclusiveMinimum": 0}}), "anyOf": figures}
 
 
 def _amounts(one: Operator, measure: Measure) -> list[Schema]:

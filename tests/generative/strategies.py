@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from segments.rules import MEASURES, OPERATORS, Measure, Occurrence, Operator, Person, Type
 from segments.rules.calendar import PERIODS
 from segments.rules.kinds import BOOLEAN, DATE, EXACT, NUMBER, TEXT, Kind
+from segments.rules.nodes import ORDERS
 from segments.rules.shapes import ALL_OF, ANY_OF, LASTING, NOTHING, PAIR, REGULAR
 from tests.spec.world import AS_OF, CATALOG, person
 
@@ -132,6 +133,7 @@ class Drawn:
         windows = {("window", name) for name in WINDOWS} | {("period", name) for name in PERIODS}
         exact = {("exact", one.key) for one in OPERATORS.values() if EXACT in one.kinds}
         others = {("rate", "day"), ("rate", "week"), *(("joined", one) for one in ("all", "any", "not"))}
+        others |= {("compared", op) for op in ORDERS} | {("compared", measure.key) for measure in FIGURES}
         others |= {("sequence", what) for what in ("then", "then not", "within", "same", "three")}
         groups = {("group", name) for name in ("all", "any", "not", "in_segment", "everyone", "at least once")}
         return traits | filters | amounts | windows | groups | exact | others
@@ -142,6 +144,7 @@ def leaf_forms(drawn: Drawn) -> list[Leaves]:
     traits = [_trait(drawn, declared, one.key) for one in OPERATORS.values() for declared in one.accepts]
     exact = [_exact(drawn, one.key) for one in OPERATORS.values() if EXACT in one.kinds]
     amounts = [_performed(drawn, measure, of, one) for measure, of, one in _amount_forms()]
+    compared = [_compared(drawn, op, measure) for op in ORDERS for measure in FIGURES]
     rates = [_rate(drawn, per) for per in ("day", "week")]
     filters = [_filtered(drawn, kind, one.key) for kind, one in _filter_forms()]
     return [
@@ -150,6 +153,7 @@ def leaf_forms(drawn: Drawn) -> list[Leaves]:
         *amounts,
         *rates,
         _sequence(drawn),
+        *compared,
         *filters,
         *(_small(drawn, form) for form in ("in_segment", "everyone", "at least once")),
     ]
@@ -237,6 +241,31 @@ def _rate(draw: st.DrawFn, drawn: Drawn, per: str) -> dict[str, Any]:
     name = draw(st.sampled_from(sorted(CATALOG.events)))
     rate = draw(_value(op, [0, 0.5, 1, 2.3333, 7]))
     return {"performed": name, "per": per, "op": op, **rate, "within": draw(st.sampled_from(DURATIONS))}
+
+
+@st.composite
+def _compared(draw: st.DrawFn, drawn: Drawn, op: str, measure: Measure) -> dict[str, Any]:
+    drawn.note("compared", op)
+    drawn.note("compared", measure.key)
+    left = draw(_figure(drawn, measure))
+    right = draw(_figure(drawn, draw(st.sampled_from(FIGURES))))
+    factor = draw(st.sampled_from([{}, {"times": 2}, {"times": 0.5}]))
+    return {**left, "op": op, "than": right, **factor}
+
+
+@st.composite
+def _figure(draw: st.DrawFn, drawn: Drawn, measure: Measure) -> dict[str, Any]:
+    figure = {
+        "performed": draw(st.sampled_from(sorted(CATALOG.events))),
+        "measure": measure.key,
+        **draw(_within(drawn)),
+    }
+    if measure.needs_property or (measure.takes_property and draw(st.booleans())):
+        figure["of"] = draw(st.sampled_from(PROPERTIES))
+    return figure
+
+
+FIGURES = [one for one in MEASURES.values() if one.kinds == (NUMBER,) and one.key != "periods"]
 
 
 @st.composite

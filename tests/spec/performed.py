@@ -23,7 +23,11 @@ class Case:
 
     @property
     def rule(self) -> dict[str, Any]:
-        return self.condition if "sequence" in self.condition else {"performed": "Order Completed", **self.condition}
+        return (
+            self.condition
+            if {"sequence", "than"} & self.condition.keys()
+            else {"performed": "Order Completed", **self.condition}
+        )
 
     @property
     def rows(self) -> list[tuple[tuple[Occurrence, ...], bool]]:
@@ -338,7 +342,7 @@ def story(*told: tuple[str, float] | tuple[str, float, object]) -> tuple[Occurre
     )
 
 
-SEQUENCES: Final = (
+RELATIONS: Final = (
     Case(
         "one after the other",
         {"sequence": [{"performed": VIEWED}, {"performed": BOUGHT}]},
@@ -388,5 +392,46 @@ SEQUENCES: Final = (
         },
         holds=(story((VIEWED, 60), (BOUGHT, 50), (REFUNDED, 3)),),
         fails=(story((VIEWED, 80), (BOUGHT, 50), (REFUNDED, 3)), story((VIEWED, 60), (BOUGHT, 52), (REFUNDED, 3))),
+    ),
+    Case(
+        "more of one than of another",
+        {"performed": BOUGHT, "op": "gt", "than": {"performed": VIEWED}},
+        holds=(ONE, (*TWO, event(VIEWED))),
+        fails=((), (event(VIEWED),), (event(), event(VIEWED))),
+    ),
+    Case(
+        "as many, or none of both",
+        {"performed": BOUGHT, "op": "gte", "than": {"performed": VIEWED}},
+        holds=((), ONE, (event(), event(VIEWED))),
+        fails=((event(VIEWED),),),
+    ),
+    Case(
+        "spent more lately than twice what they spent before",
+        {
+            "performed": BOUGHT,
+            "measure": "sum",
+            "within": {"days": 30},
+            "op": "gt",
+            "than": {"performed": BOUGHT, "measure": "sum", "within": {"days": 30, "ago": {"days": 30}}},
+            "times": 2,
+        },
+        holds=((event(value="21"), event(value="10", ago=timedelta(days=40))), (event(value="1"),)),
+        fails=((event(value="20"), event(value="10", ago=timedelta(days=40))), (event(value="-1"),), ()),
+    ),
+    Case(
+        "averages are compared undivided, and only where both are there",
+        {
+            "performed": BOUGHT,
+            "measure": "average",
+            "op": "lte",
+            "than": {"performed": VIEWED, "measure": "average"},
+        },
+        holds=((event(value="1"), event(value="0"), event(value="0"), event(VIEWED, value="0.3334")),),
+        fails=(
+            (event(value="1"), event(value="0"), event(value="0"), event(VIEWED, value="0.3333")),
+            (event(value="-5"),),
+            (event(VIEWED, value="5"),),
+            (),
+        ),
     ),
 )
