@@ -113,7 +113,7 @@ def _performed() -> Schema:
             per: Schema = {"per": {"enum": list(RATES)}, "within": _rolling()}
             rates = [_comparison(one, (NUMBER,)) for one in OPERATORS.values() if one.amount is not None]
             forms += [_form({**event, **per, **rate}, may) for rate in rates]
-    return {"anyOf": forms}
+    return {"anyOf": forms, "not": {"required": ["than"]}}
 
 
 def _compared() -> Schema:
