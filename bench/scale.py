@@ -124,7 +124,7 @@ SELECT (%(traits)s::jsonb ->> key)::bigint, id, number, text, lower(text), momen
 
 # For how many days of a span somebody is there; what they do in it follows from their rate.
 THERE = "greatest(0, extract(epoch FROM least(until, %(to)s::timestamptz) - greatest(joined, %(from)s::timestamptz)) / 86400)"
-EXPECTED = f"SELECT sum(rate * %(season)s * {THERE}) FROM bench_person"  # noqa: S608  (a piece of our own)
+EXPECTED = f"SELECT sum(rate * %(season)s * {THERE}) FROM bench_person"
 
 # In the order of time, as they would have come in: what lies side by side in the table was done by different people.
 MONTH = f"""
@@ -151,7 +151,7 @@ SELECT at, person, name, type, 'bench-' || number, 1, at + interval '1 second', 
                   JOIN bench_kind AS kind ON drawn.which >= kind.above AND drawn.which < kind.below
                                          AND coalesce(kind.buys = drawn.buys, true)) AS known) AS priced
  ORDER BY at
-"""  # noqa: S608  (a piece of our own)
+"""
 
 # What an event is, by where its draw falls. Those who never buy look at products instead.
 KINDS = """

@@ -23,7 +23,7 @@ from segments.rules import (
 )
 from tests.generative.duckdb_engine import DuckPeople
 from tests.generative.postgres import People
-from tests.generative.strategies import Drawn, documents, leaf_forms, random_people
+from tests.generative.strategies import Drawn, conditions, documents, leaf_forms, random_people
 from tests.spec.world import AS_OF, CATALOG
 
 HOW_MANY_PEOPLE = 150
@@ -104,7 +104,7 @@ def test_the_engines_agree_on_every_operator(
             shared.update({len(together) > 1})
             windows.update({len({getattr(one, "within", None) for one in together}) > 1})
 
-    forms = leaf_forms(drawn)
+    forms, others = leaf_forms(drawn), conditions(drawn)
     often = settings(
         max_examples=-(-how_many_rules // len(forms)),
         deadline=None,
@@ -113,7 +113,7 @@ def test_the_engines_agree_on_every_operator(
         print_blob=True,
     )
     for form in forms:
-        often(given(documents(drawn, form))(agree))()
+        often(given(documents(form, others))(agree))()
 
     assert rules["all"] >= how_many_rules
     assert rules["in depth"] > how_many_rules / one_in_depth_of / 2
