@@ -136,12 +136,10 @@ CASES = [
             "not": {"any": [{"performed": "Page Viewed", "within": {"days": 60}}, viewed(within={"days": 60})]},
         },
         sql="""
-            SELECT (SELECT count(*) FROM profiles_profile)
-                 - (SELECT count(*) FROM (
-                        SELECT FROM profiles_event
-                         WHERE name_id IN (%(Page Viewed)s, %(Product Viewed)s)
-                           AND occurred_at >= %(as_of)s - interval '60 days' AND occurred_at < %(as_of)s
-                         GROUP BY profile_id) AS active)
+            SELECT count(*) FROM profiles_profile p
+             WHERE NOT EXISTS (SELECT FROM profiles_event e
+                                WHERE e.profile_id = p.id AND e.name_id IN (%(Page Viewed)s, %(Product Viewed)s)
+                                  AND e.occurred_at >= %(as_of)s - interval '60 days' AND e.occurred_at < %(as_of)s)
         """,
     ),
     Case(
@@ -234,12 +232,14 @@ CASES = [
                 SELECT profile_id FROM profiles_event
                  WHERE name_id = %(Email Opened)s
                    AND occurred_at >= %(as_of)s - interval '30 days' AND occurred_at < %(as_of)s
-                 GROUP BY profile_id HAVING count(*) >= 3) AS readers
+                 GROUP BY profile_id HAVING count(*) >= 3) AS reader
              WHERE NOT EXISTS (
-                SELECT FROM profiles_event o
-                 WHERE o.profile_id = readers.profile_id AND o.name_id = %(Order Completed)s
-                   AND o.occurred_at >= %(as_of)s - interval '365 days' AND o.occurred_at < %(as_of)s
-                HAVING count(*) > 2)
+                SELECT FROM (
+                    SELECT profile_id FROM profiles_event
+                     WHERE name_id = %(Order Completed)s
+                       AND occurred_at >= %(as_of)s - interval '365 days' AND occurred_at < %(as_of)s
+                     GROUP BY profile_id HAVING count(*) > 2) AS buyer
+                 WHERE buyer.profile_id = reader.profile_id)
         """,
     ),
 ]
