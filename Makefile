@@ -4,6 +4,7 @@
 SHELL := /bin/sh
 PORT ?= 8000
 CHECK ?=
+FRESH ?=
 ARGS ?=
 WORKERS ?= 2
 PY := .venv/bin/python
@@ -34,9 +35,14 @@ test: .venv/.installed-dev  ## Run all tests (ARGS="tests/unit -k merge" chooses
 drill: .venv/.installed-dev  ## Run the long drills at their named figures
 	@DRILL=full exec $(PY) -m pytest -m drill -o faulthandler_timeout=1800 $(ARGS)
 
-bench: .venv/.installed-dev  ## Measure throughput against floors (ARGS="ingest" chooses)
+# Segments are measured on a year of a shop that takes minutes to make, so each scale keeps its database.
+bench: .venv/.installed-dev  ## Measure against floors (ARGS="ingest" chooses; BENCH_SCALE=full for a million people)
 	@for bench in $(or $(ARGS),$$(grep -l __main__ bench/*.py | sed 's|bench/||; s|\.py$$||')); do \
-		$(SERVE) run --own-database bench --fresh --migrate --python -- -m bench.$$bench || exit 1; \
+		case $$bench in \
+			segments) database="bench_$${BENCH_SCALE:-small} $(if $(filter-out 0,$(FRESH)),--fresh)" ;; \
+			*) database="bench --fresh" ;; \
+		esac; \
+		$(SERVE) run --own-database $$database --migrate --python -- -m bench.$$bench || exit 1; \
 	done
 
 lint: .venv/.installed-dev  ## Check style, types, layers, migrations and templates

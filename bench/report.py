@@ -13,13 +13,14 @@ RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One figure next to its floor."""
+    """One figure next to its floor; `goal` is the most that their ratio should be."""
 
     name: str
     size: str
     value: float
     floor: float
     unit: str
+    goal: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -41,13 +42,24 @@ def commit() -> str:
     return found.stdout.strip() or "unknown"
 
 
+def figure(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
+
+
+def verdict(row: Row) -> str:
+    if row.goal is None:
+        return ""
+    return f"<= {row.goal:g}" if row.ratio <= row.goal else f"> {row.goal:g} !"
+
+
 def publish(rows: list[Row]) -> None:
     """Prints the rows and keeps them, beside those that other benchmarks of this commit wrote."""
     width = max(len(row.name) for row in rows)
-    print(f"\n{'measure':{width}}  {'value':>14}  {'floor':>14}  ratio  size")
+    print(f"\n{'measure':{width}}  {'value':>17}  {'floor':>17}  ratio  {'goal':9}  size")
     for row in rows:
         print(
-            f"{row.name:{width}}  {row.value:>8,.0f} {row.unit}  {row.floor:>8,.0f} {row.unit}  {row.ratio:>5.2f}  {row.size}"
+            f"{row.name:{width}}  {figure(row.value):>8} {row.unit:8}  {figure(row.floor):>8} {row.unit:8}"
+            f"  {row.ratio:>5.2f}  {verdict(row):9}  {row.size}"
         )
     about = machine()
     print(
@@ -56,7 +68,7 @@ def publish(rows: list[Row]) -> None:
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     earlier = kept.get("rows", []) if kept.get("commit") == commit() else []
     fresh = [{**asdict(row), "ratio": row.ratio} for row in rows]
-    named = {row["name"] for row in fresh}
+    named = {(row["name"], row["size"]) for row in fresh}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(
         json.dumps(
@@ -64,7 +76,7 @@ def publish(rows: list[Row]) -> None:
                 "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "machine": about,
                 "commit": commit(),
-                "rows": [row for row in earlier if row["name"] not in named] + fresh,
+                "rows": [row for row in earlier if (row["name"], row["size"]) not in named] + fresh,
             },
             indent=2,
         )

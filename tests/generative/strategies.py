@@ -159,9 +159,13 @@ def leaf_forms(drawn: Drawn) -> list[Leaves]:
     ]
 
 
-def documents(drawn: Drawn, first: Leaves) -> st.SearchStrategy[dict[str, Any]]:
+def conditions(drawn: Drawn) -> st.SearchStrategy[dict[str, Any]]:
+    """Any condition, a leaf or a group. Made once for all documents: Hypothesis looks through each one it meets."""
+    return st.recursive(st.one_of(leaf_forms(drawn)), lambda inner: _group(drawn, inner), max_leaves=6)
+
+
+def documents(first: Leaves, others: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
     """Whole, valid documents with a leaf of the given form in them, alone or among others."""
-    others = st.recursive(st.one_of(leaf_forms(drawn)), lambda inner: _group(drawn, inner), max_leaves=6)
     mixed = st.tuples(st.sampled_from(["all", "any"]), first, st.lists(others, max_size=3))
     group = mixed.map(lambda parts: {parts[0]: [*parts[2], parts[1]]})
     negated = st.one_of(first, group).map(lambda condition: {"not": condition})

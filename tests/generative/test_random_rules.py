@@ -1,8 +1,9 @@
-"""PostgreSQL and the reference engine give the same verdict on random rules over random people."""
+"""PostgreSQL, DuckDB and the reference engine give the same verdict on random rules over random people."""
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from segments.rules import (
     AHEAD,
     PositiveLeaf,
+    Rule,
     combine,
     compile_leaf,
     compile_rule,
@@ -19,8 +21,9 @@ from segments.rules import (
     load,
     place,
 )
+from tests.generative.duckdb_engine import DuckPeople
 from tests.generative.postgres import People
-from tests.generative.strategies import Drawn, documents, leaf_forms, random_people
+from tests.generative.strategies import Drawn, conditions, documents, leaf_forms, random_people
 from tests.spec.world import AS_OF, CATALOG
 
 HOW_MANY_PEOPLE = 150
@@ -34,12 +37,26 @@ def people(db):  # type: ignore[no-untyped-def]
     return People(connection.connection, CATALOG)
 
 
+@pytest.fixture
+def duck_people() -> Iterator[DuckPeople]:
+    made = DuckPeople(CATALOG)
+    yield made
+    made.close()
+
+
 @pytest.mark.drill
-def test_postgres_agrees_with_the_reference_on_every_operator(people: People, drill_scale: Callable[..., int]) -> None:
-    """Everyone, a scope, and leaf by leaf: one meaning. It fails when anything of the language was never drawn."""
+def test_the_engines_agree_on_every_operator(
+    people: People, duck_people: DuckPeople, drill_scale: Callable[..., int]
+) -> None:
+    """Everyone in three engines, a scope, and leaf by leaf: one meaning. It fails when anything of the language was
+    never drawn."""
+    how_many_rules = drill_scale(full=10_000, quick=1_000)
+    one_in_depth_of = drill_scale(full=1, quick=8)
     drawn = Drawn()
     population = random_people(HOW_MANY_PEOPLE, random.Random(20260601))
     people.store(population)
+    duck_people.store(population)
+    rules: Counter[str] = Counter()
     everyone = {one.id for one in population}
     verdicts = {True: 0, False: 0}
     seen_at: dict[str, dict[PositiveLeaf, None]] = {}
@@ -53,9 +70,17 @@ def test_postgres_agrees_with_the_reference_on_every_operator(people: People, dr
         verdicts[True] += len(expected)
         verdicts[False] += len(everyone) - len(expected)
 
-        found = people.matching(compile_rule(rule, CATALOG, scoped=False), AS_OF)
-        assert sorted(found) == sorted(expected)
+        compiled = compile_rule(rule, CATALOG, scoped=False)
+        assert sorted(people.matching(compiled, AS_OF)) == sorted(expected), "PostgreSQL"
+        assert sorted(duck_people.matching(compiled, AS_OF)) == sorted(expected), "DuckDB"
 
+        rules["all"] += 1
+        # By the rule itself, so that a failure that is tried again goes the same way.
+        if crc32(str(document).encode()) % one_in_depth_of == 0:
+            rules["in depth"] += 1
+            agree_in_depth(document, rule, expected)
+
+    def agree_in_depth(document: dict[str, object], rule: Rule, expected: set[int]) -> None:
         scope = set(random.Random(str(document)).sample(sorted(everyone), 20))
         scoped = people.matching(compile_rule(rule, CATALOG, scoped=True), AS_OF, sorted(scope))
         assert sorted(scoped) == sorted(expected & scope)
@@ -79,16 +104,19 @@ def test_postgres_agrees_with_the_reference_on_every_operator(people: People, dr
             shared.update({len(together) > 1})
             windows.update({len({getattr(one, "within", None) for one in together}) > 1})
 
+    forms, others = leaf_forms(drawn), conditions(drawn)
     often = settings(
-        max_examples=drill_scale(full=60, quick=4),
+        max_examples=-(-how_many_rules // len(forms)),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )
-    for form in leaf_forms(drawn):
-        often(given(documents(drawn, form))(agree))()
+    for form in forms:
+        often(given(documents(form, others))(agree))()
 
+    assert rules["all"] >= how_many_rules
+    assert rules["in depth"] > how_many_rules / one_in_depth_of / 2
     assert Drawn.everything() - set(drawn.counts) == set(), "never drawn"
     assert shared[True], "no two leaves were ever asked together"
     assert windows[True], "no two windows were ever read in one look"

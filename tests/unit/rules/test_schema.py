@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from segments.rules import json_schema, load
-from tests.generative.strategies import Drawn, documents, leaf_forms
+from tests.generative.strategies import Drawn, conditions, documents, leaf_forms
 from tests.spec.operators import PROPERTIES, TRAITS
 from tests.spec.performed import CASES
 from tests.spec.world import CATALOG, document
@@ -35,7 +35,7 @@ def test_every_rule_of_the_spec_tables_is_valid() -> None:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(documents(Drawn(), st.one_of(leaf_forms(Drawn()))))
+@given(documents(st.one_of(leaf_forms(Drawn())), conditions(Drawn())))
 def test_every_generated_rule_is_valid(generated: dict[str, Any]) -> None:
     load(copy.deepcopy(generated), CATALOG)
     VALIDATOR.validate(generated)

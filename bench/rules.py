@@ -1,0 +1,338 @@
+"""The rules that marketers write, each beside the best SQL that somebody who knows the tables would write by hand.
+
+The SQL counts the same people, from the same tables, with nothing that only a compiler would need. It may use what
+holds of the benchmark's data alone: no event is dated ahead, and every record belongs to a profile. How they are timed
+doesn't belong here.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One rule and its floor. Operands of `sql`: `as_of`, and by name the number of each trait and event."""
+
+    name: str
+    rule: dict[str, Any]
+    sql: str
+
+
+def ordered(**more: Any) -> dict[str, Any]:
+    return {"performed": "Order Completed", **more}
+
+
+def viewed(**more: Any) -> dict[str, Any]:
+    return {"performed": "Product Viewed", **more}
+
+
+CASES = [
+    Case(
+        name="spent over 500 in 30 days",
+        rule=ordered(measure="sum", op="gt", value=500, within={"days": 30}),
+        sql="""
+            SELECT count(*) FROM (
+                SELECT FROM profiles_event
+                 WHERE name_id = %(Order Completed)s AND occurred_at >= %(as_of)s - interval '30 days' AND occurred_at < %(as_of)s
+                 GROUP BY profile_id HAVING sum(value) > 500) AS found
+        """,
+    ),
+    Case(
+        name="ordered 3 times in 90 days",
+        rule=ordered(op="gte", value=3, within={"days": 90}),
+        sql="""
+            SELECT count(*) FROM (
+                SELECT FROM profiles_event
+                 WHERE name_id = %(Order Completed)s AND occurred_at >= %(as_of)s - interval '90 days' AND occurred_at < %(as_of)s
+                 GROUP BY profile_id HAVING count(*) >= 3) AS found
+        """,
+    ),
+    Case(
+        name="German with a paid plan",
+        rule={
+            "all": [
+                {"trait": "country", "op": "equals", "value": "DE"},
+                {"trait": "plan", "op": "any_of", "value": ["Plus", "Pro"]},
+            ]
+        },
+        sql="""
+            SELECT count(*) FROM profiles_traitvalue c JOIN profiles_traitvalue p USING (profile_id)
+             WHERE c.trait_id = %(country)s AND c.text_folded = 'de'
+               AND p.trait_id = %(plan)s AND p.text_folded IN ('plus', 'pro')
+        """,
+    ),
+    Case(
+        name="viewed over 10, never ordered",
+        rule={"all": [viewed(op="gt", value=10), {"not": ordered()}]},
+        sql="""
+            SELECT count(*) FROM profiles_eventtotal v
+             WHERE v.name_id = %(Product Viewed)s AND v.count > 10
+               AND NOT EXISTS (SELECT FROM profiles_eventtotal o
+                                WHERE o.name_id = %(Order Completed)s AND o.profile_id = v.profile_id)
+        """,
+    ),
+    Case(
+        name="ordered before, not in 90 days",
+        rule={"all": [ordered(), {"not": ordered(within={"days": 90})}]},
+        sql="""
+            SELECT count(*) FROM profiles_eventtotal
+             WHERE name_id = %(Order Completed)s AND last_at < %(as_of)s - interval '90 days'
+        """,
+    ),
+    Case(
+        name="cart without order in 7 days",
+        rule={
+            "all": [
+                {"performed": "Product Added", "within": {"days": 7}},
+                {"not": ordered(within={"days": 7})},
+            ]
+        },
+        sql="""
+            SELECT count(DISTINCT profile_id) FROM profiles_event a
+             WHERE a.name_id = %(Product Added)s
+               AND a.occurred_at >= %(as_of)s - interval '7 days' AND a.occurred_at < %(as_of)s
+               AND NOT EXISTS (SELECT FROM profiles_event o
+                                WHERE o.name_id = %(Order Completed)s AND o.profile_id = a.profile_id
+                                  AND o.occurred_at >= %(as_of)s - interval '7 days' AND o.occurred_at < %(as_of)s)
+        """,
+    ),
+    Case(
+        name="viewed shoes twice in 30 days",
+        rule=viewed(
+            op="gte",
+            value=2,
+            within={"days": 30},
+            where=[{"property": "category", "op": "equals", "value": "Shoes"}],
+        ),
+        sql="""
+            SELECT count(*) FROM (
+                SELECT FROM profiles_event
+                 WHERE name_id = %(Product Viewed)s AND properties ->> 'category' = 'Shoes'
+                   AND occurred_at >= %(as_of)s - interval '30 days' AND occurred_at < %(as_of)s
+                 GROUP BY profile_id HAVING count(*) >= 2) AS found
+        """,
+    ),
+    Case(
+        name="spent over 500 and viewed 3 in 30 days",
+        rule={
+            "all": [
+                ordered(measure="sum", op="gt", value=500, within={"days": 30}),
+                viewed(op="gte", value=3, within={"days": 30}),
+            ]
+        },
+        sql="""
+            SELECT count(*) FROM (
+                SELECT FROM profiles_event
+                 WHERE name_id IN (%(Order Completed)s, %(Product Viewed)s)
+                   AND occurred_at >= %(as_of)s - interval '30 days' AND occurred_at < %(as_of)s
+                 GROUP BY profile_id
+                HAVING sum(value) FILTER (WHERE name_id = %(Order Completed)s) > 500
+                   AND count(*) FILTER (WHERE name_id = %(Product Viewed)s) >= 3) AS found
+        """,
+    ),
+    Case(
+        name="neither page nor product viewed in 60 days",
+        rule={
+            "not": {"any": [{"performed": "Page Viewed", "within": {"days": 60}}, viewed(within={"days": 60})]},
+        },
+        sql="""
+            SELECT count(*) FROM profiles_profile p
+             WHERE NOT EXISTS (SELECT FROM profiles_event e
+                                WHERE e.profile_id = p.id AND e.name_id IN (%(Page Viewed)s, %(Product Viewed)s)
+                                  AND e.occurred_at >= %(as_of)s - interval '60 days' AND e.occurred_at < %(as_of)s)
+        """,
+    ),
+    Case(
+        name="25 to 34, vip, DE or AT",
+        rule={
+            "all": [
+                {"trait": "age", "op": "between", "value": [25, 34]},
+                {"trait": "tags", "op": "contains_any", "value": ["vip"]},
+                {"trait": "country", "op": "any_of", "value": ["DE", "AT"]},
+            ]
+        },
+        sql="""
+            SELECT count(*) FROM profiles_traitvalue c
+              JOIN profiles_traitvalue a USING (profile_id) JOIN profiles_traitvalue t USING (profile_id)
+             WHERE c.trait_id = %(country)s AND c.text_folded IN ('de', 'at')
+               AND a.trait_id = %(age)s AND a.number BETWEEN 25 AND 34
+               AND t.trait_id = %(tags)s AND t.items @> ARRAY['vip']
+        """,
+    ),
+    Case(
+        name="spent over 1,000 ever",
+        rule=ordered(measure="sum", op="gt", value=1000),
+        sql="SELECT count(*) FROM profiles_eventtotal WHERE name_id = %(Order Completed)s AND value_sum > 1000",
+    ),
+    Case(
+        name="put 300 worth into the cart in 30 days",
+        rule={
+            "performed": "Product Added",
+            "measure": "sum",
+            "of": "price",
+            "op": "gte",
+            "value": 300,
+            "within": {"days": 30},
+        },
+        sql="""
+            SELECT count(*) FROM (
+                SELECT FROM profiles_event
+                 WHERE name_id = %(Product Added)s
+                   AND occurred_at >= %(as_of)s - interval '30 days' AND occurred_at < %(as_of)s
+                 GROUP BY profile_id HAVING sum((properties ->> 'price')::numeric) >= 300) AS found
+        """,
+    ),
+    Case(
+        name="ordered before Christmas, not since",
+        rule={
+            "all": [
+                ordered(within={"from": "2025-11-20", "to": "2025-12-25"}),
+                {"not": ordered(within={"from": "2025-12-25", "to": "2026-06-01"})},
+            ]
+        },
+        sql="""
+            SELECT count(*) FROM (
+                SELECT FROM profiles_event
+                 WHERE name_id = %(Order Completed)s AND occurred_at >= '2025-11-20Z' AND occurred_at < '2026-06-01Z'
+                 GROUP BY profile_id HAVING max(occurred_at) < '2025-12-25Z') AS found
+        """,
+    ),
+    Case(
+        name="Pro, or born before 1960 with 500 points",
+        rule={
+            "any": [
+                {"trait": "plan", "op": "equals", "value": "Pro"},
+                {
+                    "all": [
+                        {"trait": "birthday", "op": "before", "value": "1960-01-01"},
+                        {"trait": "points", "op": "gte", "value": 500},
+                    ]
+                },
+            ]
+        },
+        sql="""
+            SELECT count(*) FROM (
+                SELECT profile_id FROM profiles_traitvalue WHERE trait_id = %(plan)s AND text_folded = 'pro'
+                 UNION
+                SELECT profile_id FROM profiles_traitvalue b JOIN profiles_traitvalue p USING (profile_id)
+                 WHERE b.trait_id = %(birthday)s AND b.moment < '1960-01-01Z'
+                   AND p.trait_id = %(points)s AND p.number >= 500) AS found
+        """,
+    ),
+    Case(
+        name="opened 3 e-mails in 30 days, at most 2 orders in a year",
+        rule={
+            "all": [
+                {"performed": "Email Opened", "op": "gte", "value": 3, "within": {"days": 30}},
+                ordered(op="lte", value=2, within={"days": 365}),
+            ]
+        },
+        sql="""
+            SELECT count(*) FROM (
+                SELECT profile_id FROM profiles_event
+                 WHERE name_id = %(Email Opened)s
+                   AND occurred_at >= %(as_of)s - interval '30 days' AND occurred_at < %(as_of)s
+                 GROUP BY profile_id HAVING count(*) >= 3) AS reader
+             WHERE NOT EXISTS (
+                SELECT FROM (
+                    SELECT profile_id FROM profiles_event
+                     WHERE name_id = %(Order Completed)s
+                       AND occurred_at >= %(as_of)s - interval '365 days' AND occurred_at < %(as_of)s
+                     GROUP BY profile_id HAVING count(*) > 2) AS buyer
+                 WHERE buyer.profile_id = reader.profile_id)
+        """,
+    ),
+]
+
+# A condition on one trait, and the same on a table that has a column with an index for it.
+TRAIT_CASES = [
+    Case(
+        name="country is DE",
+        rule={"trait": "country", "op": "equals", "value": "DE"},
+        sql="SELECT count(*) FROM bench_typed WHERE country = 'de'",
+    ),
+    Case(
+        name="age 25 to 34",
+        rule={"trait": "age", "op": "between", "value": [25, 34]},
+        sql="SELECT count(*) FROM bench_typed WHERE age BETWEEN 25 AND 34",
+    ),
+    Case(
+        name="plan is Plus or Pro",
+        rule={"trait": "plan", "op": "any_of", "value": ["Plus", "Pro"]},
+        sql="SELECT count(*) FROM bench_typed WHERE plan IN ('plus', 'pro')",
+    ),
+    Case(
+        name="born before 1960",
+        rule={"trait": "birthday", "op": "before", "value": "1960-01-01"},
+        sql="SELECT count(*) FROM bench_typed WHERE birthday < '1960-01-01Z'",
+    ),
+    Case(
+        name="over 900 points",
+        rule={"trait": "points", "op": "gt", "value": 900},
+        sql="SELECT count(*) FROM bench_typed WHERE points > 900",
+    ),
+]
+
+TYPED = """
+CREATE TABLE bench_typed AS
+SELECT p.id, country.text_folded AS country, age.number AS age, plan.text_folded AS plan, birthday.moment AS birthday,
+       points.number AS points
+  FROM profiles_profile p
+  LEFT JOIN profiles_traitvalue country ON country.profile_id = p.id AND country.trait_id = %(country)s
+  LEFT JOIN profiles_traitvalue age ON age.profile_id = p.id AND age.trait_id = %(age)s
+  LEFT JOIN profiles_traitvalue plan ON plan.profile_id = p.id AND plan.trait_id = %(plan)s
+  LEFT JOIN profiles_traitvalue birthday ON birthday.profile_id = p.id AND birthday.trait_id = %(birthday)s
+  LEFT JOIN profiles_traitvalue points ON points.profile_id = p.id AND points.trait_id = %(points)s
+"""
+TYPED_COLUMNS = ["country", "age", "plan", "birthday", "points"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveCase:
+    """A rule that is live, and one look into the index that has what it asks about, for the people in `people`."""
+
+    rule: dict[str, Any]
+    sql: str
+
+
+def live_cases() -> list[LiveCase]:
+    """Fifty rules of five kinds."""
+    countries = ["DE", "US", "FR", "GB", "JP", "AT", "BR", "IT", "ES", "NL"]
+    recent = """
+        SELECT profile_id, {measure} FROM profiles_event
+         WHERE profile_id = ANY(%(people)s::bigint[]) AND name_id = %({event})s
+           AND occurred_at >= %(as_of)s - interval '{days} days' AND occurred_at < %(as_of)s
+         GROUP BY profile_id
+    """
+    total = "SELECT profile_id, {measure} FROM profiles_eventtotal WHERE profile_id = ANY(%(people)s::bigint[]) AND name_id = %({event})s"
+    trait = "SELECT profile_id FROM profiles_traitvalue WHERE profile_id = ANY(%(people)s::bigint[]) AND trait_id = %({trait})s"
+    cases = []
+    for n in range(10):
+        cases += [
+            LiveCase(
+                rule=ordered(measure="sum", op="gt", value=100 + 50 * n, within={"days": 30}),
+                sql=recent.format(measure="sum(value)", event="Order Completed", days=30),
+            ),
+            LiveCase(
+                rule=viewed(op="gte", value=3 + n, within={"days": 7 + n}),
+                sql=recent.format(measure="count(*)", event="Product Viewed", days=7 + n),
+            ),
+            LiveCase(
+                rule={
+                    "all": [
+                        {"trait": "country", "op": "equals", "value": countries[n]},
+                        {"trait": "points", "op": "gt", "value": 50 * n},
+                    ]
+                },
+                sql=trait.format(trait="country"),
+            ),
+            LiveCase(
+                rule={"all": [viewed(op="gt", value=10 + n), {"not": ordered()}]},
+                sql=total.format(measure="count", event="Product Viewed"),
+            ),
+            LiveCase(
+                rule={"not": ordered(within={"days": 30 + n})},
+                sql=recent.format(measure="count(*)", event="Order Completed", days=30 + n),
+            ),
+        ]
+    return cases
