@@ -77,7 +77,7 @@ class Columnar:
     def count(self, rule: Rule, known: Catalog, *, as_of: datetime) -> int:
         """How many people the rule is true of."""
         compiled = compile_rule(rule, known, scoped=False)
-        given = {**compiled.params, "as_of": as_of}
+        given = compiled.at(as_of)
         params = {name: given[name] for name in compiled.placeholders}
         row = self._connection.execute(f"SELECT count(*) FROM ({compiled.sql('duckdb')}) AS matched", params).fetchone()
         assert row is not None

@@ -88,7 +88,7 @@ class DuckPeople:
 
     def matching(self, compiled: Compiled, as_of: datetime, scope: Sequence[int] = ()) -> list[int]:
         """The ids that the query gives, as it gives them."""
-        given = {**compiled.params, "as_of": as_of, "scope": list(scope)}
+        given = {**compiled.at(as_of), "scope": list(scope)}
         # DuckDB refuses operands that the text doesn't name.
         params = {name: given[name] for name in compiled.placeholders}
         rows = self.connection.execute(compiled.sql("duckdb", TABLES), params).fetchall()
