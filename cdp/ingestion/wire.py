@@ -22,6 +22,7 @@ from cdp.ingestion.limits import (
     large_numbers_as_text,
 )
 from cdp.profiles.models import EventType
+from cdp.profiles.orders import order_key
 from cdp.profiles.values import as_number
 
 MESSAGE_ID_LIMIT = 100
@@ -125,6 +126,7 @@ class Message:
     context: dict[str, Any]
     traits: dict[str, Any]
     consents: dict[str, bool]
+    order_key: str | None = None
     is_alias: bool = False
     flags: list[str] = field(default_factory=list)
     # As it came, in case that it can't be stored.
@@ -241,6 +243,11 @@ def read(
         context=context,
         traits=traits if kind == EventType.IDENTIFY else {},
         consents=_consents(context, flags),
+        order_key=(
+            order_key(call.event or "", properties, own=f"{source_id}~{message_id}", flags=flags)
+            if kind == EventType.TRACK
+            else None
+        ),
         is_alias=kind == EventType.ALIAS,
         flags=flags,
         endpoint=endpoint,

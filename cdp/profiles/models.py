@@ -148,6 +148,7 @@ class EventType(models.IntegerChoices):
     IDENTIFY = 4, "Identify"
     GROUP = 5, "Group"
     ALIAS = 6, "Alias"
+    DERIVED = 7, "Derived"
 
 
 class EventName(models.Model):
@@ -170,6 +171,7 @@ class Event(models.Model):
     """Something a person did, or said of themself. Partitioned by month of ``occurred_at``.
 
     Identify calls are events too: traits can be rebuilt from them, so that a merge can be undone exactly.
+    What follows from events (`cdp.profiles.settling`) stands beside them as events of type DERIVED, which nobody sent.
     Foreign keys are plain numbers: a constraint check per row would cost more than the row.
     """
 
@@ -180,7 +182,9 @@ class Event(models.Model):
     identifier_id = models.BigIntegerField(
         null=True, help_text="By which identifier it found the person; lets a merge be undone."
     )
-    name_id = models.IntegerField()
+    name_id = models.IntegerField(
+        help_text="Of its name. Superseded events have it with the sign turned: what asks for a name never finds them."
+    )
     type = models.SmallIntegerField(choices=EventType.choices)
     message_id = models.CharField(max_length=100)
     source_id = models.IntegerField()
@@ -195,6 +199,7 @@ class Event(models.Model):
     properties = models.JSONField()
     context = models.JSONField()
     flags = ArrayField(models.CharField(max_length=40), null=True, help_text="What could not be taken as it came.")
+    order_key = models.CharField(max_length=250, null=True, help_text="Which order of the person it speaks of.")
 
     objects = EventQuerySet.as_manager()
 
@@ -202,6 +207,16 @@ class Event(models.Model):
         managed = False  # created as a partitioned table by the migration
         db_table = "profiles_event"
         ordering = ["-occurred_at", "-message_id"]
+
+    @property
+    def is_superseded(self) -> bool:
+        """A newer version of the same order came; this one is history and no longer counts."""
+        return self.name_id < 0
+
+    @property
+    def named(self) -> int:
+        """The number of its name, whether it counts or not."""
+        return abs(self.name_id)
 
 
 class EventTotal(models.Model):

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.db import connection
 
-from cdp.profiles.models import Profile, Workspace
+from cdp.profiles.models import Event, EventName, EventType, Profile, Workspace
 from segments.catalogue import catalog
 from segments.engines import postgres
 from segments.models import ChangeKind, Membership, MembershipChange, Segment, SegmentStatus
@@ -18,6 +18,7 @@ from segments.rules import load
 
 def assert_books_balance() -> None:
     assert_totals_equal_events()
+    assert_orders_count_once()
     assert_nobody_is_orphaned()
     assert_members_are_who_the_rules_say()
     assert_changes_replay_to_members()
@@ -33,10 +34,31 @@ def rows(query: str) -> list[tuple]:  # type: ignore[type-arg]
 def assert_totals_equal_events() -> None:
     derived = """
         SELECT profile_id, name_id, count(*), coalesce(sum(value), 0), min(occurred_at), max(occurred_at)
-          FROM profiles_event GROUP BY 1, 2
+          FROM profiles_event WHERE name_id > 0 GROUP BY 1, 2
     """
     kept = "SELECT profile_id, name_id, count, value_sum, first_at, last_at FROM profiles_eventtotal"
     assert rows(f"({derived} EXCEPT {kept}) UNION ALL ({kept} EXCEPT {derived})") == []
+
+
+def assert_orders_count_once() -> None:
+    """Of the versions of an order exactly the newest counts, and a completed order counts as completed whoever tells it."""
+    numbers = dict(EventName.objects.values_list("name", "pk"))
+    completed, updated = numbers.get("Order Completed", 0), numbers.get("Order Updated", 0)
+    orders: dict[tuple[int, str], list[Event]] = defaultdict(list)
+    for event in Event.objects.filter(order_key__isnull=False):
+        orders[event.profile_id, str(event.order_key)].append(event)
+    for events in orders.values():
+        versions = [e for e in events if e.type != EventType.DERIVED and e.named in (completed, updated)]
+        if not versions:
+            continue
+        newest = max(versions, key=lambda e: (e.occurred_at, e.message_id, e.source_id))
+        assert [e for e in versions if not e.is_superseded] == [newest]
+        counted = [e for e in events if e.name_id == completed]
+        if any(e.named == completed for e in versions):
+            (one,) = counted
+            assert (one.occurred_at, one.message_id, one.value) == (newest.occurred_at, newest.message_id, newest.value)
+        else:
+            assert counted == []
 
 
 def assert_nobody_is_orphaned() -> None:
