@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from cdp.identity.services import Resolved
 from cdp.ingestion.wire import TRAIT_KEY_LIMIT, Message
 from cdp.profiles import catalogue
-from cdp.profiles.orders import Convert
-from cdp.profiles.rates import NO_RATE
+from cdp.profiles.orders import NO_RATE, Convert
 from cdp.profiles.store import EventRow, TraitRow
 
 

@@ -23,7 +23,7 @@ from cdp.ingestion.limits import (
 )
 from cdp.profiles.models import EventType
 from cdp.profiles.orders import order_key
-from cdp.profiles.values import as_number
+from cdp.profiles.values import NO_CURRENCY, as_currency, as_number
 
 MESSAGE_ID_LIMIT = 100
 NAME_LIMIT = 200
@@ -367,13 +367,10 @@ def _money(properties: dict[str, Any], flags: list[str]) -> tuple[Decimal | None
             break
     else:
         return None, None
-    currency = properties.get("currency")
-    if currency is None:
-        return amount, None
-    if isinstance(currency, str) and len(currency) == 3 and currency.isascii() and currency.isalpha():
-        return amount, currency.upper()
-    flags.append("currency_unknown")
-    return amount, "XXX"  # ISO 4217's "no currency": never equal to the reporting one, so never summed
+    currency = as_currency(properties.get("currency"))
+    if currency == NO_CURRENCY:
+        flags.append("currency_unknown")
+    return amount, currency
 
 
 def _consents(context: dict[str, Any], flags: list[str]) -> dict[str, bool]:

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from cdp.logs import get_logger
 from cdp.profiles.models import EventName, EventType, Trait, TraitCategory
-from cdp.profiles.orders import ORDER_EVENTS
+from cdp.profiles.orders import DERIVED_EVENTS, ORDER_EVENTS
 from cdp.profiles.values import type_of
 
 log = get_logger(__name__)
@@ -31,7 +31,7 @@ LIKELY_DEMOGRAPHIC = re.compile(
 )
 LIKELY_TECHNOGRAPHIC = re.compile(r"(^|_)(device|os|browser|platform|app_version|user_agent)($|_)", re.I)
 
-PLATFORM_NAMES = ORDER_EVENTS
+PLATFORM_NAMES = ORDER_EVENTS | DERIVED_EVENTS
 
 _event_names: dict[str, int] = {}
 _traits: dict[str, int] = {}

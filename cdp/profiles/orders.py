@@ -10,11 +10,18 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from cdp.profiles.values import as_currency, as_number
+
 ORDER_COMPLETED: Final = "Order Completed"
 ORDER_UPDATED: Final = "Order Updated"
+PRODUCT_PURCHASED: Final = "Product Purchased"
 ORDER_EVENTS: Final = frozenset({ORDER_COMPLETED, ORDER_UPDATED})
 
+# What follows from orders under names of its own.
+DERIVED_EVENTS: Final = frozenset({PRODUCT_PURCHASED})
+
 ORDER_ID_LIMIT: Final = 200
+NO_RATE = "no_rate_for_currency"
 
 Convert = Callable[[Decimal, str | None, date], Decimal | None]
 """`convert(amount, currency, day)`: the amount in the reporting currency, None when no rate is known."""
@@ -29,6 +36,9 @@ def order_key(name: str, properties: Mapping[str, Any], *, own: str, flags: list
     """
     if name not in ORDER_EVENTS:
         return None
+    products = properties.get("products")
+    if products is not None and (not isinstance(products, list) or not all(isinstance(one, dict) for one in products)):
+        flags.append("products_malformed")
     said = properties.get("order_id")
     key = str(said).strip() if isinstance(said, str | int) and not isinstance(said, bool) else ""
     if 0 < len(key) <= ORDER_ID_LIMIT:
@@ -93,8 +103,46 @@ def settled(events: Sequence[OrderEvent], convert: Convert) -> Settled:
     newest = versions[-1]
     superseded = frozenset(event.id for event in versions[:-1])
     is_placed = any(event.name == ORDER_COMPLETED for event in versions)
-    facts = [_stands_in(newest)] if is_placed and newest.name != ORDER_COMPLETED else []
+    facts: list[Fact] = []
+    if is_placed:
+        facts += _lines(newest, convert)
+        if newest.name != ORDER_COMPLETED:
+            facts.append(_stands_in(newest))
     return Settled(superseded, tuple(facts))
+
+
+def _lines(order: OrderEvent, convert: Convert) -> list[Fact]:
+    """One fact for each line of the order that can be read as one."""
+    products = order.properties.get("products")
+    lines = [line for line in products if isinstance(line, dict)] if isinstance(products, list) else []
+    return [_line(order, line, position, convert) for position, line in enumerate(lines, start=1)]
+
+
+def _line(order: OrderEvent, line: Mapping[str, Any], position: int, convert: Convert) -> Fact:
+    """A line is worth price x quantity; one that says no quantity is of one piece."""
+    flags = []
+    price, quantity = line.get("price"), line.get("quantity")
+    one, times = as_number(price), Decimal(1) if quantity is None else as_number(quantity)
+    amount = as_number(one * times) if one is not None and times is not None else None
+    if amount is None and price is not None:
+        flags.append("amount_not_a_number")
+    currency = as_currency(line.get("currency")) or as_currency(order.properties.get("currency"))
+    value = None if amount is None else convert(amount, currency, order.occurred_at.date())
+    if amount is not None and value is None:
+        flags.append(NO_RATE)
+    said = {key: value for key, value in line.items() if isinstance(value, str | int | float)}
+    about = {"position": position, "order_id": order.properties.get("order_id")}
+    return Fact(
+        name=PRODUCT_PURCHASED,
+        of=order,
+        amount=amount,
+        currency=currency if amount is not None else None,
+        value=value,
+        properties=said
+        | {"quantity": 1 if quantity is None else quantity}
+        | {k: v for k, v in about.items() if v is not None},
+        flags=tuple(flags),
+    )
 
 
 def _stands_in(newest: OrderEvent) -> Fact:

@@ -5,8 +5,6 @@ from decimal import Decimal
 
 from cdp.profiles.models import Workspace
 
-NO_RATE = "no_rate_for_currency"
-
 
 class Converter:
     """Turns amounts into the reporting currency; an amount without a currency is in it already."""

@@ -42,8 +42,8 @@ class Stored(NamedTuple):
     amount: Decimal | None
     currency: str | None
     value: Decimal | None
-    properties: dict[str, Any]
     flags: list[str] | None
+    properties: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -100,14 +100,14 @@ def _read(orders: Collection[OrderOf]) -> dict[OrderOf, list[Stored]]:
         cursor.execute(
             """
             SELECT profile_id, order_key, id, occurred_at, name_id, type, message_id, source_id, identifier_id, received_at,
-                   amount, currency, value, properties, flags
+                   amount, currency, value, flags, properties
               FROM profiles_event WHERE profile_id = ANY(%s::bigint[]) AND order_key = ANY(%s::text[])
             """,
             [sorted({profile_id for profile_id, _ in wanted}), sorted({key for _, key in wanted})],
         )
-        for row in map(Stored._make, cursor.fetchall()):
-            if (row.profile_id, row.order_key) in wanted:
-                rows[row.profile_id, row.order_key].append(row)
+        for *columns, properties in cursor.fetchall():
+            if (columns[0], columns[1]) in wanted:
+                rows[columns[0], columns[1]].append(Stored._make([*columns, msgspec.json.decode(properties)]))
     return rows
 
 

@@ -5,6 +5,7 @@ Each check derives anew, by another way than the platform's own running one, and
 
 from collections import defaultdict
 from datetime import datetime
+from decimal import Decimal
 
 from django.db import connection
 
@@ -59,6 +60,13 @@ def assert_orders_count_once() -> None:
             assert (one.occurred_at, one.message_id, one.value) == (newest.occurred_at, newest.message_id, newest.value)
         else:
             assert counted == []
+        lines = [e for e in events if e.name_id == numbers["Product Purchased"]]
+        told = newest.properties.get("products", []) if counted else []
+        assert sorted(e.properties["position"] for e in lines) == list(range(1, len(told) + 1))
+        for line in lines:
+            item = told[line.properties["position"] - 1]
+            assert (line.message_id, line.occurred_at) == (newest.message_id, newest.occurred_at)
+            assert line.amount == Decimal(str(item["price"])) * item.get("quantity", 1)
 
 
 def assert_nobody_is_orphaned() -> None:

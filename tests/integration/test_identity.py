@@ -267,6 +267,7 @@ def test_resolving_a_batch_takes_the_same_number_of_statements_however_many_peop
 
 # ---- Any story ----------------------------------------------------------------------------------------------
 
+ORDER_IDS = st.sampled_from(["o1", "o2", 3, None])
 ORDER_EVENTS = ["Order Completed", "Order Completed", "Order Updated"]
 USERS, DEVICES, PURPOSES = ["ann", "bob", "cyd"], ["x", "y", "z"], ["marketing_email", "internal_analysis"]
 WHO = st.fixed_dictionaries(
@@ -283,7 +284,12 @@ SAID = st.fixed_dictionaries(
         "minute": st.integers(0, 50),
         "traits": st.dictionaries(st.sampled_from(["city", "plan"]), st.sampled_from(["a", "b", None, 3]), max_size=2),
         "revenue": st.none() | st.integers(-5, 50),
-        "order": st.none() | st.tuples(st.sampled_from(ORDER_EVENTS), st.sampled_from(["o1", "o2", 3, None])),
+        "order": st.none()
+        | st.tuples(
+            st.sampled_from(ORDER_EVENTS),
+            st.sampled_from(["o1", "o2", 3, None]),
+            st.lists(st.integers(1, 9), max_size=2),
+        ),
         "consent": st.dictionaries(st.sampled_from(PURPOSES), st.booleans(), max_size=2),
         "is_decision": st.booleans(),
     }
@@ -324,8 +330,9 @@ class People(RuleBasedStateMachine):
         if said["is_decision"]:
             return call | {"type": "track", "event": "Segment Consent Preference Updated"}
         if said["order"]:
-            name, order_id = said["order"]
-            properties = {"order_id": order_id, "revenue": said["revenue"]}
+            name, order_id, prices = said["order"]
+            products = [{"sku": f"s{price}", "price": price, "quantity": 2} for price in prices]
+            properties = {"order_id": order_id, "revenue": said["revenue"], "products": products}
             return call | {"type": "track", "event": name, "properties": properties}
         if said["revenue"] is not None:
             return call | {"type": "track", "event": "Bought", "properties": {"revenue": said["revenue"]}}

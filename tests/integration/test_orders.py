@@ -28,7 +28,9 @@ def shop(db: None) -> Tracker:
     return tracker()
 
 
-def order(order_id: Any, revenue: Any, *, minutes_ago: int = 1, user: str = "ann", event: str = "Order Completed", **more: Any) -> Call:  # fmt: skip
+def order(
+    order_id: Any, revenue: Any, *, minutes_ago: int = 1, user: str = "ann", event: str = "Order Completed", **more: Any
+) -> Call:
     properties = {"order_id": order_id, "revenue": revenue, **more}
     return track(event, user, ago=timedelta(minutes=minutes_ago), properties=properties)
 
@@ -46,7 +48,10 @@ def completed(user: str = "ann") -> tuple[int, Decimal] | None:
 @pytest.mark.parametrize("batching", ["together", "apart"])
 def test_an_order_told_again_replaces_what_was_told_before_in_any_order(shop: Tracker, batching: str) -> None:
     live("spent-100", {"performed": "Order Completed", "measure": "sum", "op": "gte", "value": 100})
-    live("spent-100-lately", {"performed": "Order Completed", "measure": "sum", "op": "gte", "value": 100, "within": {"days": 1}})  # fmt: skip
+    live(
+        "spent-100-lately",
+        {"performed": "Order Completed", "measure": "sum", "op": "gte", "value": 100, "within": {"days": 1}},
+    )
     live("ordered-once", {"performed": "Order Completed", "op": "equals", "value": 1})
     words = [order("o1", 60, minutes_ago=30), order("o1", 70, minutes_ago=20), order("o1", 80, minutes_ago=10)]
     for arrival in itertools.permutations(words):
@@ -144,7 +149,11 @@ def test_the_order_of_two_profiles_is_one_once_they_are_merged_and_two_again_onc
 
 
 def test_an_order_of_a_visitor_told_again_after_log_in_is_one(shop: Tracker) -> None:
-    shop.send(track("Order Completed", anonymousId="x", ago=timedelta(minutes=9), properties={"order_id": "o1", "revenue": 10}))  # fmt: skip
+    shop.send(
+        track(
+            "Order Completed", anonymousId="x", ago=timedelta(minutes=9), properties={"order_id": "o1", "revenue": 10}
+        )
+    )
     shop.send(order("o1", 12))
     process_all()
     shop.send(track("Signed In", "ann", anonymousId="x"))
@@ -179,3 +188,127 @@ def test_events_without_an_order_ask_nothing_of_orders(shop: Tracker) -> None:
     with CaptureQueriesContext(connection) as queries:
         process_batch()
     assert not [query for query in queries.captured_queries if "order_key = ANY" in query["sql"]]
+
+
+# ---- Lines ---------------------------------------------------------------------------------------------------
+
+
+SHOES = {"product_id": "p1", "sku": "S-1", "name": "Boot", "category": "Shoes", "price": 40, "quantity": 2}
+BAG = {"product_id": "p2", "category": "Bags", "price": 19.99}
+
+
+def lines(user: str = "ann") -> list[Event]:
+    name = catalogue.known_event_names()["Product Purchased"]
+    found = Event.objects.filter(profile_id=person(user).pk, name_id=name)
+    return sorted(found, key=lambda event: event.properties["position"])
+
+
+def test_each_line_of_an_order_is_an_event_that_rules_can_count_filter_and_sum(shop: Tracker) -> None:
+    in_shoes = {"where": [{"property": "category", "op": "equals", "value": "Shoes"}]}
+    shoes = live("shoes", performed("Product Purchased", 1, **in_shoes))
+    spender = live(
+        "shoe-spender",
+        {
+            "performed": "Product Purchased",
+            "measure": "sum",
+            "op": "gte",
+            "value": 80,
+            "within": {"days": 1},
+            **in_shoes,
+        },
+    )
+    lines_ever = live("two-lines", performed("Product Purchased", 2))
+    shop.send(order("o1", 99.99, products=[SHOES, BAG]))
+    process_all()
+    assert members(shoes) == members(spender) == members(lines_ever) == {"ann"}
+    boot, bag = lines()
+    assert boot.properties == {**SHOES, "position": 1, "order_id": "o1"}
+    assert (boot.value, bag.value, bag.properties["quantity"]) == (80, Decimal("19.99"), 1)
+    assert totals()["Product Purchased"] == (2, Decimal("99.99"))
+    assert_books_balance()
+
+
+def test_lines_are_replaced_along_with_their_order(shop: Tracker) -> None:
+    bags = live(
+        "bags", performed("Product Purchased", 1, where=[{"property": "category", "op": "equals", "value": "Bags"}])
+    )
+    shop.send(order("o1", 100, minutes_ago=30, products=[SHOES, BAG]))
+    process_all()
+    assert members(bags) == {"ann"}
+    shop.send(order("o1", 80, minutes_ago=20, products=[SHOES]))
+    process_all()
+    assert members(bags) == set()
+    assert totals()["Product Purchased"] == (1, 80)
+    shop.send(order("o1", 60, minutes_ago=40, products=[BAG, BAG, BAG]))
+    process_all()
+    assert totals()["Product Purchased"] == (1, 80), "an older version that comes late has none"
+    shop.send(order("o1", 20, minutes_ago=10, event="Order Updated", products=[BAG]))
+    process_all()
+    assert members(bags) == {"ann"} and len(lines()) == 1
+    assert_books_balance()
+
+
+def test_an_order_that_was_only_updated_has_no_lines(shop: Tracker) -> None:
+    shop.send(
+        order("o1", 20, event="Order Updated", products=[BAG]),
+        track("Checkout Started", "ann", properties={"products": [BAG]}),
+    )
+    process_all()
+    assert lines() == []
+
+
+def test_orders_without_an_id_have_lines_as_well(shop: Tracker) -> None:
+    shop.send(order(None, 20, products=[BAG]), order(None, 20, products=[BAG]))
+    process_all()
+    assert totals()["Product Purchased"] == (2, Decimal("39.98"))
+    assert "order_id" not in lines()[0].properties
+    assert_books_balance()
+
+
+@pytest.mark.parametrize(
+    ("line", "value", "flags"),
+    [
+        ({"sku": "a"}, None, None),
+        ({"sku": "a", "price": "9.99"}, None, ["amount_not_a_number"]),
+        ({"sku": "a", "price": 9.99, "quantity": "2"}, None, ["amount_not_a_number"]),
+        ({"sku": "a", "price": 0.00005, "quantity": 3}, Decimal("0.0003"), None),
+        ({"sku": "a", "price": 10**14, "quantity": 10**3}, None, ["amount_not_a_number"]),
+        ({"sku": "a", "price": 5, "quantity": None}, 5, None),
+        ({"sku": "a", "price": 5, "quantity": 0}, 0, None),
+        ({"sku": "a", "price": 5, "currency": "nonsense"}, None, ["no_rate_for_currency"]),
+        ({"sku": "a", "price": 5, "tags": ["x"], "more": {"y": 1}}, 5, None),
+    ],
+)
+def test_a_line_is_worth_price_times_quantity_or_nothing_known(
+    shop: Tracker, line: Any, value: Any, flags: Any
+) -> None:
+    shop.send(order("o1", 1, products=[line]))
+    process_all()
+    (one,) = lines()
+    assert (one.value, one.flags) == (value, flags)
+    assert "tags" not in one.properties and "more" not in one.properties
+
+
+@pytest.mark.parametrize(("products", "count"), [("a", 0), ({"sku": "a"}, 0), ([1, {"sku": "a"}, None], 1)])
+def test_products_that_are_no_list_of_objects_are_flagged(shop: Tracker, products: Any, count: int) -> None:
+    shop.send(order("o1", 1, products=products))
+    process_all()
+    assert len(lines()) == count
+    assert Event.objects.get(type=1).flags == ["products_malformed"]
+
+
+def test_lines_go_with_the_person_when_profiles_merge_and_part(shop: Tracker) -> None:
+    shop.send(
+        order("o1", 40, products=[SHOES]),
+        order("o2", 20, user="bob", products=[BAG]),
+        order("o1", 20, user="bob", minutes_ago=5, products=[BAG]),
+    )
+    process_all()
+    merge = merge_profiles(survivor=person("ann"), absorbed=person("bob"), reason="asked on the phone", by=BY)
+    process_all()
+    assert totals()["Product Purchased"] == (2, Decimal("99.99"))
+    assert_books_balance()
+    undo_merge(merge=merge, by=BY)
+    process_all()
+    assert (totals()["Product Purchased"], totals("bob")["Product Purchased"]) == ((1, 80), (2, Decimal("39.98")))
+    assert_books_balance()
