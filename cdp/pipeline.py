@@ -27,7 +27,6 @@ from cdp.ingestion.wire import CONSENT_EVENT, Message, read, read_shared, split
 from cdp.logs import get_logger
 from cdp.profiles import catalogue, store, totals
 from cdp.profiles.models import DirtyProfile, EventType, Workspace
-from cdp.profiles.orders import Convert
 from cdp.profiles.rates import Converter
 from cdp.profiles.settling import settle_orders
 from cdp.profiles.store import EventRow
@@ -242,7 +241,7 @@ class Told:
 
 
 def _store(
-    messages: Sequence[Message], told: Told, *, names: dict[str, int], purposes: dict[str, int], convert: Convert
+    messages: Sequence[Message], told: Told, *, names: dict[str, int], purposes: dict[str, int], convert: Converter
 ) -> list[Message]:
     """The messages that must wait until what the others say has been written, as it now is."""
     people = resolve_people(

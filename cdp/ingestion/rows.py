@@ -8,15 +8,17 @@ from collections.abc import Mapping, Sequence
 from cdp.identity.services import Resolved
 from cdp.ingestion.wire import TRAIT_KEY_LIMIT, Message
 from cdp.profiles import catalogue
-from cdp.profiles.orders import NO_RATE, Convert
+from cdp.profiles.orders import NO_RATE
+from cdp.profiles.rates import Converter
 from cdp.profiles.store import EventRow, TraitRow
 
 
 def event_rows(
-    messages: Sequence[Message], people: Resolved, names: Mapping[str, int], convert: Convert
+    messages: Sequence[Message], people: Resolved, names: Mapping[str, int], convert: Converter
 ) -> list[EventRow]:
     """One row a message; who it is about has been resolved."""
     rows: list[EventRow] = []
+    convert.learn((m.currency, m.occurred_at.date()) for m in messages if m.currency is not None)
     for message, profile_id, identifier_id, flags in zip(
         messages, people.profile_ids, people.identifier_ids, people.flags, strict=True
     ):

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
@@ -233,6 +234,27 @@ class EventTotal(models.Model):
     class Meta:
         # Only columns that never change: then counting on rewrites the row in place (HOT) and touches no index.
         indexes = [models.Index(fields=["name", "profile"], name="profiles_total_by_name")]
+
+
+class ExchangeRate(models.Model):
+    """What one unit of a currency is worth in the reporting currency, from this day on until the next rate's."""
+
+    currency = models.CharField(
+        max_length=3, validators=[RegexValidator(r"^[A-Z]{3}$", "Three capital letters, as ISO 4217 has them.")]
+    )
+    day = models.DateField(help_text="In UTC, as the days of events are.")
+    rate = models.DecimalField(max_digits=19, decimal_places=10)
+    changed_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-day", "currency"]
+        constraints = [
+            models.UniqueConstraint(fields=["currency", "day"], name="profiles_one_rate_per_day"),
+            models.CheckConstraint(condition=models.Q(rate__gt=0), name="profiles_rate_above_nothing"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.currency} {self.day}"
 
 
 class DirtyProfile(models.Model):

@@ -16,7 +16,8 @@ import msgspec
 from cdp.database import bound_cursor
 from cdp.profiles import catalogue
 from cdp.profiles.models import EventType
-from cdp.profiles.orders import Convert, OrderEvent, settled
+from cdp.profiles.orders import OrderEvent, settled
+from cdp.profiles.rates import Converter
 from cdp.profiles.store import EventRow, copy_events
 from cdp.profiles.totals import add_to_totals, recount
 
@@ -62,13 +63,14 @@ class _Differences:
         return self.moved | {(row.profile_id, row.name_id) for row in self.added}
 
 
-def settle_orders(orders: Collection[OrderOf], *, convert: Convert) -> dict[str, set[int]]:
+def settle_orders(orders: Collection[OrderOf], *, convert: Converter) -> dict[str, set[int]]:
     """Event name -> the people of whom what counts under this name has changed; totals are in line when it returns."""
     if not orders:
         return {}
     rows = _read(orders)
     if not rows:
         return {}
+    convert.learn((row.currency, row.occurred_at.date()) for of_order in rows.values() for row in of_order)
     numbers = catalogue.known_event_names()
     names = {number: name for name, number in numbers.items()}
     found = _Differences()
@@ -119,7 +121,7 @@ def _compare(
     *,
     names: dict[int, str],
     numbers: dict[str, int],
-    convert: Convert,
+    convert: Converter,
 ) -> None:
     """Notes how what is stored of one order differs from what its events come to."""
     sent = [row for row in rows if row.type != EventType.DERIVED]
