@@ -30,6 +30,7 @@ from cdp.identity.models import Merge
 from cdp.ingestion.models import Source
 from cdp.profiles.masking import display_name, masked_identifier, masked_properties
 from cdp.profiles.models import Event, EventTotal, EventType, Profile, Trait, TraitValue, Workspace
+from cdp.profiles.orders import REVENUE_BOOKED
 from consent.models import Purpose
 from consent.querysets import INTERNAL_ANALYSIS, PRIVACY_RIGHTS, permitted
 from segments.models import SegmentStatus
@@ -244,8 +245,8 @@ class PeopleAdmin(ReadOnlyAdmin):
     @staticmethod
     def _facts(totals: list[EventTotal]) -> dict[str, Any]:
         sent = [total for total in totals if total.name.type != EventType.DERIVED]
-        spent = sum((total.value_sum for total in sent if total.value_sum), start=0)
-        return {"events": sum(total.count for total in sent), "value": spent}
+        booked = sum(total.value_sum for total in totals if total.name.name == REVENUE_BOOKED)
+        return {"events": sum(total.count for total in sent), "value": booked}
 
     @staticmethod
     def _activity(person: Profile) -> Any:

@@ -1,6 +1,7 @@
 """What the events that speak of one order come to: which of its versions counts, and the facts that follow from them.
 
-By the public e-commerce spec: `Order Completed` and `Order Updated` are versions of an order, of which the newest holds.
+By the public e-commerce spec: `Order Completed` and `Order Updated` are versions of an order, of which the newest holds;
+`Order Refunded` gives some of it back. What orders bring and refunds take is booked under one name, `Revenue Booked`.
 Pure: no database here. Finding the events and writing what follows is in `cdp.profiles.settling`.
 """
 
@@ -14,11 +15,14 @@ from cdp.profiles.values import as_currency, as_number
 
 ORDER_COMPLETED: Final = "Order Completed"
 ORDER_UPDATED: Final = "Order Updated"
+ORDER_REFUNDED: Final = "Order Refunded"
 PRODUCT_PURCHASED: Final = "Product Purchased"
-ORDER_EVENTS: Final = frozenset({ORDER_COMPLETED, ORDER_UPDATED})
+REVENUE_BOOKED: Final = "Revenue Booked"
+VERSIONS: Final = frozenset({ORDER_COMPLETED, ORDER_UPDATED})
+ORDER_EVENTS: Final = VERSIONS | {ORDER_REFUNDED}
 
 # What follows from orders under names of its own.
-DERIVED_EVENTS: Final = frozenset({PRODUCT_PURCHASED})
+DERIVED_EVENTS: Final = frozenset({PRODUCT_PURCHASED, REVENUE_BOOKED})
 
 ORDER_ID_LIMIT: Final = 200
 NO_RATE = "no_rate_for_currency"
@@ -97,18 +101,59 @@ def settled(events: Sequence[OrderEvent], convert: Convert) -> Settled:
 
     The order of arrival never matters: only the events do.
     """
-    versions = sorted((event for event in events if event.name in ORDER_EVENTS), key=lambda event: event.place)
-    if not versions:
-        return Settled(frozenset(), ())
-    newest = versions[-1]
+    versions = sorted((event for event in events if event.name in VERSIONS), key=lambda event: event.place)
+    refunds = sorted((event for event in events if event.name == ORDER_REFUNDED), key=lambda event: event.place)
     superseded = frozenset(event.id for event in versions[:-1])
     is_placed = any(event.name == ORDER_COMPLETED for event in versions)
+    order = versions[-1] if is_placed else None
     facts: list[Fact] = []
-    if is_placed:
-        facts += _lines(newest, convert)
-        if newest.name != ORDER_COMPLETED:
-            facts.append(_stands_in(newest))
-    return Settled(superseded, tuple(facts))
+    if order:
+        facts += _lines(order, convert)
+        if order.name != ORDER_COMPLETED:
+            facts.append(_copy(order, ORDER_COMPLETED))
+        if order.amount is not None:
+            facts.append(_copy(order, REVENUE_BOOKED, properties=_about(order), flags=_flags(order.value)))
+    return Settled(superseded, (*facts, *_refunds(order, refunds)))
+
+
+def _refunds(order: OrderEvent | None, refunds: Sequence[OrderEvent]) -> list[Fact]:
+    """What each refund takes back: its amount, or else what is left of its order after earlier refunds.
+
+    So an order that is refunded as a whole comes to nothing, also when a part of it had gone back before.
+    """
+    facts: list[Fact] = []
+    taken = Decimal(0)
+    for refund in refunds:
+        amount, currency, value = refund.amount, refund.currency, refund.value
+        if amount is None:
+            if order is None or order.amount is None:
+                continue  # of an order that isn't known nothing can be taken back, until it is
+            value = None if order.value is None else max(Decimal(0), order.value - taken)
+            amount, currency = (order.amount, order.currency) if value is None else (value, None)
+        # Some senders write what goes back as a negative number.
+        value = None if value is None else abs(value)
+        taken += value or 0
+        facts.append(
+            Fact(
+                name=REVENUE_BOOKED,
+                of=refund,
+                amount=-abs(amount),
+                currency=currency,
+                value=None if value is None else -value,
+                properties=_about(refund),
+                flags=_flags(value),
+            )
+        )
+    return facts
+
+
+def _flags(value: Decimal | None) -> tuple[str, ...]:
+    return (NO_RATE,) if value is None else ()
+
+
+def _about(event: OrderEvent) -> dict[str, Any]:
+    order_id = event.properties.get("order_id")
+    return {"event": event.name} | ({} if order_id is None else {"order_id": order_id})
 
 
 def _lines(order: OrderEvent, convert: Convert) -> list[Fact]:
@@ -131,27 +176,29 @@ def _line(order: OrderEvent, line: Mapping[str, Any], position: int, convert: Co
     if amount is not None and value is None:
         flags.append(NO_RATE)
     said = {key: value for key, value in line.items() if isinstance(value, str | int | float)}
-    about = {"position": position, "order_id": order.properties.get("order_id")}
+    order_id = order.properties.get("order_id")
+    about = {"position": position} | ({} if order_id is None else {"order_id": order_id})
     return Fact(
         name=PRODUCT_PURCHASED,
         of=order,
         amount=amount,
         currency=currency if amount is not None else None,
         value=value,
-        properties=said
-        | {"quantity": 1 if quantity is None else quantity}
-        | {k: v for k, v in about.items() if v is not None},
+        properties=said | {"quantity": 1 if quantity is None else quantity} | about,
         flags=tuple(flags),
     )
 
 
-def _stands_in(newest: OrderEvent) -> Fact:
-    """An order stays completed when it is updated, with what the update says of it."""
+def _copy(
+    order: OrderEvent, name: str, *, properties: Mapping[str, Any] | None = None, flags: tuple[str, ...] = ()
+) -> Fact:
+    """A fact that is worth as much as the order."""
     return Fact(
-        name=ORDER_COMPLETED,
-        of=newest,
-        amount=newest.amount,
-        currency=newest.currency,
-        value=newest.value,
-        properties=newest.properties,
+        name=name,
+        of=order,
+        amount=order.amount,
+        currency=order.currency,
+        value=order.value,
+        properties=order.properties if properties is None else properties,
+        flags=flags,
     )

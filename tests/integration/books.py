@@ -50,6 +50,14 @@ def assert_orders_count_once() -> None:
         orders[event.profile_id, str(event.order_key)].append(event)
     for events in orders.values():
         versions = [e for e in events if e.type != EventType.DERIVED and e.named in (completed, updated)]
+        refunds = [e for e in events if e.name_id == numbers.get("Order Refunded")]
+        booked = sum(e.value for e in events if e.name_id == numbers["Revenue Booked"] and e.value)
+        counting = [e.value or 0 for e in events if e.name_id == completed]
+        named = sum(abs(e.value) for e in refunds if e.amount is not None and e.value is not None)
+        if any(e.amount is None for e in refunds):
+            assert booked <= 0 or counting == [], "refunded as a whole"
+        else:
+            assert booked == sum(counting) - named
         if not versions:
             continue
         newest = max(versions, key=lambda e: (e.occurred_at, e.message_id, e.source_id))

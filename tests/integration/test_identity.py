@@ -268,7 +268,7 @@ def test_resolving_a_batch_takes_the_same_number_of_statements_however_many_peop
 # ---- Any story ----------------------------------------------------------------------------------------------
 
 ORDER_IDS = st.sampled_from(["o1", "o2", 3, None])
-ORDER_EVENTS = ["Order Completed", "Order Completed", "Order Updated"]
+ORDER_EVENTS = ["Order Completed", "Order Completed", "Order Updated", "Order Refunded"]
 USERS, DEVICES, PURPOSES = ["ann", "bob", "cyd"], ["x", "y", "z"], ["marketing_email", "internal_analysis"]
 WHO = st.fixed_dictionaries(
     {},

@@ -64,7 +64,7 @@ def test_an_order_told_again_replaces_what_was_told_before_in_any_order(shop: Tr
             assert completed() == (1, 80)
             assert members_of("spent-100") == members_of("spent-100-lately") == set()
             assert members_of("ordered-once") == {"ann"}
-            assert Event.objects.count() == 3, "the history stays"
+            assert Event.objects.sent().count() == 3, "the history stays"
             assert_books_balance()
             transaction.set_rollback(True)
         catalogue.forget()
@@ -91,7 +91,7 @@ def test_a_replaced_order_takes_people_out_of_segments_and_its_moment_with_it(sh
     process_all()
     assert members(big) == set()
     total = person("ann").event_totals.get(name__name="Order Completed")
-    assert total.first_at == total.last_at == Event.objects.get(name_id__gt=0).occurred_at
+    assert total.first_at == total.last_at == Event.objects.sent().get(name_id__gt=0).occurred_at
     assert_books_balance()
 
 
@@ -127,7 +127,7 @@ def test_orders_without_a_usable_id_count_each(shop: Tracker, order_id: Any) -> 
     shop.send(order(order_id, 10), order(order_id, 20))
     process_all()
     assert completed() == (2, 30)
-    flagged = {tuple(flags or ()) for flags in Event.objects.values_list("flags", flat=True)}
+    flagged = {tuple(flags or ()) for flags in Event.objects.sent().values_list("flags", flat=True)}
     assert flagged == ({()} if order_id is None else {("order_id_unusable",)})
     assert_books_balance()
 
@@ -311,4 +311,84 @@ def test_lines_go_with_the_person_when_profiles_merge_and_part(shop: Tracker) ->
     undo_merge(merge=merge, by=BY)
     process_all()
     assert (totals()["Product Purchased"], totals("bob")["Product Purchased"]) == ((1, 80), (2, Decimal("39.98")))
+    assert_books_balance()
+
+
+# ---- Refunds -------------------------------------------------------------------------------------------------
+
+
+def refund(order_id: Any, total: Any = None, *, minutes_ago: int = 1, user: str = "ann", **more: Any) -> Call:
+    said = {"order_id": order_id, **({} if total is None else {"total": total}), **more}
+    return track("Order Refunded", user, ago=timedelta(minutes=minutes_ago), properties=said)
+
+
+def net(user: str = "ann") -> Decimal | None:
+    found = totals(user).get("Revenue Booked")
+    return found and found[1]
+
+
+def test_refunds_are_subtracted_in_the_window_of_their_own_moment(shop: Tracker) -> None:
+    spent = {"performed": "Revenue Booked", "measure": "sum", "op": "gte", "value": 50}
+    ever, lately = live("ever", spent), live("lately", {**spent, "within": {"days": 10}})
+    days = 24 * 60
+    shop.send(order("o1", 40, minutes_ago=20 * days), order("o2", 60, minutes_ago=days))
+    process_all()
+    assert (net(), members(ever), members(lately)) == (100, {"ann"}, {"ann"})
+    shop.send(refund("o1", 30, minutes_ago=2 * days))
+    process_all()
+    assert (net(), members(ever), members(lately)) == (70, {"ann"}, set())
+    assert totals()["Order Refunded"] == (1, 30), "what was refunded is told as it came"
+    assert completed() == (2, 100)
+    assert_books_balance()
+
+
+def test_a_refund_without_an_amount_takes_back_what_is_left_of_its_order(shop: Tracker) -> None:
+    words = [order("o1", 100, minutes_ago=90), refund("o1", 30, minutes_ago=60), refund("o1", minutes_ago=30)]
+    for arrival in itertools.permutations(words):
+        with transaction.atomic():
+            for word in arrival:
+                shop.send(word)
+                process_all()
+            booked = Event.objects.filter(name_id=catalogue.known_event_names()["Revenue Booked"])
+            assert (net(), sorted(one.value for one in booked)) == (0, [-70, -30, 100])
+            assert_books_balance()
+            transaction.set_rollback(True)
+        catalogue.forget()
+
+
+def test_a_refund_of_an_order_that_is_not_known_books_only_what_it_names(shop: Tracker) -> None:
+    shop.send(refund("o1"), refund("o2", 5), refund(None, -7))
+    process_all()
+    assert net() == -12
+    shop.send(order("o1", 9, minutes_ago=50))
+    process_all()
+    assert net() == -12
+    assert_books_balance()
+
+
+def test_a_replaced_order_is_refunded_as_it_is_now(shop: Tracker) -> None:
+    shop.send(order("o1", 100, minutes_ago=90), refund("o1", minutes_ago=30))
+    process_all()
+    shop.send(order("o1", 80, minutes_ago=60))
+    process_all()
+    assert net() == 0 and totals()["Revenue Booked"][0] == 2
+    assert_books_balance()
+
+
+def test_an_order_without_an_amount_books_nothing(shop: Tracker) -> None:
+    shop.send(order("o1", None, products=[BAG]), refund("o1"))
+    process_all()
+    assert net() is None
+
+
+def test_a_refund_follows_its_order_into_a_merge_and_back(shop: Tracker) -> None:
+    shop.send(order("o1", 100, minutes_ago=90), refund("o1", user="bob"))
+    process_all()
+    assert (net(), net("bob")) == (100, None)
+    merge = merge_profiles(survivor=person("ann"), absorbed=person("bob"), reason="asked on the phone", by=BY)
+    process_all()
+    assert net() == 0
+    undo_merge(merge=merge, by=BY)
+    process_all()
+    assert (net(), net("bob")) == (100, None)
     assert_books_balance()
