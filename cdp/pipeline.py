@@ -28,6 +28,8 @@ from cdp.logs import get_logger
 from cdp.profiles import catalogue, store, totals
 from cdp.profiles.models import DirtyProfile, EventType, Workspace
 from cdp.profiles.rates import Converter
+from cdp.profiles.session_store import extend_sessions
+from cdp.profiles.sessions import SESSION_STARTED
 from cdp.profiles.settling import settle_orders
 from cdp.profiles.store import EventRow
 from consent.models import Decision, Method, Purpose, Reach
@@ -266,6 +268,7 @@ def _store(
     told.add(people, rows, changed_traits)
     orders = {(row.profile_id, row.order_key) for row in rows if row.order_key is not None}
     told.follows(settle_orders(orders, convert=convert))
+    told.follows({SESSION_STARTED: extend_sessions(rows)})
     return waiting
 
 

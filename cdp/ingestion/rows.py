@@ -8,9 +8,13 @@ from collections.abc import Mapping, Sequence
 from cdp.identity.services import Resolved
 from cdp.ingestion.wire import TRAIT_KEY_LIMIT, Message
 from cdp.profiles import catalogue
+from cdp.profiles.models import EventType
 from cdp.profiles.orders import NO_RATE
 from cdp.profiles.rates import Converter
 from cdp.profiles.store import EventRow, TraitRow
+
+# What somebody does on a site or in an app; servers send the first of them, too, but nobody visits a server.
+VISITS = frozenset({EventType.TRACK, EventType.PAGE, EventType.SCREEN})
 
 
 def event_rows(
@@ -47,6 +51,7 @@ def event_rows(
                 context=message.context,
                 flags=flags or None,
                 order_key=message.order_key,
+                from_device=not message.is_trusted and message.type in VISITS,
             )
         )
     return rows

@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from cdp.logs import get_logger
 from cdp.profiles.models import EventName, EventType, Trait, TraitCategory
 from cdp.profiles.orders import DERIVED_EVENTS, ORDER_EVENTS
+from cdp.profiles.sessions import SESSION_STARTED
 from cdp.profiles.values import type_of
 
 log = get_logger(__name__)
@@ -31,7 +32,7 @@ LIKELY_DEMOGRAPHIC = re.compile(
 )
 LIKELY_TECHNOGRAPHIC = re.compile(r"(^|_)(device|os|browser|platform|app_version|user_agent)($|_)", re.I)
 
-PLATFORM_NAMES = ORDER_EVENTS | DERIVED_EVENTS
+PLATFORM_NAMES = ORDER_EVENTS | DERIVED_EVENTS | {SESSION_STARTED}
 
 _event_names: dict[str, int] = {}
 _traits: dict[str, int] = {}

@@ -41,6 +41,7 @@ class EventRow:
     context: Mapping[str, Any]
     flags: list[str] | None
     order_key: str | None = None
+    from_device: bool = False
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ def lock_profiles(profile_ids: Sequence[int]) -> list[int]:
 
 COPY_EVENTS = (
     "COPY profiles_event (occurred_at, profile_id, identifier_id, name_id, type, message_id, source_id, received_at, sent_at,"
-    " original_timestamp, amount, currency, value, properties, context, flags, order_key) FROM STDIN"
+    " original_timestamp, amount, currency, value, properties, context, flags, order_key, from_device) FROM STDIN"
 )
 
 
@@ -96,6 +97,7 @@ def copy_events(rows: Sequence[EventRow]) -> None:
                     encode(row.context).decode(),
                     row.flags or None,
                     row.order_key,
+                    row.from_device,
                 )
             )
 

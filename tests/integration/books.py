@@ -4,12 +4,12 @@ Each check derives anew, by another way than the platform's own running one, and
 """
 
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import connection
 
-from cdp.profiles.models import Event, EventName, EventType, Profile, Workspace
+from cdp.profiles.models import Event, EventName, EventType, Profile, Session, Workspace
 from segments.catalogue import catalog
 from segments.engines import postgres
 from segments.models import ChangeKind, Membership, MembershipChange, Segment, SegmentStatus
@@ -20,6 +20,7 @@ from segments.rules import load
 def assert_books_balance() -> None:
     assert_totals_equal_events()
     assert_orders_count_once()
+    assert_sessions_are_what_devices_sent()
     assert_nobody_is_orphaned()
     assert_members_are_who_the_rules_say()
     assert_changes_replay_to_members()
@@ -77,9 +78,34 @@ def assert_orders_count_once() -> None:
             assert line.amount == Decimal(str(item["price"])) * item.get("quantity", 1)
 
 
+def assert_sessions_are_what_devices_sent() -> None:
+    """Sessions, and the events that tell of their beginning, equal those found by walking through each person's events."""
+    started = EventName.objects.get(name="Session Started").pk
+    sent: dict[int, list[Event]] = defaultdict(list)
+    for event in Event.objects.filter(from_device=True):
+        sent[event.profile_id].append(event)
+    expected = set()
+    for profile_id, events in sent.items():
+        visit: list[Event] = []
+        for event in [*sorted(events, key=lambda e: (e.occurred_at, e.message_id, e.source_id)), None]:
+            if visit and (event is None or event.occurred_at - visit[-1].occurred_at > timedelta(minutes=30)):
+                first = visit[0]
+                path = (first.context.get("page") or {}).get("path", "")
+                expected.add((profile_id, first.occurred_at, visit[-1].occurred_at, len(visit), first.message_id, path))
+                visit = []
+            if event is not None:
+                visit.append(event)
+    kept = Session.objects.values_list("profile_id", "started_at", "ended_at", "events", "message_id", "entry_page")
+    assert sorted(kept) == sorted(expected)
+    told = Event.objects.filter(name_id=started).values_list("profile_id", "occurred_at", "message_id")
+    assert sorted(told) == sorted((profile_id, at, message_id) for profile_id, at, _, _, message_id, _ in expected)
+
+
 def assert_nobody_is_orphaned() -> None:
     for table in (
         "profiles_event", "profiles_eventtotal", "profiles_traitvalue", "profiles_traitremoval", "profiles_identifier",
+        "profiles_session",
+        "profiles_score",
         "segments_membership", "consent_consentstate",
     ):  # fmt: skip
         without = f"SELECT DISTINCT profile_id FROM {table} t WHERE NOT EXISTS (SELECT FROM profiles_profile p WHERE p.id = t.profile_id)"

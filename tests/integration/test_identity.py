@@ -38,6 +38,7 @@ from tests.integration.books import (
     assert_books_balance,
     assert_nobody_is_orphaned,
     assert_orders_count_once,
+    assert_sessions_are_what_devices_sent,
     assert_totals_equal_events,
     rows,
 )
@@ -281,7 +282,7 @@ WHO = st.fixed_dictionaries(
 SAID = st.fixed_dictionaries(
     {
         "who": WHO,
-        "minute": st.integers(0, 50),
+        "minute": st.sampled_from([0, 1, 15, 29, 30, 31, 50, 61, 62, 90, 91, 130]),
         "traits": st.dictionaries(st.sampled_from(["city", "plan"]), st.sampled_from(["a", "b", None, 3]), max_size=2),
         "revenue": st.none() | st.integers(-5, 50),
         "order": st.none()
@@ -392,6 +393,10 @@ class People(RuleBasedStateMachine):
     @invariant()
     def orders_count_once(self) -> None:
         assert_orders_count_once()
+
+    @invariant()
+    def sessions_are_what_devices_sent(self) -> None:
+        assert_sessions_are_what_devices_sent()
 
     @invariant()
     def traits_equal_what_events_said(self) -> None:
