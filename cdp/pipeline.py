@@ -1,10 +1,11 @@
-"""The story of one batch of events: claim > read > drop repeats > resolve > store > evaluate > done.
+"""The story of one batch of events: claim > read > drop repeats > resolve > store > settle > evaluate > done.
 
 One transaction tells all of it: a consumer that is killed has done everything or nothing. Each step is one call into
 the app that owns it; nothing else imports this file's steps, and it decides nothing itself.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,11 +22,16 @@ from cdp.ingestion import inbox, quarantine
 from cdp.ingestion.inbox import Waiting
 from cdp.ingestion.limits import Refusal
 from cdp.ingestion.quarantine import Refused
-from cdp.ingestion.wire import CONSENT_EVENT, TRAIT_KEY_LIMIT, Message, read, read_shared, split
+from cdp.ingestion.rows import event_rows, trait_rows
+from cdp.ingestion.wire import CONSENT_EVENT, Message, read, read_shared, split
 from cdp.logs import get_logger
-from cdp.profiles import catalogue, store
+from cdp.profiles import catalogue, store, totals
 from cdp.profiles.models import DirtyProfile, EventType, Workspace
-from cdp.profiles.store import EventRow, TraitRow
+from cdp.profiles.rates import Converter
+from cdp.profiles.session_store import extend_sessions
+from cdp.profiles.sessions import SESSION_STARTED
+from cdp.profiles.settling import settle_orders
+from cdp.profiles.store import EventRow
 from consent.models import Decision, Method, Purpose, Reach
 from consent.services import Said, append_consents
 from segments.evaluation import Facts, end_memberships, evaluate
@@ -174,9 +180,10 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
         return report
     workspace = Workspace.current()
     told = Told()
+    convert = Converter(workspace.reporting_currency)
     purposes = _purposes_named(fresh)
     while fresh:  # once, but for people who decided something and then proved to be one
-        fresh = _store(fresh, told, names=names, purposes=purposes, currency=workspace.reporting_currency)
+        fresh = _store(fresh, told, names=names, purposes=purposes, convert=convert)
     report.stored = len(told.rows)
 
     gone = {m.absorbed_id: m.absorbed_uuid for m in told.merges}
@@ -188,6 +195,8 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
         facts.events[name_of[row.name_id]].add(profile_id)
         if profile_id not in effective_at or row.occurred_at > effective_at[profile_id]:
             effective_at[profile_id] = row.occurred_at
+    for name, profile_ids in told.changed_facts.items():
+        facts.events[name] |= {told.is_now(profile_id) for profile_id in profile_ids}
     for profile_id, key in told.changed_traits:
         facts.traits[key].add(told.is_now(profile_id))
 
@@ -209,6 +218,8 @@ class Told:
 
     rows: list[EventRow] = field(default_factory=list)
     changed_traits: list[tuple[int, str]] = field(default_factory=list)
+    # Event name -> of whom that counts otherwise now which follows from what was said.
+    changed_facts: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     new: set[int] = field(default_factory=set)
     merges: list[Merge] = field(default_factory=list)
     _became: dict[int, int] = field(default_factory=dict)
@@ -220,6 +231,10 @@ class Told:
         self.merges += people.merges
         self._became |= {m.absorbed_id: m.survivor_id for m in people.merges}
 
+    def follows(self, changed: Mapping[str, set[int]]) -> None:
+        for name, profile_ids in changed.items():
+            self.changed_facts[name] |= profile_ids
+
     def is_now(self, profile_id: int) -> int:
         """Who the profile has become by a merge within the batch, or itself."""
         while profile_id in self._became:
@@ -228,7 +243,7 @@ class Told:
 
 
 def _store(
-    messages: Sequence[Message], told: Told, *, names: dict[str, int], purposes: dict[str, int], currency: str
+    messages: Sequence[Message], told: Told, *, names: dict[str, int], purposes: dict[str, int], convert: Converter
 ) -> list[Message]:
     """The messages that must wait until what the others say has been written, as it now is."""
     people = resolve_people(
@@ -245,12 +260,15 @@ def _store(
     waiting = [messages[number] for number in sorted(people.waiting)]
     if waiting:
         messages = [message for number, message in enumerate(messages) if number not in people.waiting]
-    rows = _event_rows(messages, people, names, currency)
-    store.add_to_totals(rows)
-    changed_traits = store.apply_traits(_trait_rows(messages, people))
+    rows = event_rows(messages, people, names, convert)
+    totals.add_to_totals(rows)
+    changed_traits = store.apply_traits(trait_rows(messages, people))
     _append_consents(messages, people, purposes)
     store.copy_events(rows)
     told.add(people, rows, changed_traits)
+    orders = {(row.profile_id, row.order_key) for row in rows if row.order_key is not None}
+    told.follows(settle_orders(orders, convert=convert))
+    told.follows({SESSION_STARTED: extend_sessions(rows)})
     return waiting
 
 
@@ -278,62 +296,6 @@ def _forget_seen(messages: Sequence[Message]) -> None:
             " WHERE s.source_id = g.source_id AND s.digest = g.digest",
             [[m.source_id for m in messages], [m.digest for m in messages]],
         )
-
-
-def _event_rows(messages: Sequence[Message], people: Resolved, names: dict[str, int], currency: str) -> list[EventRow]:
-    rows: list[EventRow] = []
-    for message, profile_id, identifier_id, flags in zip(
-        messages, people.profile_ids, people.identifier_ids, people.flags, strict=True
-    ):
-        value = message.amount if message.currency in (None, currency) else None
-        if message.amount is not None and value is None:
-            flags = [*flags, "no_rate_for_currency"]
-        flags = [*message.flags, *flags]
-        rows.append(
-            EventRow(
-                occurred_at=message.occurred_at,
-                profile_id=profile_id,
-                identifier_id=identifier_id,
-                name_id=names[message.name],
-                type=int(message.type),
-                message_id=message.message_id,
-                source_id=message.source_id,
-                received_at=message.received_at,
-                sent_at=message.sent_at,
-                original_timestamp=message.original_timestamp,
-                amount=message.amount,
-                currency=message.currency,
-                value=value,
-                properties=message.properties,
-                context=message.context,
-                flags=flags or None,
-            )
-        )
-    return rows
-
-
-def _trait_rows(messages: Sequence[Message], people: Resolved) -> list[TraitRow]:
-    said = [
-        (message, profile_id, key, raw)
-        for message, profile_id in zip(messages, people.profile_ids, strict=True)
-        for key, raw in message.traits.items()
-        if 0 < len(key) <= TRAIT_KEY_LIMIT
-    ]
-    values = {key: raw for _, _, key, raw in said if raw is not None}
-    numbers = catalogue.trait_ids({key: values.get(key) for _, _, key, _ in said})
-    return [
-        TraitRow(
-            profile_id=profile_id,
-            trait_id=numbers[key],
-            key=key,
-            raw=raw,
-            occurred_at=message.occurred_at,
-            message_id=message.message_id,
-            source_id=message.source_id,
-        )
-        for message, profile_id, key, raw in said
-        if key in numbers
-    ]
 
 
 def _purposes_named(messages: Sequence[Message]) -> dict[str, int]:

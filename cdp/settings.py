@@ -257,6 +257,7 @@ JOB_DAYS = env_int("CDP_JOB_DAYS", 30)
 
 # ---- Ingestion ---------------------------------------------------------------------------------------------
 BATCH_MESSAGES = env_int("CDP_BATCH_MESSAGES", 4000)
+RATE_DAYS = env_int("CDP_RATE_DAYS", 7)  # how long an exchange rate holds when no newer one comes
 SEEN_MESSAGE_DAYS = env_int("CDP_SEEN_MESSAGE_DAYS", 90)
 # How long what could not be used waits for somebody to look at it. It holds people's data, so not for ever.
 QUARANTINE_DAYS = env_int("CDP_QUARANTINE_DAYS", 90)

@@ -40,8 +40,8 @@ def did(event: str, at_least: int = 1, *, days: int | None = None, where: tuple[
 
 
 def spent(op: str, amount: float, *, days: int | None = None) -> Rule:
-    """What the orders of a person add up to."""
-    return {"performed": "Order Completed", "measure": "sum", "op": op, "value": amount} | _within(days)
+    """What the orders of a person add up to, less what went back."""
+    return {"performed": "Revenue Booked", "measure": "sum", "op": op, "value": amount} | _within(days)
 
 
 def _within(days: int | None) -> Rule:
@@ -83,7 +83,7 @@ AUDIENCES: Final = (
     Audience(
         "big-spenders-30-days",
         "Big spenders, 30 days",
-        "Spent 250 or more in the last 30 days.",
+        "Spent 250 or more in the last 30 days, refunds taken off.",
         spent("gte", 250, days=30),
     ),
     Audience(
@@ -122,6 +122,25 @@ AUDIENCES: Final = (
                 ),
             ]
         },
+    ),
+    Audience(
+        "regular-visitors",
+        "Regular visitors",
+        "Came to the site on four visits or more in the last 60 days.",
+        did("Session Started", 4, days=60),
+    ),
+    Audience(
+        "buys-premium-shoes",
+        "Buys premium shoes",
+        "Bought shoes at 120 or more a pair in the last year.",
+        did(
+            "Product Purchased",
+            days=365,
+            where=(
+                {"property": "category", "op": "equals", "value": "Shoes"},
+                {"property": "price", "op": "gte", "value": 120},
+            ),
+        ),
     ),
     Audience("gold-tier", "Gold tier", "Everybody in the highest loyalty tier.", is_("loyalty_tier", "gold")),
     Audience(

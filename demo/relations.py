@@ -8,13 +8,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from demo.catalogue import CURRENCY, Product
+from demo.catalogue import CURRENCY, PRODUCTS, Product
 from demo.people import Kind, Person
 from demo.seasons import Promotion
 from demo.world import BACKEND, DAY, HOUR, MINUTE, SECOND, Message, World
 
 FREE_SHIPPING_FROM: Final = 75.0
 SHIPPING: Final = 6.95
+ORDERS_PER_GIFT_WRAP: Final = 25  # of so many one is wrapped afterwards
+GIFT_WRAP: Final = next(product for product in PRODUCTS if product.name.endswith("Gift Wrap"))
 TIERS: Final = ((900.0, "gold"), (400.0, "silver"), (150.0, "bronze"))
 _TOPICS: Final = ("Where is my order", "Wrong size", "Damaged in transit", "Invoice", "Discount code")
 _CONTEXT: Final = {"library": {"name": "paper-boat-backend", "version": "2.4.1"}}
@@ -148,6 +150,8 @@ def place_order(world: World, person: Person, *, at_ms: int, promotion: Promotio
         order |= {"discount": discount, "coupon": promotion.coupon}
     at_ms += world.between(SECOND, MINUTE)
     _track(world, person, at_ms, "Order Completed", order)
+    if world.orders % ORDERS_PER_GIFT_WRAP == 0:
+        _wrap_as_gift(world, person, order, at_ms=at_ms + 2 * HOUR)
     _raise_tier(world, person, at_ms=at_ms, spent=revenue)
     touchy = any(product.category in ("Shoes", "Jackets") for product, _ in cart)
     refunded = dice() < person.habits.sends_back * (1.5 if touchy else 0.8)
@@ -158,6 +162,17 @@ def place_order(world: World, person: Person, *, at_ms: int, promotion: Promotio
         _ask_support(world, person, order_id, at_ms=at_ms + world.between(HOUR, 9 * DAY))
     if dice() < 0.12:
         _review(world, person, cart[0][0], at_ms=at_ms + world.between(8 * DAY, 30 * DAY))
+
+
+def _wrap_as_gift(world: World, person: Person, order: Message, *, at_ms: int) -> None:
+    """Somebody rings up to have it wrapped: the shop tells the whole order again, with one line more."""
+    wrapped = {
+        **order,
+        "revenue": round(order["revenue"] + GIFT_WRAP.price, 2),
+        "total": round(order["total"] + GIFT_WRAP.price, 2),
+        "products": [*order["products"], GIFT_WRAP.line(price=GIFT_WRAP.price, quantity=1)],
+    }
+    _track(world, person, at_ms, "Order Updated", wrapped)
 
 
 def _raise_tier(world: World, person: Person, *, at_ms: int, spent: float) -> None:

@@ -55,7 +55,7 @@ def _events(workspace: Workspace) -> dict[str, Any]:
     """Events per whole day of the workspace's time zone, today's so far included."""
     now = timezone.localtime(workspace.now())
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    counts = Event.objects.all().per_day(
+    counts = Event.objects.sent().per_day(
         since=midnight - timedelta(days=DAYS - 1), until=now, time_zone=workspace.time_zone
     )
     chart = day_chart(counts, last=now.date(), days=DAYS)

@@ -114,6 +114,12 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
         ),
     ),
     "Settings": (
+        Screen(
+            label="Exchange rates",
+            icon="data",
+            view="admin:profiles_exchangerate_changelist",
+            permission="profiles.view_exchangerate",
+        ),
         Screen(label="API keys", icon="key", view="admin:rest_apikey_changelist", permission="rest.view_apikey"),
         Screen(label="Users", icon="person", view="admin:auth_user_changelist", permission="auth.view_user"),
         Screen(label="Groups", icon="lock", view="admin:auth_group_changelist", permission="auth.view_group"),

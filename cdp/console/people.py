@@ -29,7 +29,8 @@ from cdp.identity.merging import survivor_of, undo_merge
 from cdp.identity.models import Merge
 from cdp.ingestion.models import Source
 from cdp.profiles.masking import display_name, masked_identifier, masked_properties
-from cdp.profiles.models import Event, EventTotal, Profile, Trait, TraitValue, Workspace
+from cdp.profiles.models import Event, EventTotal, EventType, Profile, Trait, TraitValue, Workspace
+from cdp.profiles.orders import REVENUE_BOOKED
 from consent.models import Purpose
 from consent.querysets import INTERNAL_ANALYSIS, PRIVACY_RIGHTS, permitted
 from segments.models import SegmentStatus
@@ -243,8 +244,9 @@ class PeopleAdmin(ReadOnlyAdmin):
 
     @staticmethod
     def _facts(totals: list[EventTotal]) -> dict[str, Any]:
-        spent = sum((total.value_sum for total in totals if total.value_sum), start=0)
-        return {"events": sum(total.count for total in totals), "value": spent}
+        sent = [total for total in totals if total.name.type != EventType.DERIVED]
+        booked = sum(total.value_sum for total in totals if total.name.name == REVENUE_BOOKED)
+        return {"events": sum(total.count for total in sent), "value": booked}
 
     @staticmethod
     def _activity(person: Profile) -> Any:
@@ -252,8 +254,10 @@ class PeopleAdmin(ReadOnlyAdmin):
         workspace = Workspace.current()
         until = timezone.localtime(person.last_seen_at)
         since = until - timedelta(days=ACTIVITY_DAYS)
-        counts = Event.objects.filter(profile_id=person.pk).per_day(
-            since=since, until=until + timedelta(days=1), time_zone=workspace.time_zone
+        counts = (
+            Event.objects.sent()
+            .filter(profile_id=person.pk)
+            .per_day(since=since, until=until + timedelta(days=1), time_zone=workspace.time_zone)
         )
         return day_chart(counts, last=until.date(), days=ACTIVITY_DAYS)
 

@@ -128,15 +128,15 @@ def _newest(rows: QuerySet[Any], column: str, at: datetime | None, room: int) ->
 
 def _events(profile: Profile, at: datetime | None, room: int, name_id: int | None, is_masked: bool) -> list[Item]:
     rows = Event.objects.filter(profile_id=profile.pk).order_by("-occurred_at", "-message_id")
-    if name_id is not None:
-        rows = rows.filter(name_id=name_id)
+    # What follows from an event is told by the event; who asks for it by name sees it by itself.
+    rows = rows.sent() if name_id is None else rows.filter(name_id__in=[name_id, -name_id])
     events = list(_newest(rows, "occurred_at", at, room))
-    names = EventName.objects.in_bulk({event.name_id for event in events})
+    names = EventName.objects.in_bulk({event.named for event in events})
     sources = Source.objects.in_bulk({event.source_id for event in events})
     personal = set(Trait.objects.filter(is_pii=True).values_list("key", flat=True)) if is_masked else set()
     items = []
     for event in events:
-        name = names[event.name_id]
+        name = names[event.named]
         said = event.properties
         if is_masked:
             # An identify call's properties are traits; there the catalogue says which are personal.
@@ -145,7 +145,7 @@ def _events(profile: Profile, at: datetime | None, room: int, name_id: int | Non
             Item(
                 at=event.occurred_at,
                 icon=_icon_of(name),
-                tone="acc" if event.value is not None else "",
+                tone="acc" if event.value is not None and not event.is_superseded else "",
                 title=name.label,
                 about=_headline(event, said),
                 source=sources[event.source_id].name if event.source_id in sources else "",
@@ -157,7 +157,8 @@ def _events(profile: Profile, at: datetime | None, room: int, name_id: int | Non
 
 def _headline(event: Event, said: dict[str, Any]) -> str:
     if event.amount is not None:
-        return f"{event.amount:,.2f} {event.currency or ''}".strip()
+        amount = f"{event.amount:,.2f} {event.currency or ''}".strip()
+        return f"{amount}, superseded" if event.is_superseded else amount
     for key in ("product", "product_name", "name", "title", "path", "url", "query", "category"):
         if isinstance(said.get(key), str):
             return str(said[key])
@@ -167,6 +168,8 @@ def _headline(event: Event, said: dict[str, Any]) -> str:
 def _envelope(event: Event) -> list[tuple[str, Any]]:
     late = (event.received_at - event.occurred_at).total_seconds()
     fields: list[tuple[str, Any]] = [("messageId", event.message_id)]
+    if event.is_superseded:
+        fields.append(("superseded", "a newer version of this order counts in its place"))
     if event.value is not None and event.value != event.amount:
         fields.append(("in the reporting currency", f"{event.value:,.2f}"))
     fields.append(("received", f"{timezone.localtime(event.received_at):%Y-%m-%d %H:%M:%S}, {_lag(late)}"))

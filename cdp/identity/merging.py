@@ -17,7 +17,7 @@ from cdp.audit.services import Act, record, record_all
 from cdp.database import bound_cursor
 from cdp.errors import Conflict, NotFound
 from cdp.identity.models import Merge
-from cdp.profiles import store
+from cdp.profiles import rates, session_store, settling, store, totals
 from cdp.profiles.models import DirtyProfile, Identifier, Profile
 from consent.services import part_consent, reconcile_consents
 
@@ -57,6 +57,7 @@ def absorb(absorptions: Sequence[Absorption], *, by: Actor) -> list[Merge]:
         return []
     follows = _ends_with(absorptions)
     gone = Profile.objects.in_bulk(list(follows))
+    orders = {(follows[profile_id], order_key) for profile_id, order_key in settling.orders_of(follows)}
     brought = _brought(absorptions)
     everybody = {**follows, **{survivor: survivor for survivor in follows.values()}}
     arguments = {
@@ -72,7 +73,10 @@ def absorb(absorptions: Sequence[Absorption], *, by: Actor) -> list[Merge]:
         cursor.execute("SELECT clock_timestamp()")
         merged_at: datetime = cursor.fetchall()[0][0]
     reconcile_consents(pairs=[(one.survivor, one.absorbed) for one in absorptions])
-    store.add_totals_of(absorbed=list(follows), survivors=list(follows.values()))
+    totals.add_totals_of(absorbed=list(follows), survivors=list(follows.values()))
+    # One order may have been told of both.
+    settling.settle_orders(orders, convert=rates.Converter())
+    session_store.join_sessions(follows)
     store.rebuild_read_model(sorted(set(follows.values())))
     store.touch_profiles(_moments(follows, gone))
     merges = Merge.objects.bulk_create(
@@ -154,6 +158,8 @@ FOLLOW = [
       FROM unnest(%(absorbed)s::bigint[], %(survivors)s::bigint[]) AS g(absorbed, survivor)
      WHERE e.profile_id = g.absorbed AND e.profile_id = ANY(%(absorbed)s::bigint[])
     """,
+    # A model scored two people; of the one they proved to be it knows what it said of the survivor, until its next run.
+    "DELETE FROM profiles_score WHERE profile_id = ANY(%(absorbed)s::bigint[])",
     # Newest wins per trait, as if all had been said of one person from the start.
     *(
         statement.format(table=table)
@@ -222,7 +228,13 @@ def undo_merge(*, merge: Merge, by: Actor) -> Profile:
             back,
         )
     both = [merge.survivor_id, merge.absorbed_id]
-    store.rebuild_totals(both)
+    # An order of which each told a version is two orders again.
+    orders = {
+        (profile_id, order_key) for _, order_key in settling.orders_of([merge.absorbed_id]) for profile_id in both
+    }
+    settling.settle_orders(orders, convert=rates.Converter())
+    session_store.rebuild_sessions(both)
+    totals.rebuild_totals(both)
     store.rebuild_traits(both)
     store.rebuild_moments(both)
     part_consent(survivor_id=merge.survivor_id, restored_id=merge.absorbed_id, merged_at=merge.merged_at)

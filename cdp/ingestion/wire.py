@@ -22,7 +22,8 @@ from cdp.ingestion.limits import (
     large_numbers_as_text,
 )
 from cdp.profiles.models import EventType
-from cdp.profiles.values import as_number
+from cdp.profiles.orders import order_key
+from cdp.profiles.values import NO_CURRENCY, as_currency, as_number
 
 MESSAGE_ID_LIMIT = 100
 NAME_LIMIT = 200
@@ -125,6 +126,7 @@ class Message:
     context: dict[str, Any]
     traits: dict[str, Any]
     consents: dict[str, bool]
+    order_key: str | None = None
     is_alias: bool = False
     flags: list[str] = field(default_factory=list)
     # As it came, in case that it can't be stored.
@@ -241,6 +243,11 @@ def read(
         context=context,
         traits=traits if kind == EventType.IDENTIFY else {},
         consents=_consents(context, flags),
+        order_key=(
+            order_key(call.event or "", properties, own=f"{source_id}~{message_id}", flags=flags)
+            if kind == EventType.TRACK
+            else None
+        ),
         is_alias=kind == EventType.ALIAS,
         flags=flags,
         endpoint=endpoint,
@@ -360,13 +367,10 @@ def _money(properties: dict[str, Any], flags: list[str]) -> tuple[Decimal | None
             break
     else:
         return None, None
-    currency = properties.get("currency")
-    if currency is None:
-        return amount, None
-    if isinstance(currency, str) and len(currency) == 3 and currency.isascii() and currency.isalpha():
-        return amount, currency.upper()
-    flags.append("currency_unknown")
-    return amount, "XXX"  # ISO 4217's "no currency": never equal to the reporting one, so never summed
+    currency = as_currency(properties.get("currency"))
+    if currency == NO_CURRENCY:
+        flags.append("currency_unknown")
+    return amount, currency
 
 
 def _consents(context: dict[str, Any], flags: list[str]) -> dict[str, bool]:

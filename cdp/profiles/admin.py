@@ -1,11 +1,12 @@
-"""The catalogues of traits and events, and the workspace, as stock admin screens. People have screens of their own."""
+"""The catalogues of traits and events, exchange rates, and the workspace, as stock admin screens. People have screens of their own."""
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest
 
-from cdp.audit.admin_base import AuditedAdmin
-from cdp.profiles.models import EventName, Trait, Workspace
+from cdp.audit.admin_base import AuditedAdmin, actor_of
+from cdp.profiles.models import EventName, ExchangeRate, Trait, Workspace
+from cdp.profiles.rate_services import Rate, set_rates
 from cdp.profiles.reliance import relying_on
 
 
@@ -48,6 +49,28 @@ class EventNameAdmin(CatalogueAdmin):
     search_help_text = "Label or name"
     readonly_fields = ("name", "type", "created_at")
     fields = ("name", "label", "type", "description", "created_at")
+
+
+@admin.register(ExchangeRate)
+class ExchangeRateAdmin(AuditedAdmin):
+    """Rates can be added and corrected, never taken away: what was converted by one must stay explained."""
+
+    list_display = ("currency", "day", "rate", "changed_at")
+    list_filter = ("currency",)
+    date_hierarchy = "day"
+    fields = ("currency", "day", "rate", "changed_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: object | None = None) -> tuple[str, ...]:
+        return ("currency", "day", "changed_at") if obj else ("changed_at",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: ExchangeRate, form: object, change: bool) -> None:
+        job = set_rates(rates=[Rate(obj.currency, obj.day, obj.rate)], by=actor_of(request))
+        obj.pk = ExchangeRate.objects.get(currency=obj.currency, day=obj.day).pk
+        if job:
+            messages.info(request, f"Job {job.pk} converts again what this rate changes.")
 
 
 @admin.register(Workspace)

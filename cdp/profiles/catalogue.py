@@ -11,6 +11,8 @@ from django.db import connection, transaction
 
 from cdp.logs import get_logger
 from cdp.profiles.models import EventName, EventType, Trait, TraitCategory
+from cdp.profiles.orders import DERIVED_EVENTS, ORDER_EVENTS
+from cdp.profiles.sessions import SESSION_STARTED
 from cdp.profiles.values import type_of
 
 log = get_logger(__name__)
@@ -29,6 +31,8 @@ LIKELY_DEMOGRAPHIC = re.compile(
     re.I,
 )
 LIKELY_TECHNOGRAPHIC = re.compile(r"(^|_)(device|os|browser|platform|app_version|user_agent)($|_)", re.I)
+
+PLATFORM_NAMES = ORDER_EVENTS | DERIVED_EVENTS | {SESSION_STARTED}
 
 _event_names: dict[str, int] = {}
 _traits: dict[str, int] = {}
@@ -61,6 +65,17 @@ def event_name_ids(wanted: Mapping[str, EventType]) -> dict[str, int]:
         MAX_EVENT_NAMES,
         lambda name: _insert_event_name(name, wanted[name]),
     )
+
+
+def known_event_names() -> dict[str, int]:
+    """Numbers of the names by which the platform itself knows events, as far as they have entered the catalogue."""
+    missing = [name for name in PLATFORM_NAMES if name not in _event_names]
+    found = {name: _event_names[name] for name in PLATFORM_NAMES if name in _event_names}
+    if missing:
+        learned = dict(EventName.objects.filter(name__in=missing).values_list("name", "pk"))
+        transaction.on_commit(lambda: _event_names.update(learned))
+        found |= learned
+    return found
 
 
 def trait_ids(wanted: Mapping[str, Any]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
@@ -156,6 +157,7 @@ class EventType(models.IntegerChoices):
     IDENTIFY = 4, "Identify"
     GROUP = 5, "Group"
     ALIAS = 6, "Alias"
+    DERIVED = 7, "Derived"
 
 
 class EventName(models.Model):
@@ -178,6 +180,7 @@ class Event(models.Model):
     """Something a person did, or said of themself. Partitioned by month of ``occurred_at``.
 
     Identify calls are events too: traits can be rebuilt from them, so that a merge can be undone exactly.
+    What follows from events (`cdp.profiles.settling`) stands beside them as events of type DERIVED, which nobody sent.
     Foreign keys are plain numbers: a constraint check per row would cost more than the row.
     """
 
@@ -188,7 +191,9 @@ class Event(models.Model):
     identifier_id = models.BigIntegerField(
         null=True, help_text="By which identifier it found the person; lets a merge be undone."
     )
-    name_id = models.IntegerField()
+    name_id = models.IntegerField(
+        help_text="Of its name. Superseded events have it with the sign turned: what asks for a name never finds them."
+    )
     type = models.SmallIntegerField(choices=EventType.choices)
     message_id = models.CharField(max_length=100)
     source_id = models.IntegerField()
@@ -203,6 +208,10 @@ class Event(models.Model):
     properties = models.JSONField()
     context = models.JSONField()
     flags = ArrayField(models.CharField(max_length=40), null=True, help_text="What could not be taken as it came.")
+    order_key = models.CharField(max_length=250, null=True, help_text="Which order of the person it speaks of.")
+    from_device = models.BooleanField(
+        default=False, help_text="Something was done on a site or in an app: it is part of a session."
+    )
 
     objects = EventQuerySet.as_manager()
 
@@ -210,6 +219,16 @@ class Event(models.Model):
         managed = False  # created as a partitioned table by the migration
         db_table = "profiles_event"
         ordering = ["-occurred_at", "-message_id"]
+
+    @property
+    def is_superseded(self) -> bool:
+        """A newer version of the same order came; this one is history and no longer counts."""
+        return self.name_id < 0
+
+    @property
+    def named(self) -> int:
+        """The number of its name, whether it counts or not."""
+        return abs(self.name_id)
 
 
 class EventTotal(models.Model):
@@ -226,6 +245,102 @@ class EventTotal(models.Model):
     class Meta:
         # Only columns that never change: then counting on rewrites the row in place (HOT) and touches no index.
         indexes = [models.Index(fields=["name", "profile"], name="profiles_total_by_name")]
+
+
+class Session(models.Model):
+    """One visit to a site or an app: events of the person's devices without more than half an hour between them.
+
+    Derived from events, and kept in line in the transaction that stores them.
+    """
+
+    pk = models.CompositePrimaryKey("profile_id", "started_at")
+    profile_id = models.BigIntegerField()
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(help_text="Of its last event.")
+    events = models.IntegerField()
+    message_id = models.CharField(max_length=100, help_text="Of its first event.")
+    source_id = models.IntegerField()
+    identifier_id = models.BigIntegerField(null=True)
+    entry_page = models.CharField(max_length=512, blank=True)
+    utm_source = models.CharField(max_length=512, blank=True)
+    utm_medium = models.CharField(max_length=512, blank=True)
+    utm_campaign = models.CharField(max_length=512, blank=True)
+
+    class Meta:
+        # New events belong to the newest sessions; those that ended long ago needn't be read.
+        indexes = [models.Index(fields=["profile_id", "ended_at"], name="profiles_session_end")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(ended_at__gte=models.F("started_at"), events__gt=0), name="profiles_session_whole"
+            )
+        ]
+
+
+class ExchangeRate(models.Model):
+    """What one unit of a currency is worth in the reporting currency, from this day on until the next rate's."""
+
+    currency = models.CharField(
+        max_length=3, validators=[RegexValidator(r"^[A-Z]{3}$", "Three capital letters, as ISO 4217 has them.")]
+    )
+    day = models.DateField(help_text="In UTC, as the days of events are.")
+    rate = models.DecimalField(max_digits=19, decimal_places=10)
+    changed_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-day", "currency"]
+        constraints = [
+            models.UniqueConstraint(fields=["currency", "day"], name="profiles_one_rate_per_day"),
+            models.CheckConstraint(condition=models.Q(rate__gt=0), name="profiles_rate_above_nothing"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.currency} {self.day}"
+
+
+class ScoreRun(models.Model):
+    """One run of a model over people: its scores can be read once it is published, until the next of its kind is."""
+
+    kind = models.CharField(max_length=64, help_text="Which model: rfm, clusters, propensity.")
+    version = models.CharField(max_length=64, help_text="Of the model, as its makers number it.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    published_at = models.DateTimeField(null=True, editable=False)
+    is_current = models.BooleanField(default=False, editable=False, help_text="The one that is read.")
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind"], condition=models.Q(is_current=True), name="profiles_one_current_run_per_kind"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(is_current=False) | models.Q(published_at__isnull=False),
+                name="profiles_current_run_is_published",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.version}"
+
+
+class Score(models.Model):
+    """What a run says of a person under one key: a number, a label, or both."""
+
+    pk = models.CompositePrimaryKey("run_id", "key", "profile_id")
+    run = models.ForeignKey(ScoreRun, on_delete=models.CASCADE, related_name="scores", db_index=False)
+    profile_id = models.BigIntegerField()
+    key = models.CharField(max_length=64)
+    number = models.DecimalField(max_digits=19, decimal_places=4, null=True)
+    label = models.CharField(max_length=128, null=True)
+
+    class Meta:
+        # The primary key finds everybody's score of a key; this one finds all scores of a person.
+        indexes = [models.Index(fields=["profile_id", "run"], name="profiles_score_of_person")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(number__isnull=False) | models.Q(label__isnull=False),
+                name="profiles_score_says_something",
+            )
+        ]
 
 
 class DirtyProfile(models.Model):

@@ -11,6 +11,8 @@ from django.db import connection, models
 from django.db.models import Count
 from django.db.models.functions import TruncDate
 
+DERIVED = 7  # EventType.DERIVED; the models module imports this one
+
 NAMESPACES = """
 WITH RECURSIVE ns AS (
     (SELECT namespace FROM profiles_identifier ORDER BY namespace LIMIT 1)
@@ -50,6 +52,10 @@ class ProfileQuerySet(models.QuerySet):  # type: ignore[type-arg]
 
 
 class EventQuerySet(models.QuerySet):  # type: ignore[type-arg]
+    def sent(self) -> "EventQuerySet":
+        """What came from outside; what the platform derived from it is left out."""
+        return self.exclude(type=DERIVED)
+
     def per_day(self, *, since: datetime, until: datetime, time_zone: str) -> dict[date, int]:
         """Events per day of that time zone; days without any are absent."""
         rows: Any = (

@@ -1,6 +1,6 @@
-"""Writing events, totals and traits: whole sets at a time, inside the caller's transaction.
+"""Writing events and traits: whole sets at a time, inside the caller's transaction.
 
-Who an event belongs to is decided before (`cdp.identity`); what follows from it comes after (`segments`).
+Who an event belongs to is decided before (`cdp.identity`); totals are in `cdp.profiles.totals`, what follows comes after.
 Every function here may be called again with the same input only if the caller has dropped repeats first.
 """
 
@@ -15,7 +15,6 @@ import msgspec
 from cdp.database import bound_cursor
 from cdp.profiles.values import typed
 
-ZERO = Decimal(0)
 MISSING: Any = object()
 
 encode = msgspec.json.Encoder(order=None).encode
@@ -41,6 +40,8 @@ class EventRow:
     properties: Mapping[str, Any]
     context: Mapping[str, Any]
     flags: list[str] | None
+    order_key: str | None = None
+    from_device: bool = False
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ def lock_profiles(profile_ids: Sequence[int]) -> list[int]:
 
 COPY_EVENTS = (
     "COPY profiles_event (occurred_at, profile_id, identifier_id, name_id, type, message_id, source_id, received_at, sent_at,"
-    " original_timestamp, amount, currency, value, properties, context, flags) FROM STDIN"
+    " original_timestamp, amount, currency, value, properties, context, flags, order_key, from_device) FROM STDIN"
 )
 
 
@@ -95,78 +96,10 @@ def copy_events(rows: Sequence[EventRow]) -> None:
                     encode(row.properties).decode(),
                     encode(row.context).decode(),
                     row.flags or None,
+                    row.order_key,
+                    row.from_device,
                 )
             )
-
-
-def add_to_totals(rows: Iterable[EventRow]) -> None:
-    """Adds the events to the running totals of their people."""
-    totals: dict[tuple[int, int], list[Any]] = {}
-    for row in rows:
-        value = row.value or ZERO
-        total = totals.get((row.profile_id, row.name_id))
-        if total is None:
-            totals[row.profile_id, row.name_id] = [1, value, row.occurred_at, row.occurred_at]
-        else:
-            total[0] += 1
-            total[1] += value
-            total[2] = min(total[2], row.occurred_at)
-            total[3] = max(total[3], row.occurred_at)
-    keys = sorted(totals)
-    with bound_cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO profiles_eventtotal AS t (profile_id, name_id, count, value_sum, first_at, last_at)
-            SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::numeric[], %s::timestamptz[], %s::timestamptz[])
-            ON CONFLICT (profile_id, name_id) DO UPDATE SET
-                count = t.count + excluded.count,
-                value_sum = t.value_sum + excluded.value_sum,
-                first_at = least(t.first_at, excluded.first_at),
-                last_at = greatest(t.last_at, excluded.last_at)
-            """,
-            [
-                [k[0] for k in keys],
-                [k[1] for k in keys],
-                *([totals[k][column] for k in keys] for column in range(4)),
-            ],
-        )
-
-
-def add_totals_of(*, absorbed: Sequence[int], survivors: Sequence[int]) -> None:
-    """Adds the totals of the absorbed to those of whom they follow into, and takes them away: sums are sums of sums."""
-    with bound_cursor() as cursor:
-        cursor.execute(
-            """
-            WITH gone AS (
-                DELETE FROM profiles_eventtotal t
-                 USING unnest(%(absorbed)s::bigint[], %(survivors)s::bigint[]) AS g(absorbed, survivor)
-                 WHERE t.profile_id = g.absorbed AND t.profile_id = ANY(%(absorbed)s::bigint[])
-                RETURNING g.survivor, t.name_id, t.count, t.value_sum, t.first_at, t.last_at
-            )
-            INSERT INTO profiles_eventtotal AS t (profile_id, name_id, count, value_sum, first_at, last_at)
-            SELECT survivor, name_id, sum(count), sum(value_sum), min(first_at), max(last_at) FROM gone GROUP BY 1, 2
-            ON CONFLICT (profile_id, name_id) DO UPDATE SET
-                count = t.count + excluded.count,
-                value_sum = t.value_sum + excluded.value_sum,
-                first_at = least(t.first_at, excluded.first_at),
-                last_at = greatest(t.last_at, excluded.last_at)
-            """,
-            {"absorbed": list(absorbed), "survivors": list(survivors)},
-        )
-
-
-def rebuild_totals(profile_ids: Sequence[int]) -> None:
-    """Derives the totals of these people anew from their events; for merges, their undoing, and erasure."""
-    with bound_cursor() as cursor:
-        cursor.execute("DELETE FROM profiles_eventtotal WHERE profile_id = ANY(%s)", [list(profile_ids)])
-        cursor.execute(
-            """
-            INSERT INTO profiles_eventtotal (profile_id, name_id, count, value_sum, first_at, last_at)
-            SELECT profile_id, name_id, count(*), coalesce(sum(value), 0), min(occurred_at), max(occurred_at)
-              FROM profiles_event WHERE profile_id = ANY(%s) GROUP BY profile_id, name_id
-            """,
-            [list(profile_ids)],
-        )
 
 
 def apply_traits(rows: Iterable[TraitRow]) -> set[tuple[int, str]]:

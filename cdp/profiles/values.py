@@ -14,6 +14,7 @@ from typing import Any
 TEXT_LIMIT = 512  # characters; an index entry must stay below a third of a page
 ITEMS_LIMIT = 1000
 NUMBER_LIMIT = Decimal(10) ** 15  # numeric(19,4): fifteen digits before the point
+NO_CURRENCY = "XXX"
 FOUR_PLACES = Decimal("0.0001")
 DATE_LIKE = re.compile(
     r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII
@@ -41,6 +42,18 @@ def as_number(value: Any) -> Decimal | None:
         return None
     rounded = exact.quantize(FOUR_PLACES, rounding=ROUND_HALF_UP)
     return rounded if abs(rounded) < NUMBER_LIMIT else None
+
+
+def as_currency(value: Any) -> str | None:
+    """The code of a currency in capitals; None when none is named.
+
+    What can be no code gives ISO 4217's "no currency": it is never equal to the reporting one, and has no rate.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) and len(value) == 3 and value.isascii() and value.isalpha():
+        return value.upper()
+    return NO_CURRENCY
 
 
 def as_moment(text: str) -> datetime | None:

@@ -34,7 +34,14 @@ from cdp.profiles import catalogue
 from cdp.profiles.models import Event, Identifier, Profile, TraitValue
 from consent.models import ConsentState
 from tests.factories import BY, Call, Tracker, identify, person, process_all, track, tracker
-from tests.integration.books import assert_books_balance, assert_nobody_is_orphaned, assert_totals_equal_events, rows
+from tests.integration.books import (
+    assert_books_balance,
+    assert_nobody_is_orphaned,
+    assert_orders_count_once,
+    assert_sessions_are_what_devices_sent,
+    assert_totals_equal_events,
+    rows,
+)
 
 
 @pytest.fixture
@@ -261,6 +268,8 @@ def test_resolving_a_batch_takes_the_same_number_of_statements_however_many_peop
 
 # ---- Any story ----------------------------------------------------------------------------------------------
 
+ORDER_IDS = st.sampled_from(["o1", "o2", 3, None])
+ORDER_EVENTS = ["Order Completed", "Order Completed", "Order Updated", "Order Refunded"]
 USERS, DEVICES, PURPOSES = ["ann", "bob", "cyd"], ["x", "y", "z"], ["marketing_email", "internal_analysis"]
 WHO = st.fixed_dictionaries(
     {},
@@ -273,9 +282,15 @@ WHO = st.fixed_dictionaries(
 SAID = st.fixed_dictionaries(
     {
         "who": WHO,
-        "minute": st.integers(0, 50),
+        "minute": st.sampled_from([0, 1, 15, 29, 30, 31, 50, 61, 62, 90, 91, 130]),
         "traits": st.dictionaries(st.sampled_from(["city", "plan"]), st.sampled_from(["a", "b", None, 3]), max_size=2),
         "revenue": st.none() | st.integers(-5, 50),
+        "order": st.none()
+        | st.tuples(
+            st.sampled_from(ORDER_EVENTS),
+            st.sampled_from(["o1", "o2", 3, None]),
+            st.lists(st.integers(1, 9), max_size=2),
+        ),
         "consent": st.dictionaries(st.sampled_from(PURPOSES), st.booleans(), max_size=2),
         "is_decision": st.booleans(),
     }
@@ -315,6 +330,11 @@ class People(RuleBasedStateMachine):
         }
         if said["is_decision"]:
             return call | {"type": "track", "event": "Segment Consent Preference Updated"}
+        if said["order"]:
+            name, order_id, prices = said["order"]
+            products = [{"sku": f"s{price}", "price": price, "quantity": 2} for price in prices]
+            properties = {"order_id": order_id, "revenue": said["revenue"], "products": products}
+            return call | {"type": "track", "event": name, "properties": properties}
         if said["revenue"] is not None:
             return call | {"type": "track", "event": "Bought", "properties": {"revenue": said["revenue"]}}
         return call | {"type": "identify", "traits": said["traits"]}
@@ -364,11 +384,19 @@ class People(RuleBasedStateMachine):
 
     @invariant()
     def no_message_is_lost_or_doubled(self) -> None:
-        assert Event.objects.count() == getattr(self, "sent", 0)
+        assert Event.objects.sent().count() == getattr(self, "sent", 0)
 
     @invariant()
     def totals_equal_events(self) -> None:
         assert_totals_equal_events()
+
+    @invariant()
+    def orders_count_once(self) -> None:
+        assert_orders_count_once()
+
+    @invariant()
+    def sessions_are_what_devices_sent(self) -> None:
+        assert_sessions_are_what_devices_sent()
 
     @invariant()
     def traits_equal_what_events_said(self) -> None:

@@ -68,7 +68,7 @@ def test_every_call_arrives_plain_and_packed(live_site: str) -> None:
 
 def named_events(profile: Profile) -> dict[str, Event]:
     names = dict(EventName.objects.values_list("pk", "name"))
-    return {names[event.name_id]: event for event in Event.objects.filter(profile_id=profile.pk)}
+    return {names[event.name_id]: event for event in Event.objects.sent().filter(profile_id=profile.pk)}
 
 
 def test_many_messages_come_in_batches_and_none_is_lost(live_site: str) -> None:

@@ -192,6 +192,18 @@ def test_jackets_sell_in_winter_and_outdoor_goods_in_summer(told: Told) -> None:
     assert ratio["Outdoor"] < 0.75 * ratio["Shoes"]
 
 
+def test_some_orders_are_told_again_with_one_line_more(told: Told) -> None:
+    orders = {order["properties"]["order_id"]: order for order in told.named("Order Completed")}
+    updates = told.named("Order Updated")
+    assert 0.02 < len(updates) / len(orders) < 0.06
+    for update in updates:
+        order = orders[update["properties"]["order_id"]]
+        assert order["userId"] == update["userId"] and at(order) < at(update)
+        *lines, wrap = update["properties"]["products"]
+        assert lines == order["properties"]["products"]
+        assert update["properties"]["revenue"] == pytest.approx(order["properties"]["revenue"] + wrap["price"])
+
+
 def test_a_refund_follows_its_order_and_never_exceeds_it(told: Told) -> None:
     orders = {m["properties"]["order_id"]: m for m in told.named("Order Completed")}
     assert len(orders) == len(told.named("Order Completed")), "no order number twice"

@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENT = (ROOT / "docs/tracking-api.md").read_text()
 PLACES = [*(ROOT / "cdp/ingestion").glob("*.py"), *(ROOT / "cdp/identity").glob("*.py"), ROOT / "cdp/pipeline.py"]
+PLACES += [ROOT / "cdp/profiles/orders.py", ROOT / "cdp/profiles/rates.py"]
 # For the console, whose screens say what to do.
 NOT_ON_THE_WIRE = {"quarantined_closed", "not_two_profiles", "merge_undone", "survivor_absorbed", "profile_not_found"}
 ERRORS = {"DomainError", "NotAllowed", "Forbidden", "Busy", "Refusal", "Unusable", "Conflict", "NotFound"}
@@ -27,7 +28,7 @@ def codes_in(tree: ast.AST) -> Iterator[str]:
             yield from literals(node.args)
         elif (
             isinstance(node, ast.Assign)
-            and ast.unparse(node.targets[0]) in {"flags", "code"}
+            and ast.unparse(node.targets[0]) in {"flags", "code", "NO_RATE"}
             and not isinstance(node.value, ast.Call)
         ):
             yield from literals([node.value])
