@@ -11,6 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, transaction
+from psycopg.errors import TransactionTimeout
 
 from cdp.database import bound_cursor
 from cdp.logs import get_logger
@@ -150,7 +151,9 @@ def _answer(wanted: Mapping[PositiveLeaf, set[int]], rules: LiveRules, as_of: da
             return rules.queries.answer(wanted, as_of=as_of)
     except OperationalError:
         raise  # the server, a deadlock or a time-out: the batch is tried again, no rule is to blame
-    except DatabaseError:
+    except DatabaseError as failed:
+        if isinstance(failed.__cause__, TransactionTimeout):
+            raise  # all of it took too long, and its connection is gone
         found: dict[PositiveLeaf, set[int]] = {}
         for leaf, scope in wanted.items():
             try:

@@ -153,6 +153,24 @@ class PreviewSerializer(serializers.Serializer[Any]):
         return [str(person.uuid) for person in preview.sample] if self.context["with_sample"] else None
 
 
+class OutlookSerializer(serializers.Serializer[Any]):
+    """Whether somebody belongs to a segment, and until when if nothing happens."""
+
+    profile = serializers.UUIDField(help_text="Look it up as uuid:…")
+    as_of = serializers.DateTimeField(help_text="The moment all of this was worked out for.")
+    is_member = serializers.BooleanField(help_text="Whether the rule is true of them at that moment.")
+    entered_at = serializers.DateTimeField(
+        allow_null=True, help_text="Since when they are a member; null when they aren't listed as one."
+    )
+    changes_at = serializers.DateTimeField(
+        allow_null=True, help_text="When that would change if nothing happened; null when it would not."
+    )
+    leaves_at = serializers.DateTimeField(allow_null=True, help_text="The same, for who is a member; else null.")
+    looked_until = serializers.DateTimeField(
+        allow_null=True, help_text="Where it was not looked for any further: nothing changes before this moment."
+    )
+
+
 class MemberSerializer(serializers.ModelSerializer[Membership]):
     profile = serializers.UUIDField(source="profile.uuid", help_text="Look it up as uuid:…")
 
