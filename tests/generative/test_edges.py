@@ -40,7 +40,14 @@ from tests.spec.world import AS_OF, CATALOG
 
 POPULATION = random_people(120, random.Random(20261122))
 # Steps that end exactly on, just before and just after the moments at which those people's events enter and leave.
-STEPS = [timedelta(0), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=28), timedelta(days=30)]
+STEPS = [
+    timedelta(0),
+    timedelta(minutes=1),
+    timedelta(hours=1),
+    timedelta(days=1),
+    timedelta(days=28),
+    timedelta(days=30),
+]
 MOMENTS = [
     AS_OF + sign * step + nudge * MICROSECOND for step in STEPS for sign in (-1, 1) for nudge in (-1, 0, 1)
 ]  # fmt: skip
@@ -174,8 +181,6 @@ def test_an_operator_that_looks_at_the_clock_without_saying_when_is_refused(monk
     with pytest.raises(NotImplementedError, match="clocked"):
         compile_edges(trait, CATALOG, scoped=False)
     amount = Comparison(op="gte", kind=NUMBER, operand=NUMBER.read(1))  # type: ignore[arg-type]
-    filtered = Performed(
-        event="Order Completed", amount=amount, where=(Filter(property="price", comparison=clocked),)
-    )
+    filtered = Performed(event="Order Completed", amount=amount, where=(Filter(property="price", comparison=clocked),))
     with pytest.raises(NotImplementedError, match="clocked"):
         compile_edges(filtered, CATALOG, scoped=False)

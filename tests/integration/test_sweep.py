@@ -313,11 +313,15 @@ def test_a_batch_that_commits_after_a_sweep_is_looked_at_by_the_next(own_shop: T
 def test_a_verdict_may_not_wait_for_its_commit_longer_than_sweeps_look_back(
     own_shop: Tracker, settings: LazySettings
 ) -> None:
+    def too_slow() -> None:
+        with transaction.atomic():
+            moment_of_writing()
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(3)")
+
     settings.BATCH_SECONDS = 1
-    with pytest.raises(DatabaseError) as ended, transaction.atomic():
-        moment_of_writing()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_sleep(3)")
+    with pytest.raises(DatabaseError) as ended:
+        too_slow()
     assert isinstance(ended.value.__cause__, TransactionTimeout)
     connection.close()
     assert Event.objects.exists(), "the next transaction is as good as ever"

@@ -25,6 +25,7 @@ from segments.feed import number_changes
 from segments.models import ChangeKind, ChangeWhy, MembershipChange, Segment, SegmentStatus
 from segments.rules import depends_on, load
 from segments.sweep import sweep_due
+from segments.turning import outlook
 from tests.factories import BY, Call, identify, live, performed, process_all, set_live, track, tracker
 from tests.integration.books import assert_changes_replay_to_members, member_ids, truth
 
@@ -49,7 +50,12 @@ CONDITIONS: list[Call] = [
     {"trait": "renews", "op": "within_last", "value": {"days": 1}},
     {"not": {"trait": "renews", "op": "within_last", "value": {"hours": 1}}},
     {"all": [performed("Bought", within={"days": 3}), {"not": performed("Looked", within={"days": 1})}]},
-    {"any": [performed("Looked", 3, within={"days": 1}), {"trait": "renews", "op": "within_last", "value": {"days": 3}}]},
+    {
+        "any": [
+            performed("Looked", 3, within={"days": 1}),
+            {"trait": "renews", "op": "within_last", "value": {"days": 3}},
+        ]
+    },
 ]
 READERS: list[Call] = [
     {"all": [{"in_segment": "first"}, {"not": {"in_segment": "second"}}]},
@@ -64,6 +70,7 @@ spans = st.builds(lambda step, nudge: step + nudge, st.sampled_from(STEPS), st.s
 class Walk(RuleBasedStateMachine):
     swept = 0
     turned = 0
+    foreseen = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,6 +184,31 @@ class Walk(RuleBasedStateMachine):
         for segment in Segment.objects.filter(status=SegmentStatus.LIVE):
             assert member_ids(segment) == truth(segment, self.now), segment.key
 
+    @rule(user=st.sampled_from(USERS), which=st.sampled_from(["first", "second"]))
+    def look_ahead(self, user: str, which: str) -> None:
+        """The outlook says when the verdict changes, and not a moment sooner."""
+        segment = getattr(self, which)
+        profile = Profile.objects.filter(identifiers__value=user).first()
+        if profile is None:
+            return
+        seen = outlook(profile=profile, segment=segment)
+        segment.refresh_from_db()
+        known = catalog()
+        wording = load(segment.live_version.rule, known)
+
+        def holds(at: datetime) -> bool:
+            return bool(postgres.among(wording, known, as_of=at, scope=[profile.pk]))
+
+        assert seen.as_of == self.now and seen.belongs is holds(self.now)
+        if seen.changes_at is None:
+            assert all(holds(self.now + days * DAY) is seen.belongs for days in (1, 2, 3, 5, 4000))
+            return
+        Walk.foreseen += 1
+        assert seen.changes_at > self.now
+        assert holds(seen.changes_at) is not seen.belongs
+        assert holds(seen.changes_at - MICROSECOND) is seen.belongs
+        assert holds(self.now + (seen.changes_at - self.now) / 2) is seen.belongs
+
     @rule(step=st.sampled_from([HOUR, DAY, 3 * DAY]), nudge=st.sampled_from(NUDGES))
     def time_passes_and_is_noticed(self, step: timedelta, nudge: timedelta) -> None:
         self.time_passes(step + nudge, 1)
@@ -221,9 +253,9 @@ def test_sweeps_end_where_a_full_refresh_would(
     # Nobody else writes here, so nothing need be looked at twice: an edge that is missed once is missed.
     settings.BATCH_SECONDS = 0
     settings.SWEEP_SLICE_SECONDS = slice_hours * 3600
-    Walk.swept = Walk.turned = 0
+    Walk.swept = Walk.turned = Walk.foreseen = 0
     run_state_machine_as_test(Walk, settings=how(drill_scale(full=400, quick=12), drill_scale(full=40, quick=25)))
-    assert Walk.swept > 10 and Walk.turned > 5, "too little happened to prove anything"
+    assert Walk.swept > 10 and Walk.turned > 5 and Walk.foreseen > 3, "too little happened to prove anything"
 
 
 def how(examples: int, steps: int) -> Any:

@@ -22,7 +22,9 @@ from segments.schedule import last_time_of_day, sweep_is_due
 )
 def test_the_last_three_o_clock_of_the_workspace(now: str, expected: str) -> None:
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    assert last_time_of_day(moment, hour=3, zone="Europe/Zurich") == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+    assert last_time_of_day(moment, hour=3, zone="Europe/Zurich") == datetime.fromisoformat(expected).replace(
+        tzinfo=UTC
+    )
 
 
 def test_an_hour_that_the_clocks_skipped_comes_all_the_same() -> None:
