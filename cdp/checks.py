@@ -1,4 +1,4 @@
-"""Start-up checks about the database's roles. They speak loudly; they change nothing."""
+"""Start-up checks about the database: its version and its roles. They speak loudly; they change nothing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,23 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
+
+OLDEST_SERVER = 17
+
+
+@register(Tags.database)
+def server_is_new_enough(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """An error when the server can't hold transactions to a limit, on which sweeps rely."""
+    if not databases or "default" not in databases:
+        return []
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_version_num')::int")
+        version = cursor.fetchone()[0]
+    if version >= OLDEST_SERVER * 10_000:
+        return []
+    message = f"PostgreSQL {OLDEST_SERVER} or newer is needed; this server is {version // 10_000}."
+    hint = "Older ones can't end a transaction that takes too long, and verdicts could be missed by sweeps."
+    return [Error(message, hint=hint, id="cdp.E002")]
 
 
 @register(Tags.database)

@@ -56,8 +56,8 @@ def create_segment(
     description: str = "",
     owner: User | None = None,
     refresh_minutes: int = 15,
-    cadence: str = Cadence.MINUTES,
-    daily_hour: int = 5,
+    cadence: str | None = None,
+    daily_hour: int | None = None,
 ) -> Segment:
     """The new segment as a draft with its first version; `publish` sets it live.
 
@@ -76,6 +76,8 @@ def create_segment(
         raise DomainError("key_malformed", "A key has small letters, digits and single hyphens, 64 at most.", "/key")
     if Segment.objects.filter(key=key).exists():
         raise Conflict("key_taken", f"There is a segment with the key {key!r} already.", "/key")
+    cadence = Cadence.MINUTES if cadence is None else cadence
+    daily_hour = 5 if daily_hour is None else daily_hour
     _refuse_pace(cadence, refresh_minutes, daily_hour)
     load(rule, catalog())
     segment = Segment.objects.create(

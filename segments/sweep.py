@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
+from psycopg.errors import TransactionTimeout
 
 from cdp.database import bound_cursor
 from cdp.logs import get_logger
 from cdp.profiles import store
 from cdp.profiles.models import Workspace
-from segments.evaluation import Facts, disagreeing, evaluate
-from segments.live import LiveRule, LiveRules, live_rules, rules_lock, rules_now
+from segments.evaluation import FAILED, Facts, disagreeing, evaluate
+from segments.live import LiveRule, LiveRules, flag_broken, live_rules, rules_lock, rules_now
 from segments.models import ChangeWhy, Segment, SweepState
 from segments.moments import moment_of_judgement, moment_of_writing
 from segments.schedule import sweep_is_due
@@ -69,13 +70,61 @@ def sweep_due(*, is_stopping: Callable[[], bool] = never, everything: bool = Fal
             # Another sweeper may have been there between our look and our lock.
             still = _states([rule for rule in group if rule.segment_id in mine])
             ours = [rule for rule in group if still.get(rule.segment_id) == due_since]
-            since: datetime | None = due_since
-            while ours and since is not None and since < now and not is_stopping():
-                since = _sweep_slice(ours, rules, since, now, done, is_stopping)
-            done.segments += len(ours)
+            try:
+                _sweep_together(ours, rules, due_since, now, done, is_stopping)
+            except DatabaseError as error:
+                _raise_unless_of_a_rule(error)
+                # One rule's failure is nobody else's.
+                for rule in ours:
+                    _sweep_alone(rule, rules, now, done, is_stopping)
         if is_stopping():
             break
     return done
+
+
+def _sweep_together(
+    ours: Sequence[LiveRule],
+    rules: LiveRules,
+    due_since: datetime,
+    now: datetime,
+    done: Swept,
+    is_stopping: Callable[[], bool],
+) -> None:
+    since: datetime | None = due_since
+    while ours and since is not None and since < now and not is_stopping():
+        since = _sweep_slice(ours, rules, since, now, done, is_stopping)
+    done.segments += len(ours)
+
+
+def _sweep_alone(
+    rule: LiveRule,
+    rules: LiveRules,
+    now: datetime,
+    done: Swept,
+    is_stopping: Callable[[], bool],
+) -> None:
+    """A rule that fails is flagged, and its members stay as they are."""
+    since = _states([rule]).get(rule.segment_id, now)
+    try:
+        _sweep_together([rule], rules, since, now, done, is_stopping)
+    except DatabaseError as error:
+        _raise_unless_of_a_rule(error)
+        log.error("edges_failed", segment_id=rule.segment_id, reason=type(error).__name__)
+        flag_broken(rule.segment_id, FAILED)
+
+
+def _raise_unless_of_a_rule(error: DatabaseError) -> None:
+    if isinstance(error, OperationalError) or isinstance(error.__cause__, TransactionTimeout):
+        raise error
+
+
+def _has_edges(rule: LiveRule, rules: LiveRules) -> bool:
+    try:
+        rules.queries.refuse_without_edges(rule.leaves)
+    except NotImplementedError as unsaid:
+        log.error("segment_cannot_be_swept", segment_id=rule.segment_id, reason=str(unsaid))
+        return False
+    return True
 
 
 def _due(
@@ -93,6 +142,8 @@ def _due(
     groups: dict[datetime, list[LiveRule]] = {}
     for segment in Segment.objects.filter(pk__in=states).order_by("pk"):
         swept_to = states[segment.pk]
+        if not _has_edges(by_segment[segment.pk], rules):
+            continue
         if swept_to < now and (
             everything or sweep_is_due(segment, swept_to=swept_to, now=now, zone=workspace.time_zone)
         ):

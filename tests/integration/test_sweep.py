@@ -20,6 +20,7 @@ from cdp.pipeline import process_batch
 from cdp.profiles import store
 from cdp.profiles.models import Event, Workspace
 from cdp.sweeper import Sweeper
+from segments.engines.postgres import LeafQueries
 from segments.feed import number_changes
 from segments.live import flag_broken
 from segments.models import (
@@ -34,6 +35,7 @@ from segments.models import (
 from segments.moments import moment_of_writing
 from segments.querysets import drifted
 from segments.refresh import request_due_refreshes
+from segments.rules.windows import Between
 from segments.services import publish, save_version
 from segments.sweep import SWEEP_LOCK, Swept, sweep_due
 from tests.factories import (
@@ -272,6 +274,40 @@ def test_a_refresh_that_failed_is_not_asked_for_at_every_look(shop: Tracker) -> 
     Job.objects.update(created_at=timezone.now() - timedelta(minutes=11))
     assert request_due_refreshes() == 1
     assert Job.objects.unfinished().get().params["segment"] == segment.pk
+
+
+def test_a_rule_whose_edges_fail_stops_no_other(shop: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad = live("good", LAST_MINUTE, cadence="real_time"), live("bad", performed("Looked", within={"hours": 1}))
+    SweepState.objects.update(swept_to=timezone.now() - HOUR)
+    asked = LeafQueries.touched
+
+    def touched(queries: LeafQueries, leaves: Any, **more: Any) -> Any:
+        if any(getattr(leaf, "event", "") == "Looked" for leaf in leaves):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 / 0")
+        return asked(queries, leaves, **more)
+
+    monkeypatch.setattr(LeafQueries, "touched", touched)
+    sweep_all()
+    bad.refresh_from_db()
+    assert bad.broken_reason and not SweepState.objects.filter(pk=bad.pk).exists()
+    assert swept_to(good) > timezone.now() - MINUTE
+    good.refresh_from_db()
+    assert not good.broken_reason
+
+
+def test_a_rule_that_does_not_say_when_its_edges_pass_is_left_out_loudly(
+    shop: Tracker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    live("dated", performed("Bought", within={"from": "2026-01-01", "to": "2026-02-01"}))
+    live("recent", LAST_MINUTE)
+
+    def unsaid(*_: Any) -> Any:
+        raise NotImplementedError("Between doesn't say when its edges pass")
+
+    monkeypatch.setattr(Between, "compile_edges", unsaid)
+    assert sweep_all().segments == 1
+    assert "segment_cannot_be_swept" in caplog.text
 
 
 # ---- Two writers -------------------------------------------------------------------------------------------------
