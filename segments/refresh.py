@@ -255,15 +255,15 @@ def swept_to(rule: LiveRule) -> datetime | None:
 def mark_swept(rule: LiveRule, moment: datetime) -> None:
     """Lets sweeps go on from this moment, at which a full refresh found who belongs; unless the rule broke meanwhile."""
     rules_lock(exclusive=False)
-    reads = [key for one in in_order_of_reading(rule, live_rules()) for key in one.depends_on.segments]
+    rules = live_rules()
+    current = rules.by_segment(rule.segment_id)
+    if current is None or current.version_id != rule.version_id:
+        return
+    reads = [one.key for one in in_order_of_reading(current, rules)]
     with connection.cursor() as cursor:
         # Whoever flags one of them as broken does so in its row, and waits for us or has us see it.
-        cursor.execute(
-            "SELECT FROM segments_segment WHERE id = %s OR key = ANY(%s) ORDER BY id FOR SHARE",
-            [rule.segment_id, reads],
-        )
-        current = live_rules().by_segment(rule.segment_id)
-        if current is None or current.version_id != rule.version_id:
+        cursor.execute("SELECT FROM segments_segment WHERE key = ANY(%s) ORDER BY id FOR SHARE", [reads])
+        if live_rules().by_segment(rule.segment_id) is None:
             return
         cursor.execute(
             "INSERT INTO segments_sweepstate AS s (segment_id, version_id, swept_to) VALUES (%s, %s, %s)"

@@ -15,7 +15,7 @@ from cdp.jobs.models import Job, JobState
 from cdp.profiles.models import Workspace
 from segments.engines.postgres import LeafQueries
 from segments.feed import number_changes
-from segments.live import flag_broken
+from segments.live import flag_broken, rules_now
 from segments.models import (
     ChangeKind,
     ChangeWhy,
@@ -26,7 +26,7 @@ from segments.models import (
     SweepState,
 )
 from segments.querysets import drifted
-from segments.refresh import request_due_refreshes
+from segments.refresh import mark_swept, request_due_refreshes
 from segments.rules.windows import Between
 from segments.services import publish, save_version
 from segments.sweep import Swept, sweep_due
@@ -54,15 +54,6 @@ LAST_MINUTE = performed("Bought", within={"minutes": 1})
 
 @pytest.fixture
 def shop(db: None) -> Tracker:
-    return known_shop()
-
-
-@pytest.fixture
-def own_shop(own_database: Any) -> Tracker:
-    return known_shop()
-
-
-def known_shop() -> Tracker:
     shop = tracker()
     shop.send(track("Bought", "first", ago=DAY), track("Looked", "first", ago=DAY))
     process_all()
@@ -241,6 +232,18 @@ def test_what_read_a_broken_segment_is_refreshed_once_that_is_mended(shop: Track
     assert request_due_refreshes() == 2
     asked = set(Job.objects.unfinished().values_list("params__segment", flat=True))
     assert asked == {reader.pk, far.pk}
+
+
+def test_a_refresh_that_ends_after_its_rule_broke_lets_no_sweep_go_on(shop: Tracker) -> None:
+    broken = live("broken", performed("Bought"))
+    reader = live("reader", {"not": {"in_segment": "broken"}})
+    rules = rules_now()
+    flag_broken(broken.pk, "somebody changed a type")
+    for segment in (broken, reader):
+        rule_then = rules.by_segment(segment.pk)
+        assert rule_then is not None
+        mark_swept(rule_then, timezone.now())
+    assert not SweepState.objects.exists()
 
 
 def test_where_the_clock_was_turned_back_members_are_worked_out_anew(shop: Tracker) -> None:

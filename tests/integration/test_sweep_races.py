@@ -41,22 +41,12 @@ from tests.harness.processes import Processes
 from tests.integration.books import assert_books_balance, member_ids, truth
 from tests.integration.crew import crew, seeded
 
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-MICROSECOND = timedelta(microseconds=1)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 LAST_MINUTE = performed("Bought", within={"minutes": 1})
 
 
 @pytest.fixture
-def shop(db: None) -> Tracker:
-    return known_shop()
-
-
-@pytest.fixture
 def own_shop(own_database: Any) -> Tracker:
-    return known_shop()
-
-
-def known_shop() -> Tracker:
     shop = tracker()
     shop.send(track("Bought", "first", ago=DAY), track("Looked", "first", ago=DAY))
     process_all()
