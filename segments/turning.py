@@ -5,13 +5,18 @@ can change. Finding those people among everybody is the sweep's part.
 """
 
 import json
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from math import inf
+
+from django.conf import settings
 
 from cdp.database import bound_cursor
 from cdp.errors import Conflict
+from cdp.logs import get_logger
 from cdp.profiles.models import Profile, Workspace
 from segments.evaluation import Difference, Moments
 from segments.live import LiveRule, LiveRules, rules_now
@@ -19,10 +24,14 @@ from segments.models import ChangeKind, Membership, Segment, SegmentStatus
 from segments.moments import moment_of_judgement
 from segments.rules import Occurrence, Person, Value, edges, evaluate
 
+log = get_logger(__name__)
+
 # Of whoever has more events that the rules mention, the moment isn't looked for: it is one person's whole history.
 MOST_EVENTS = 2_000
 MOST_MOMENTS = 500
 PEOPLE_AT_ONCE = 100
+# Of the time in which a verdict must be committed, what may go into finding the moments.
+SHARE_OF_BATCH = 0.25
 
 
 # ---- Looking back --------------------------------------------------------------------------------------------
@@ -32,7 +41,8 @@ class Turnings:
     """When each difference became true: asked by `evaluate` of each level of rules, in order.
 
     Left out, so that they count as of the judgement, are differences that no edge in the span explains, and those of
-    people with more than `MOST_EVENTS` events: to find their moment would cost more than it tells.
+    people with more than `MOST_EVENTS` events: to find their moment would cost more than it tells. So are those for which
+    no time is left, when very many change at once: the people are locked meanwhile, and their verdicts must be committed.
     """
 
     def __init__(self, rules: LiveRules, *, since: Mapping[int, datetime], as_of: datetime) -> None:
@@ -42,18 +52,26 @@ class Turnings:
         """
         self.rules, self.since, self.as_of = rules, since, as_of
         self._earliest = min(since.values(), default=as_of)
+        self._patience = time.monotonic() + (settings.BATCH_SECONDS * SHARE_OF_BATCH or inf)
         # What became of memberships in this run, by segment key and profile id: rules that read them follow.
         self._turned: dict[tuple[str, int], tuple[datetime, ChangeKind]] = {}
 
     def __call__(self, differences: Sequence[Difference]) -> Moments:
         found: dict[tuple[int, int], datetime] = {}
         ids = sorted({profile_id for _, profile_id, _ in differences})
+        by_person: dict[int, list[Difference]] = {}
+        for difference in differences:
+            by_person.setdefault(difference[1], []).append(difference)
         for start in range(0, len(ids), PEOPLE_AT_ONCE):
+            if time.monotonic() > self._patience:
+                log.warning("moments_left_out", people=len(ids) - start)
+                break
             some = ids[start : start + PEOPLE_AT_ONCE]
             people = load_people(some, {rule for rule, _, _ in differences})
-            for rule, profile_id, kind in differences:
-                if (person := people.get(profile_id)) and (at := self._turned_at(rule, person, kind)):
-                    found[rule.segment_id, profile_id] = at
+            for profile_id, person in people.items():
+                for rule, _, kind in by_person[profile_id]:
+                    if at := self._turned_at(rule, person, kind):
+                        found[rule.segment_id, profile_id] = at
         for rule, profile_id, kind in differences:
             at = found.get((rule.segment_id, profile_id), self.as_of)
             self._turned[rule.key, profile_id] = at, kind
