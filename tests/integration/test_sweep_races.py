@@ -46,7 +46,8 @@ LAST_MINUTE = performed("Bought", within={"minutes": 1})
 
 
 @pytest.fixture
-def own_shop(own_database: Any) -> Tracker:
+def own_shop(own_database: Any, settings: LazySettings) -> Tracker:
+    settings.BATCH_SECONDS = 30
     shop = tracker()
     shop.send(track("Bought", "first", ago=DAY), track("Looked", "first", ago=DAY))
     process_all()
