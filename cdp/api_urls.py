@@ -6,7 +6,7 @@ from cdp.jobs.api import JobCancel, JobDetail, JobList
 from cdp.rest.openapi import SchemaView, docs
 from consent.api import PurposeList
 from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentPreview, SegmentRefresh
-from segments.api_members import SegmentMembers
+from segments.api_members import SegmentMember, SegmentMembers
 from segments.api_people import ProfileLookup
 
 app_name = "api"
@@ -15,6 +15,7 @@ urlpatterns = [
     path("segments/preview/", SegmentPreview.as_view(), name="preview"),
     path("segments/<slug:key>/", SegmentDetail.as_view(), name="segment"),
     path("segments/<slug:key>/members/", SegmentMembers.as_view(), name="members"),
+    path("segments/<slug:key>/members/<uuid:uuid>/", SegmentMember.as_view(), name="member"),
     path("segments/<slug:key>/refresh/", SegmentRefresh.as_view(), name="refresh"),
     path("profiles/<path:identifier>/", ProfileLookup.as_view(), name="profile"),
     path("purposes/", PurposeList.as_view(), name="purposes"),

@@ -11,7 +11,6 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.beat_schedule = {
     "send-stranded-jobs": {"task": "jobs.send_stranded", "schedule": 15.0},
-    "refresh-due-segments": {"task": "segments.refresh_due", "schedule": 30.0},
     "make-partitions-ahead": {"task": "profiles.maintain_partitions", "schedule": 6 * 3600.0},
     "purge-seen-messages": {"task": "ingestion.purge_seen_messages", "schedule": 24 * 3600.0},
     "purge-quarantine": {"task": "ingestion.purge_quarantine", "schedule": 24 * 3600.0},

@@ -1,4 +1,4 @@
-"""Start-up checks about the database's roles. They speak loudly; they change nothing."""
+"""Start-up checks about the database: its version and its roles. They speak loudly; they change nothing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,31 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
+
+OLDEST_SERVER, NEW_ENOUGH_FOR_LIMITS = 15, 17
+
+
+@register(Tags.database)
+def server_is_new_enough(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """An error when the server is too old; a warning when it can't hold transactions to a limit, on which sweeps rely."""
+    if not databases or "default" not in databases:
+        return []
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_version_num')::int")
+        version = cursor.fetchone()[0]
+    if version >= NEW_ENOUGH_FOR_LIMITS * 10_000:
+        return []
+    if version < OLDEST_SERVER * 10_000:
+        message = f"PostgreSQL {OLDEST_SERVER} or newer is needed; this server is {version // 10_000}."
+        return [Error(message, hint="Name a newer server in DATABASE_URL.", id="cdp.E002")]
+    return [
+        Warning(
+            f"PostgreSQL {version // 10_000} can't end a whole transaction that takes too long.",
+            hint=f"A batch that takes over CDP_BATCH_SECONDS in all could be missed by a sweep until the nightly comparison. "
+            f"PostgreSQL {NEW_ENOUGH_FOR_LIMITS} or newer holds it to the limit.",
+            id="cdp.W002",
+        )
+    ]
 
 
 @register(Tags.database)

@@ -16,7 +16,11 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
+from segments.models import Segment
+from segments.querysets import drifted
+
 INBOX_LAG_ALARM_SECONDS: Final = 60
+SWEEP_LAG_ALARM_SECONDS: Final = 300
 VALKEY_SECONDS: Final = 2
 _migrated: list[bool] = []
 
@@ -100,9 +104,14 @@ def _figures() -> dict[str, Any]:
         cursor.execute(
             "SELECT (SELECT extract(epoch FROM clock_timestamp() - received_at) FROM ingestion_inboxmessage ORDER BY id LIMIT 1),"
             "       EXISTS (SELECT FROM profiles_event_default),"
-            "       (SELECT count(*) FROM jobs_job WHERE state = 'queued')"
+            "       (SELECT count(*) FROM jobs_job WHERE state = 'queued'),"
+            # In a frozen workspace nothing falls behind.
+            "       (SELECT max(extract(epoch FROM clock_timestamp() - w.swept_to)) FROM segments_sweepstate w"
+            "          JOIN segments_segment s ON s.id = w.segment_id AND s.live_version_id = w.version_id"
+            "         WHERE s.cadence = 'real_time' AND s.status = 'live' AND s.broken_reason = ''"
+            "           AND NOT EXISTS (SELECT FROM profiles_workspace WHERE frozen_at IS NOT NULL))"
         )
-        lag, has_stray_events, queued = cursor.fetchone()
+        lag, has_stray_events, queued, behind = cursor.fetchone()
     lag_seconds = round(max(0.0, float(lag or 0)), 1)
     alarms = []
     if lag_seconds > INBOX_LAG_ALARM_SECONDS:
@@ -111,4 +120,18 @@ def _figures() -> dict[str, Any]:
         alarms.append(
             {"code": "default_partition", "detail": "Events lie outside all months: run the partition maintenance."}
         )
-    return {"inbox_lag_seconds": lag_seconds, "jobs_queued": queued, "alarms": alarms}
+    behind_seconds = round(max(0.0, float(behind or 0)), 1)
+    if behind_seconds > SWEEP_LAG_ALARM_SECONDS:
+        alarms.append(
+            {"code": "sweeps_lag", "detail": "Segments in real time are behind time: is the sweeper running?"}
+        )
+    if drifted(Segment.objects.all()).exists():
+        alarms.append(
+            {"code": "segments_drifted", "detail": "A full refresh found members amiss; Home says in which segments."}
+        )
+    return {
+        "inbox_lag_seconds": lag_seconds,
+        "jobs_queued": queued,
+        "sweep_lag_seconds": behind_seconds,
+        "alarms": alarms,
+    }

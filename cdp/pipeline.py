@@ -37,7 +37,7 @@ from consent.services import Said, append_consents
 from segments.evaluation import Facts, end_memberships, evaluate
 from segments.live import live_rules, rules_lock
 from segments.models import ChangeWhy
-from segments.refresh import moment_of_judgement
+from segments.moments import moment_of_writing
 
 log = get_logger(__name__)
 
@@ -202,7 +202,7 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
 
     # The people have been locked since they were resolved; only now is it said as of when they are judged.
     rules_lock(exclusive=False)
-    as_of = moment_of_judgement(workspace)
+    as_of = moment_of_writing(workspace)
     effective_at = {profile_id: min(at, as_of) for profile_id, at in effective_at.items()}
     if gone:
         facts.anything |= {m.survivor_id for m in told.merges} - gone.keys()
@@ -345,7 +345,7 @@ def drain_dirty(*, limit: int = 1000) -> int:
         ids = {row.profile_id for row in dirty}
         present = set(store.lock_profiles(sorted(ids)))
         rules_lock(exclusive=False)
-        as_of = moment_of_judgement(Workspace.current())
+        as_of = moment_of_writing(Workspace.current())
         reasons = {row.facts.get("why", "edit") for row in dirty}
         why = ChangeWhy(reasons.pop()) if len(reasons) == 1 else ChangeWhy.EDIT
         gone = {

@@ -1,4 +1,4 @@
-"""Runs the whole platform on one machine: servers, database, web, consumer, worker and clock, from one command.
+"""Runs the whole platform on one machine: servers, database, web, consumer, sweeper, worker and clock, from one command.
 
 This is what `make demo`, `make cdnow` and the small commands of the Makefile stand on. In production each process is
 started by the machine's own supervisor, and nothing here is used. How servers are started belongs in `cdp.embedded`.
@@ -104,7 +104,7 @@ def serve_demo(*, port: int, check: bool) -> int:
             output = open(HOME / "check.log", "w") if check else sys.stdout  # noqa: SIM115  (closed with the process)
             group = ProcessGroup(record=HOME / "processes.json", environ=environ, output=output)
             try:
-                say("starting web, consumer, worker and beat")
+                say("starting web, consumer, sweeper, worker and beat")
                 start_platform(group, port=chosen)
                 wait_until_ready(group, url)
                 if check:
@@ -120,11 +120,12 @@ def serve_demo(*, port: int, check: bool) -> int:
 
 
 def start_platform(group: ProcessGroup, *, port: int, host: str = "127.0.0.1") -> None:
-    """The four processes; each may be started again, or on other machines, as often as the load asks for."""
+    """The five processes; each may be started again, or on other machines, as often as the load asks for."""
     web = ["--interface", "wsgi", "--http", "1", "--no-ws", "--host", host, "--port", str(port)]
     group.start("web", [sys.executable, "-m", "granian", *web, "--workers", "2", "--blocking-threads", "4",
                         "--log-level", "warning", "cdp.wsgi:application"])  # fmt: skip
     group.start("consumer", [*MANAGE, "consume"])
+    group.start("sweeper", [*MANAGE, "sweep"])
     celery = [sys.executable, "-m", "celery", "--app", "cdp", "--quiet"]
     group.start("worker", [*celery, "worker", "--concurrency", "2", "--loglevel", "WARNING"])
     group.start("beat", [*celery, "beat", "--schedule", str(HOME / "beat-schedule"), "--loglevel", "WARNING"])

@@ -258,10 +258,22 @@ JOB_DAYS = env_int("CDP_JOB_DAYS", 30)
 # ---- Ingestion ---------------------------------------------------------------------------------------------
 BATCH_MESSAGES = env_int("CDP_BATCH_MESSAGES", 4000)
 RATE_DAYS = env_int("CDP_RATE_DAYS", 7)  # how long an exchange rate holds when no newer one comes
+# How long a verdict may wait for its commit; what takes longer is undone and tried again. Sweeps look back as far.
+BATCH_SECONDS = env_int("CDP_BATCH_SECONDS", 60)
 SEEN_MESSAGE_DAYS = env_int("CDP_SEEN_MESSAGE_DAYS", 90)
 # How long what could not be used waits for somebody to look at it. It holds people's data, so not for ever.
 QUARANTINE_DAYS = env_int("CDP_QUARANTINE_DAYS", 90)
 INBOX_LIMIT_BYTES = env_int("CDP_INBOX_LIMIT_BYTES", 2_000_000_000)
+
+# ---- Time passing ------------------------------------------------------------------------------------------
+# How often the sweeper looks what is due; segments in real time are swept at each look.
+SWEEP_SECONDS = env_int("CDP_SWEEP_SECONDS", 5)
+# At most so much of the past is made up for in one go, after the sweeper was away.
+SWEEP_SLICE_SECONDS = env_int("CDP_SWEEP_SLICE_SECONDS", 3600)
+# The hour of the workspace's day from which every segment is compared with its rule from scratch.
+NIGHTLY_HOUR = env_int("CDP_NIGHTLY_HOUR", 3)
+# How long the outcome of those comparisons is kept.
+DRIFT_DAYS = env_int("CDP_DRIFT_DAYS", 90)
 
 # ---- Logs: structured, and never a person's data -----------------------------------------------------------
 LOGGING = {

@@ -22,7 +22,7 @@ from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
 from cdp.errors import DomainError
 from segments import access, services, views
 from segments.history import entered_and_left, with_sparklines
-from segments.models import Segment, SegmentStatus, SegmentVersion
+from segments.models import Cadence, Segment, SegmentStatus, SegmentVersion
 from segments.rules import RuleErrors
 from segments.sharing import change_share, may, unshare_segment
 from segments.text import lay_out
@@ -114,7 +114,9 @@ class SegmentAdmin(ReadOnlyAdmin):
             segment = services.create_segment(
                 name=given.name,
                 description=given.description,
+                cadence=given.cadence,
                 refresh_minutes=given.refresh_minutes,
+                daily_hour=given.daily_hour,
                 rule=given.rule(request),
                 owner=reader_of(request),
                 by=actor_of(request),
@@ -161,7 +163,9 @@ class SegmentAdmin(ReadOnlyAdmin):
                     segment=segment,
                     name=given.name,
                     description=given.description,
+                    cadence=given.cadence,
                     refresh_minutes=given.refresh_minutes,
+                    daily_hour=given.daily_hour,
                     by=actor_of(request),
                 )
             except DomainError as error:
@@ -292,7 +296,12 @@ class SegmentAdmin(ReadOnlyAdmin):
         given: Any = None,
         status: int = 200,
     ) -> HttpResponse:
-        context = {**self._frame(request, segment), "error": error, "given": given or segment}
+        context = {
+            **self._frame(request, segment),
+            "error": error,
+            "given": given or segment,
+            "cadences": Cadence.choices,
+        }
         return render(request, "segments/settings.html", context, status=status)
 
     @staticmethod

@@ -49,7 +49,7 @@ READ_OR_WRITE: dict[str, str] = {
 }
 # A segment of this key would stand at the address of something else.
 TAKEN_ADDRESSES = frozenset({"preview"})
-DETAILS = ("name", "description", "refresh_minutes")
+DETAILS = ("name", "description", "cadence", "refresh_minutes", "daily_hour")
 
 
 class SegmentQuery(Query):

@@ -1,4 +1,6 @@
-"""The members of a segment over REST: read for a purpose, page by page, each page on record."""
+"""The members of a segment over REST: read for a purpose, page by page or one person, each reading on record."""
+
+from uuid import UUID
 
 from django.db import transaction
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -7,17 +9,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cdp.audit.services import record
-from cdp.errors import Conflict
+from cdp.errors import Conflict, NotFound
+from cdp.identity.merging import survivor_of
+from cdp.profiles.models import Profile
 from cdp.rest.authentication import actor_of
 from cdp.rest.models import Scope
 from cdp.rest.pagination import KeysetPagination
 from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
-from consent.querysets import purpose_or_error
+from consent.querysets import permitted, purpose_or_error
 from segments.api import visible_segment
-from segments.models import SegmentStatus
+from segments.api_people import UNKNOWN
+from segments.models import Membership, SegmentStatus
 from segments.querysets import members_of
-from segments.serializers import MemberSerializer
+from segments.serializers import MemberSerializer, OutlookSerializer
+from segments.turning import outlook
 
 
 class MembersQuery(Query):
@@ -67,3 +73,46 @@ class SegmentMembers(ApiView):
                 },
             )
         return pages.get_paginated_response(MemberSerializer(people, many=True).data)
+
+
+class SegmentMember(ApiView):
+    required_scope = Scope.MEMBERS_READ
+    required_permission = "segments.view_members"
+
+    @extend_schema(
+        operation_id="segments_member",
+        summary="Show when one person would enter or leave",
+        parameters=[PURPOSE],
+        responses=OutlookSerializer,
+    )
+    def get(self, request: Request, key: str, uuid: UUID) -> Response:
+        """Whether a person belongs, and when that changes if nothing happens. Whoever was merged into another answers as that one."""
+        wanted = MembersQuery.of(request)
+        segment = visible_segment(request, key, permission="view_members")
+        purpose = purpose_or_error(wanted.get("purpose"))
+        try:
+            profile = survivor_of(uuid)
+        except NotFound:
+            raise UNKNOWN from None
+        if not permitted(Profile.objects.filter(pk=profile.pk), purpose).exists():
+            raise UNKNOWN
+        with transaction.atomic():
+            seen = outlook(profile=profile, segment=segment)
+            member = Membership.objects.filter(segment=segment, profile=profile).first()
+            record(
+                by=actor_of(request),
+                action="member.read",
+                object=segment,
+                purpose=purpose.key,
+                detail={"profile": str(profile.uuid), "fields": ["is_member", "entered_at", "changes_at"]},
+            )
+        shown = {
+            "profile": profile.uuid,
+            "as_of": seen.as_of,
+            "is_member": seen.belongs,
+            "entered_at": member.entered_at if member else None,
+            "changes_at": seen.changes_at,
+            "leaves_at": seen.leaves_at,
+            "looked_until": seen.looked_until,
+        }
+        return Response(OutlookSerializer(shown).data)

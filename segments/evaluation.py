@@ -5,12 +5,13 @@ write an older verdict after ours, and no threshold is missed between two writer
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, transaction
+from psycopg.errors import TransactionTimeout
 
 from cdp.database import bound_cursor
 from cdp.logs import get_logger
@@ -24,6 +25,11 @@ log = get_logger(__name__)
 MOST_SCOPES = 8
 
 FAILED = "A condition of its rule can't be evaluated"
+
+Difference = tuple[LiveRule, int, ChangeKind]
+"""Somebody whose membership disagrees with the rule, and what must become of it."""
+Moments = Mapping[tuple[int, int], datetime]
+"""By segment id and profile id, when it became true; who isn't in it changed as of the judgement."""
 
 
 @dataclass(slots=True)
@@ -70,11 +76,13 @@ def evaluate(
     as_of: datetime,
     why: ChangeWhy,
     effective_at: Mapping[int, datetime] | None = None,
+    became_true: Callable[[Sequence[Difference]], Moments] | None = None,
 ) -> Changes:
     """Who entered and left. Writes memberships and their changes; runs inside the caller's transaction.
 
     Args:
         effective_at: per profile, the moment of what made the difference; ``as_of`` where it has none.
+        became_true: asked instead where that differs by segment, once for each level of rules, in order.
     """
     changes = Changes(Counter(), Counter())
     answers: dict[PositiveLeaf, tuple[Set[int], set[int]]] = {}
@@ -87,10 +95,30 @@ def evaluate(
             continue
         verdicts = _verdicts(scopes, answers, rules, as_of)
         unknown |= {rule.key for rule in scopes.keys() - verdicts.keys()}
-        for rule, profile_id, kind in _write(verdicts, scopes, as_of, why, effective_at or {}):
+        differences = _differences(verdicts, scopes)
+        if became_true is not None:
+            moments = became_true(differences)
+        else:
+            at = effective_at or {}
+            moments = {(rule.segment_id, p): at[p] for rule, p, _ in differences if p in at}
+        _write(differences, as_of, why, moments)
+        for rule, profile_id, kind in differences:
             facts.segments[rule.key].add(profile_id)
             (changes.entered if kind == ChangeKind.ENTERED else changes.exited)[rule.segment_id] += 1
     return changes
+
+
+def disagreeing(demanded: Mapping[int, set[int]], rules: LiveRules, *, as_of: datetime) -> dict[int, set[int]]:
+    """By segment id, those of the given people whose membership disagrees with the rule. Writes nothing of theirs.
+
+    Nobody is locked, so they are candidates only: who is to be written must be judged again under lock.
+    """
+    found: dict[int, set[int]] = {}
+    answers: dict[PositiveLeaf, tuple[Set[int], set[int]]] = {}
+    scopes = {rule: scope for level in rules.levels for rule in level if (scope := demanded.get(rule.segment_id))}
+    for rule, profile_id, _ in _differences(_verdicts(scopes, answers, rules, as_of), scopes):
+        found.setdefault(rule.segment_id, set()).add(profile_id)
+    return found
 
 
 def _verdicts(
@@ -123,7 +151,9 @@ def _answer(wanted: Mapping[PositiveLeaf, set[int]], rules: LiveRules, as_of: da
             return rules.queries.answer(wanted, as_of=as_of)
     except OperationalError:
         raise  # the server, a deadlock or a time-out: the batch is tried again, no rule is to blame
-    except DatabaseError:
+    except DatabaseError as failed:
+        if isinstance(failed.__cause__, TransactionTimeout):
+            raise  # all of it took too long, and its connection is gone
         found: dict[PositiveLeaf, set[int]] = {}
         for leaf, scope in wanted.items():
             try:
@@ -136,28 +166,30 @@ def _answer(wanted: Mapping[PositiveLeaf, set[int]], rules: LiveRules, as_of: da
         return found
 
 
-def _write(
-    verdicts: Mapping[LiveRule, set[int]],
-    scopes: Mapping[LiveRule, set[int]],
-    as_of: datetime,
-    why: ChangeWhy,
-    effective_at: Mapping[int, datetime],
-) -> list[tuple[LiveRule, int, ChangeKind]]:
-    """The changes made: only differences are written."""
+def _differences(verdicts: Mapping[LiveRule, set[int]], scopes: Mapping[LiveRule, set[int]]) -> list[Difference]:
     members = _members({rule.segment_id: scopes[rule] for rule in verdicts})
-    changes: list[tuple[LiveRule, int, ChangeKind]] = []
+    differences: list[Difference] = []
     for rule, matched in verdicts.items():
         before = members[rule.segment_id] & scopes[rule]
-        changes += [(rule, p, ChangeKind.ENTERED) for p in matched - before]
-        changes += [(rule, p, ChangeKind.EXITED) for p in before - matched]
-    enter = [(rule.segment_id, p) for rule, p, kind in changes if kind == ChangeKind.ENTERED]
+        differences += [(rule, p, ChangeKind.ENTERED) for p in matched - before]
+        differences += [(rule, p, ChangeKind.EXITED) for p in before - matched]
+    return differences
+
+
+def _write(changes: Sequence[Difference], as_of: datetime, why: ChangeWhy, moments: Moments) -> None:
+    """Makes the memberships what the rules say. Only differences are written."""
+
+    def at(rule: LiveRule, profile_id: int) -> datetime:
+        return moments.get((rule.segment_id, profile_id), as_of)
+
+    enter = [(rule, p) for rule, p, kind in changes if kind == ChangeKind.ENTERED]
     leave = [(rule.segment_id, p) for rule, p, kind in changes if kind == ChangeKind.EXITED]
     with bound_cursor() as cursor:
         if enter:
             cursor.execute(
                 "INSERT INTO segments_membership (segment_id, profile_id, entered_at)"
                 " SELECT s, p, at FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS g(s, p, at)",
-                [[s for s, _ in enter], [p for _, p in enter], [effective_at.get(p, as_of) for _, p in enter]],
+                [[rule.segment_id for rule, _ in enter], [p for _, p in enter], [at(rule, p) for rule, p in enter]],
             )
         if leave:
             cursor.execute(
@@ -177,11 +209,10 @@ def _write(
                     [rule.segment_id for rule, _, _ in changes],
                     [p for _, p, _ in changes],
                     [kind for _, _, kind in changes],
-                    [effective_at.get(p, as_of) for _, p, _ in changes],
+                    [at(rule, p) for rule, p, _ in changes],
                     [rule.version_id for rule, _, _ in changes],
                 ],
             )
-    return changes
 
 
 def _members(scopes: Mapping[int, Set[int]]) -> dict[int, set[int]]:

@@ -16,7 +16,7 @@ from cdp.logs import get_logger
 from cdp.profiles.models import Trait
 from segments.catalogue import catalog_for
 from segments.engines.postgres import LeafQueries
-from segments.models import Segment, SegmentStatus
+from segments.models import Segment, SegmentStatus, SweepState
 from segments.rules import (
     Catalog,
     Dependencies,
@@ -40,11 +40,27 @@ def flag_broken(segment_id: int, reason: str) -> None:
     with transaction.atomic():
         if not Segment.objects.filter(pk=segment_id, broken_reason="").update(broken_reason=reason[:300]):
             return
+        _end_sweeps(segment_id)
         segment = Segment.objects.select_related("live_version").get(pk=segment_id)
         # Why stands on its page until it is mended. It may quote the rule, so it has no place in what is never erased.
         number = segment.live_version.number if segment.live_version else None
         record(by=SYSTEM, action="segment.broken", object=segment, detail={"version": number})
     log.error("segment_broken", segment_id=segment_id)
+
+
+def _end_sweeps(segment_id: int) -> None:
+    """While it is broken, events pass it by, and all that read it: what they missed only a full refresh can find."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH RECURSIVE reader(id) AS (
+                SELECT %s::bigint UNION SELECT u.user_id FROM segments_segmentuse u JOIN reader ON u.used_id = reader.id
+            )
+            SELECT id FROM reader
+            """,
+            [segment_id],
+        )
+        SweepState.objects.filter(pk__in=[row[0] for row in cursor.fetchall()]).delete()
 
 
 def rules_lock(*, exclusive: bool) -> None:
@@ -110,6 +126,13 @@ def live_rules() -> LiveRules:
         rules = _load(list(live.select_related("live_version").order_by("pk")))
         _kept = stamp, rules
     return rules
+
+
+@transaction.atomic
+def rules_now() -> LiveRules:
+    """The same, for whoever only looks and so needs no lock beyond this."""
+    rules_lock(exclusive=False)
+    return live_rules()
 
 
 def _types_now(keys: Iterable[str]) -> dict[str, str]:

@@ -19,6 +19,14 @@ class SegmentStatus(models.TextChoices):
     ARCHIVED = "archived", "Archived"
 
 
+class Cadence(models.TextChoices):
+    """How soon it is noticed that time alone took somebody in or out. Events count at once in any case."""
+
+    REAL_TIME = "real_time", "Every few seconds"
+    MINUTES = "minutes", "Every so many minutes"
+    DAILY = "daily", "Once a day"
+
+
 class Segment(models.Model):
     """A named audience: its live version's rule says who belongs."""
 
@@ -31,8 +39,15 @@ class Segment(models.Model):
     )
     status = models.CharField(max_length=16, choices=SegmentStatus.choices, default=SegmentStatus.DRAFT)
     live_version = models.OneToOneField("SegmentVersion", null=True, on_delete=models.PROTECT, related_name="live_of")
-    refresh_minutes = models.PositiveIntegerField(
-        default=15, help_text="How often time's passing is taken into account."
+    cadence = models.CharField(
+        max_length=16,
+        choices=Cadence.choices,
+        default=Cadence.MINUTES,
+        help_text="When time's passing is taken into account.",
+    )
+    refresh_minutes = models.PositiveIntegerField(default=15, help_text="Every so many minutes, where minutes count.")
+    daily_hour = models.PositiveSmallIntegerField(
+        default=5, help_text="The hour of the workspace's day, where once a day will do."
     )
     # Read models of Membership, kept by the services that change it.
     member_count = models.BigIntegerField(default=0)
@@ -52,6 +67,7 @@ class Segment(models.Model):
                 condition=~Q(status="live") | Q(live_version__isnull=False), name="segments_live_has_a_version"
             ),
             models.CheckConstraint(condition=Q(refresh_minutes__gte=1), name="segments_refresh_minutes_positive"),
+            models.CheckConstraint(condition=Q(daily_hour__lte=23), name="segments_daily_hour_of_a_day"),
         ]
 
     def __str__(self) -> str:
@@ -78,6 +94,37 @@ class SegmentVersion(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.number}"
+
+
+class SweepState(models.Model):
+    """Up to when time's passing has been taken into account. Without a row only a full refresh can say who belongs.
+
+    A table of its own: the sequencer counts members in the segments' rows, and neither should wait for the other.
+    """
+
+    segment = models.OneToOneField(Segment, on_delete=models.CASCADE, primary_key=True, related_name="sweep_state")
+    version = models.ForeignKey(SegmentVersion, on_delete=models.CASCADE, related_name="+", db_index=False)
+    swept_to = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"swept to {self.swept_to.isoformat()}"
+
+
+class DriftCheck(models.Model):
+    """What a full refresh found amiss with members that events and sweeps should have kept in line: nothing, it should be."""
+
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="drift_checks", db_index=False)
+    version = models.ForeignKey(SegmentVersion, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    as_of = models.DateTimeField()
+    checked_at = models.DateTimeField(default=timezone.now)
+    missing = models.BigIntegerField(help_text="Who belonged and was no member.")
+    extra = models.BigIntegerField(help_text="Who was a member and did not belong.")
+
+    class Meta:
+        indexes = [models.Index(fields=["segment", "-checked_at"], name="segments_drift_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.missing} missing, {self.extra} too many"
 
 
 class SegmentUse(models.Model):

@@ -1,11 +1,11 @@
-"""Reads of members that screens and the API share. Each names the purpose it is for."""
+"""Reads of members that screens and the API share, each for a named purpose; and of how well members were kept."""
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 
 from cdp.profiles.models import Profile
 from consent.models import Purpose
 from consent.querysets import permitted
-from segments.models import Membership, Segment
+from segments.models import DriftCheck, Membership, Segment, SegmentStatus
 
 
 def members_of(segment: Segment, purpose: Purpose, *, after: int = 0) -> QuerySet[Membership]:
@@ -23,3 +23,18 @@ def members_of(segment: Segment, purpose: Purpose, *, after: int = 0) -> QuerySe
 def segments_of(profile: Profile, among: QuerySet[Segment]) -> QuerySet[Segment]:
     """Those of the segments the person is in, each with ``entered_at``."""
     return among.filter(Q(memberships__profile=profile)).annotate(entered_at=F("memberships__entered_at"))
+
+
+def drifted(among: QuerySet[Segment]) -> QuerySet[Segment]:
+    """Those of the live segments whose newest comparison found drift, with its ``missing``, ``extra`` and ``checked_at``."""
+    newest = DriftCheck.objects.filter(segment=OuterRef("pk")).order_by("-checked_at")
+    return (
+        among.filter(status=SegmentStatus.LIVE)
+        .annotate(
+            missing=Subquery(newest.values("missing")[:1]),
+            extra=Subquery(newest.values("extra")[:1]),
+            checked_at=Subquery(newest.values("checked_at")[:1]),
+        )
+        .filter(Q(missing__gt=0) | Q(extra__gt=0))
+        .order_by("name")
+    )

@@ -6,35 +6,43 @@ locking a newer event may have come, and its verdict must not be overwritten.
 
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
-from django.db.models import F, Q, Value
+from django.db.models import F, Q
 from django.utils import timezone
 
 from cdp.audit import SYSTEM, Actor
 from cdp.audit.services import record
 from cdp.errors import Conflict
+from cdp.jobs.models import Job, JobState
 from cdp.jobs.services import Progress
+from cdp.logs import get_logger
 from cdp.profiles import store
 from cdp.profiles.models import Profile, Workspace
 from consent.models import Purpose
 from consent.querysets import permitted
 from segments.catalogue import catalog
 from segments.engines import postgres
-from segments.evaluation import FAILED, Facts, evaluate
-from segments.live import LiveRule, LiveRules, flag_broken, live_rules, rules_lock
-from segments.models import ChangeWhy, Segment, SegmentStatus
+from segments.evaluation import FAILED, Difference, Facts, Moments, evaluate
+from segments.live import LiveRule, flag_broken, live_rules, rules_lock, rules_now
+from segments.models import ChangeKind, ChangeWhy, DriftCheck, Segment, SegmentStatus, SweepState
+from segments.moments import moment_of_judgement, moment_of_writing
 from segments.personal import without_values
 from segments.rules import RuleErrors, describe, load
-from segments.services import request_refresh
+from segments.schedule import last_time_of_day
+from segments.services import REFRESH_KIND, request_refresh
+from segments.turning import Turnings, in_order_of_reading
+
+log = get_logger(__name__)
 
 CHUNK = 5000
-MINUTE = Value(timedelta(minutes=1))
+PAUSE_AFTER_FAILURE = timedelta(minutes=10)
 SEGMENT_LOCK = 7305003
 WAIT_SECONDS = 0.25
 PREVIEW_SECONDS = 30
@@ -61,20 +69,6 @@ class Refreshed:
     entered: int
     exited: int
     members: int
-
-
-def moment_of_judgement(workspace: Workspace | None = None) -> datetime:
-    """Now by the database's clock, which all processes share; or the moment at which the workspace stands still.
-
-    It comes in the workspace's time zone, by whose calendar rules mean "today" and "this month".
-    """
-    workspace = workspace or Workspace.current()
-    now = workspace.frozen_at
-    if now is None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT clock_timestamp()")
-            now = cursor.fetchone()[0]
-    return now.astimezone(workspace.zone)
 
 
 def preview(*, rule: Any, purpose: Purpose, sample_size: int = 10, as_of: datetime | None = None) -> Preview:
@@ -138,27 +132,35 @@ def _asked(question: str, segment: Segment) -> bool:
 def refresh(*, segment: Segment, progress: Progress, why: ChangeWhy = ChangeWhy.TIME) -> Refreshed:
     """What the refresh changed. Safe to stop anywhere and to run again.
 
+    Members whom events and sweeps have kept in line so far are compared too: whoever changes although no edge of theirs
+    has just passed is drift, which is put on record.
+
     Raises:
         Conflict: the segment isn't live, or it is broken: then its members stay as they are.
     """
     with segment_lock(segment, waiting=lambda: progress(0, 0, "waiting for another refresh")):
         rule = _rule_of(segment)
+        kept_to = swept_to(rule)
         began = moment_of_judgement()
         progress(0, 0, "finding who enters and who leaves")
         ids = _who_disagrees(segment, rule, began)
-        entered = exited = 0
+        entered = exited = missing = extra = 0
         for start in range(0, len(ids), CHUNK):
             progress(start, len(ids), "entering and leaving")
-            changes = _judge_again(segment, rule.version_id, ids[start : start + CHUNK].tolist(), why)
+            changes = _judge_again(segment, rule.version_id, ids[start : start + CHUNK].tolist(), why, kept_to)
             if changes is None:
                 _rule_of(
                     segment
                 )  # says so if it was put away or broke; else a new version is live, with its own refresh
                 break
-            entered, exited = entered + changes[0], exited + changes[1]
+            entered, exited = entered + changes.entered, exited + changes.exited
+            missing, extra = missing + changes.missing, extra + changes.extra
         else:
             progress(len(ids), len(ids), "done")
-            Segment.objects.filter(pk=segment.pk).update(last_refreshed_at=timezone.now())
+            Segment.objects.filter(pk=segment.pk, live_version=rule.version_id).update(last_refreshed_at=timezone.now())
+            mark_swept(rule, began)
+            if kept_to is not None and why == ChangeWhy.TIME:
+                record_check(segment=segment, version_id=rule.version_id, as_of=began, missing=missing, extra=extra)
         return Refreshed(as_of=began, entered=entered, exited=exited, members=segment.memberships.count())
 
 
@@ -166,19 +168,13 @@ def _rule_of(segment: Segment) -> LiveRule:
     segment.refresh_from_db()
     if segment.status != SegmentStatus.LIVE:
         raise Conflict("segment_not_live", f"“{segment.name}” is not live.")
-    rules = _rules_now()
+    rules = rules_now()
     rule = rules.by_segment(segment.pk)
     if rule is None:
         segment.refresh_from_db()
         reason = segment.broken_reason or rules.frozen.get(segment.pk, FAILED)
         raise Conflict("segment_broken", f"“{segment.name}” can't be evaluated. {reason}.")
     return rule
-
-
-@transaction.atomic
-def _rules_now() -> LiveRules:
-    rules_lock(exclusive=False)
-    return live_rules()
 
 
 def _who_disagrees(segment: Segment, rule: LiveRule, as_of: datetime) -> "array[int]":
@@ -195,32 +191,128 @@ def _who_disagrees(segment: Segment, rule: LiveRule, as_of: datetime) -> "array[
         raise Conflict("segment_broken", f"“{segment.name}” can't be evaluated. {error.errors[0]}.") from error
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    """What became of those who disagreed. Of the changes, `missing` and `extra` are those that time doesn't explain."""
+
+    entered: int
+    exited: int
+    missing: int = 0
+    extra: int = 0
+
+
 @transaction.atomic
-def _judge_again(segment: Segment, version_id: int, ids: list[int], why: ChangeWhy) -> tuple[int, int] | None:
+def _judge_again(
+    segment: Segment, version_id: int, ids: list[int], why: ChangeWhy, kept_to: datetime | None
+) -> _Judged | None:
     present = set(store.lock_profiles(ids))
     rules_lock(exclusive=False)
     rules = live_rules()
     rule = rules.by_segment(segment.pk)
     if rule is None or rule.version_id != version_id:
         return None
-    as_of = moment_of_judgement()
+    as_of = moment_of_writing()
     # Members of whom nothing is left have no verdict. Whoever merged them away has said so by a dirty row, and the
     # evaluator ends and announces their memberships.
-    changes = evaluate(Facts(demanded={segment.pk: present}), rules, as_of=as_of, why=why)
-    return changes.entered[segment.pk], changes.exited[segment.pk]
+    facts = Facts(demanded={segment.pk: present})
+    if kept_to is None:
+        changes = evaluate(facts, rules, as_of=as_of, why=why)
+        return _Judged(entered=changes.entered[segment.pk], exited=changes.exited[segment.pk])
+    since = kept_to - timedelta(seconds=settings.BATCH_SECONDS)
+    turnings = Turnings(rules, since={segment.pk: since}, as_of=as_of)
+    changed: dict[ChangeKind, set[int]] = {ChangeKind.ENTERED: set(), ChangeKind.EXITED: set()}
+
+    def became_true(differences: Sequence[Difference]) -> Moments:
+        for one, profile_id, kind in differences:
+            if one is rule:
+                changed[kind].add(profile_id)
+        return turnings(differences)
+
+    changes = evaluate(facts, rules, as_of=as_of, why=why, became_true=became_true)
+    touched = rules.queries.touched(rule.leaves, t1=since, t2=as_of, scope=set().union(*changed.values()))
+    by_time = set[int]().union(*touched.values())
+    return _Judged(
+        entered=changes.entered[segment.pk],
+        exited=changes.exited[segment.pk],
+        missing=len(changed[ChangeKind.ENTERED] - by_time),
+        extra=len(changed[ChangeKind.EXITED] - by_time),
+    )
+
+
+# ---- What keeps members in line between refreshes -------------------------------------------------------------
+
+
+def swept_to(rule: LiveRule) -> datetime | None:
+    """Up to when time's passing is in its members; None when only a full refresh can say who belongs."""
+    return (
+        SweepState.objects.filter(pk=rule.segment_id, version=rule.version_id)
+        .values_list("swept_to", flat=True)
+        .first()
+    )
+
+
+@transaction.atomic
+def mark_swept(rule: LiveRule, moment: datetime) -> None:
+    """Lets sweeps go on from this moment, at which a full refresh found who belongs; unless the rule broke meanwhile."""
+    rules_lock(exclusive=False)
+    rules = live_rules()
+    current = rules.by_segment(rule.segment_id)
+    if current is None or current.version_id != rule.version_id:
+        return
+    reads = [one.key for one in in_order_of_reading(current, rules)]
+    with connection.cursor() as cursor:
+        # Whoever flags one of them as broken does so in its row, and waits for us or has us see it.
+        cursor.execute("SELECT FROM segments_segment WHERE key = ANY(%s) ORDER BY id FOR SHARE", [reads])
+        if live_rules().by_segment(rule.segment_id) is None:
+            return
+        cursor.execute(
+            "INSERT INTO segments_sweepstate AS s (segment_id, version_id, swept_to) VALUES (%s, %s, %s)"
+            " ON CONFLICT (segment_id) DO UPDATE SET version_id = excluded.version_id, swept_to ="
+            "   CASE s.version_id WHEN excluded.version_id THEN greatest(s.swept_to, excluded.swept_to)"
+            "   ELSE excluded.swept_to END",
+            [rule.segment_id, rule.version_id, moment],
+        )
+
+
+@transaction.atomic
+def record_check(*, segment: Segment, version_id: int, as_of: datetime, missing: int, extra: int) -> None:
+    """Keeps what a full refresh found; drift goes into the audit log, too, and is shouted."""
+    DriftCheck.objects.create(segment=segment, version_id=version_id, as_of=as_of, missing=missing, extra=extra)
+    horizon = timezone.now() - timedelta(days=settings.DRIFT_DAYS)
+    DriftCheck.objects.filter(segment=segment, checked_at__lt=horizon).delete()
+    if missing or extra:
+        detail = {"as_of": as_of.isoformat(), "missing": missing, "extra": extra}
+        record(by=SYSTEM, action="segment.drifted", object=segment, detail=detail)
+        log.error("segment_drifted", segment_id=segment.pk, missing=missing, extra=extra)
 
 
 def request_due_refreshes() -> int:
-    """How many refreshes were asked for: live segments whose last one is older than they want it."""
+    """How many full refreshes were asked for: of segments that nothing else can bring in line, and nightly of all.
+
+    Where time stands still, its passing changes nothing, so there are no nights.
+    """
     workspace = Workspace.current()
-    if workspace.frozen_at is not None:
-        return 0  # where time stands still, its passing changes nothing
+    rules = rules_now()
     now = timezone.now()
-    due = list(
-        Segment.objects.filter(pk__in=_rules_now().segment_ids).filter(
-            Q(last_refreshed_at__isnull=True) | Q(last_refreshed_at__lt=Value(now) - F("refresh_minutes") * MINUTE)
-        )
+    live = Segment.objects.filter(pk__in=rules.segment_ids)
+    swept = Q(sweep_state__version=F("live_version"))
+    due = ~swept
+    if workspace.frozen_at is None:
+        night = last_time_of_day(now, hour=settings.NIGHTLY_HOUR, zone=workspace.time_zone)
+        due |= Q(last_refreshed_at__isnull=True) | Q(last_refreshed_at__lt=night)
+    asked = 0
+    for segment in live.filter(due):
+        if not _failed_lately(segment, now):
+            request_refresh(segment=segment, by=SYSTEM)
+            asked += 1
+    return asked
+
+
+def _failed_lately(segment: Segment, now: datetime) -> bool:
+    """Whether its newest refresh came to nothing just now: asked for at every look, it would do nothing else."""
+    newest = Job.objects.filter(kind=REFRESH_KIND, params__segment=segment.pk).order_by("-created_at").first()
+    return (
+        newest is not None
+        and newest.state in (JobState.FAILED, JobState.CANCELLED)
+        and newest.created_at > now - PAUSE_AFTER_FAILURE
     )
-    for segment in due:
-        request_refresh(segment=segment, by=SYSTEM)
-    return len(due)

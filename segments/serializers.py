@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from cdp.jobs.api import JobSerializer
 from segments.catalogue import catalog_for
-from segments.models import Membership, Segment, SegmentVersion
+from segments.models import Cadence, Membership, Segment, SegmentVersion
 from segments.rules import RuleErrors, depends_on, describe, json_schema, parse
 
 RULE_COMPONENT = "#/components/schemas/Rule"
@@ -78,8 +78,8 @@ class SegmentSerializer(serializers.ModelSerializer[Segment]):
     class Meta:
         model = Segment
         fields: tuple[str, ...] = (
-            "key", "uuid", "name", "description", "status", "member_count", "last_refreshed_at", "refresh_minutes",
-            "broken_reason", "created_at",
+            "key", "uuid", "name", "description", "status", "member_count", "last_refreshed_at", "cadence",
+            "refresh_minutes", "daily_hour", "broken_reason", "created_at",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -113,14 +113,18 @@ class NewSegment(serializers.Serializer[Any]):
         max_length=64, required=False, help_text="Made from the name when left out. Can't change."
     )
     description = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+    cadence = serializers.ChoiceField(Cadence.choices, required=False, default=Cadence.MINUTES)
     refresh_minutes = serializers.IntegerField(required=False, min_value=1, max_value=10_080, default=15)
+    daily_hour = serializers.IntegerField(required=False, min_value=0, max_value=23, default=5)
     publish = serializers.BooleanField(default=False, help_text="Set it live at once instead of keeping a draft.")
 
 
 class SegmentChange(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=150, required=False)
     description = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+    cadence = serializers.ChoiceField(Cadence.choices, required=False)
     refresh_minutes = serializers.IntegerField(required=False, min_value=1, max_value=10_080)
+    daily_hour = serializers.IntegerField(required=False, min_value=0, max_value=23)
     rule = RuleField(required=False)
     publish = serializers.BooleanField(default=False, help_text="Set the newest version live.")
 
@@ -147,6 +151,24 @@ class PreviewSerializer(serializers.Serializer[Any]):
     @extend_schema_field(serializers.ListField(child=serializers.UUIDField(), allow_null=True))
     def get_sample(self, preview: Any) -> list[str] | None:
         return [str(person.uuid) for person in preview.sample] if self.context["with_sample"] else None
+
+
+class OutlookSerializer(serializers.Serializer[Any]):
+    """Whether somebody belongs to a segment, and until when if nothing happens."""
+
+    profile = serializers.UUIDField(help_text="Look it up as uuid:…")
+    as_of = serializers.DateTimeField(help_text="The moment all of this was worked out for.")
+    is_member = serializers.BooleanField(help_text="Whether the rule is true of them at that moment.")
+    entered_at = serializers.DateTimeField(
+        allow_null=True, help_text="Since when they are a member; null when they aren't listed as one."
+    )
+    changes_at = serializers.DateTimeField(
+        allow_null=True, help_text="When that would change if nothing happened; null when it would not."
+    )
+    leaves_at = serializers.DateTimeField(allow_null=True, help_text="The same, for who is a member; else null.")
+    looked_until = serializers.DateTimeField(
+        allow_null=True, help_text="Where it was not looked for any further: nothing changes before this moment."
+    )
 
 
 class MemberSerializer(serializers.ModelSerializer[Membership]):

@@ -19,7 +19,7 @@ from cdp.jobs.services import enqueue
 from segments.catalogue import catalog
 from segments.feed import wait_for_the_sequencer
 from segments.live import rules_lock
-from segments.models import Segment, SegmentStatus, SegmentUse, SegmentVersion
+from segments.models import Cadence, Segment, SegmentStatus, SegmentUse, SegmentVersion, SweepState
 from segments.personal import without_values
 from segments.rules import Rule, RuleError, RuleErrors, depends_on, load, parse
 
@@ -56,6 +56,8 @@ def create_segment(
     description: str = "",
     owner: User | None = None,
     refresh_minutes: int = 15,
+    cadence: str | None = None,
+    daily_hour: int | None = None,
 ) -> Segment:
     """The new segment as a draft with its first version; `publish` sets it live.
 
@@ -64,7 +66,7 @@ def create_segment(
 
     Raises:
         RuleErrors: all that is wrong with the rule, each error with its place.
-        DomainError: no name, or the key is taken.
+        DomainError: no name, no such pace, or the key is taken.
     """
     name = name.strip()
     if not name:
@@ -74,9 +76,18 @@ def create_segment(
         raise DomainError("key_malformed", "A key has small letters, digits and single hyphens, 64 at most.", "/key")
     if Segment.objects.filter(key=key).exists():
         raise Conflict("key_taken", f"There is a segment with the key {key!r} already.", "/key")
+    cadence = Cadence.MINUTES if cadence is None else cadence
+    daily_hour = 5 if daily_hour is None else daily_hour
+    _refuse_pace(cadence, refresh_minutes, daily_hour)
     load(rule, catalog())
     segment = Segment.objects.create(
-        key=key, name=name[:150], description=description, owner=owner, refresh_minutes=refresh_minutes
+        key=key,
+        name=name[:150],
+        description=description,
+        owner=owner,
+        cadence=cadence,
+        refresh_minutes=refresh_minutes,
+        daily_hour=daily_hour,
     )
     record(by=by, action="segment.created", object=segment, detail={"key": key, "name": segment.name})
     _add_version(segment, rule, by, owner)
@@ -84,21 +95,33 @@ def create_segment(
 
 
 @transaction.atomic
-def change_details(*, segment: Segment, name: str, description: str, refresh_minutes: int, by: Actor) -> Segment:
-    """The segment under another name, description or pace; its key and rule stay.
+def change_details(
+    *,
+    segment: Segment,
+    name: str,
+    description: str,
+    refresh_minutes: int,
+    by: Actor,
+    cadence: str | None = None,
+    daily_hour: int | None = None,
+) -> Segment:
+    """The segment under another name, description or pace; its key and rule stay. Of the pace, what is None stays too.
 
     Raises:
-        DomainError: no name, or a pace under a minute.
+        DomainError: no name, or no such pace.
     """
     name = name.strip()
     if not name:
         raise DomainError("name_missing", "A segment needs a name.", "/name")
-    if refresh_minutes < 1:
-        raise DomainError(
-            "refresh_minutes_invalid", "Refresh every so many whole minutes, at least 1.", "/refresh_minutes"
-        )
     segment = Segment.objects.select_for_update().get(pk=segment.pk)
-    given = {"name": name[:150], "description": description, "refresh_minutes": refresh_minutes}
+    given: dict[str, Any] = {
+        "name": name[:150],
+        "description": description,
+        "cadence": segment.cadence if cadence is None else cadence,
+        "refresh_minutes": refresh_minutes,
+        "daily_hour": segment.daily_hour if daily_hour is None else daily_hour,
+    }
+    _refuse_pace(given["cadence"], given["refresh_minutes"], given["daily_hour"])
     before = {field: getattr(segment, field) for field in given if getattr(segment, field) != given[field]}
     if before:
         for field in before:
@@ -111,6 +134,17 @@ def change_details(*, segment: Segment, name: str, description: str, refresh_min
             detail={"before": before, "after": {f: given[f] for f in before}},
         )
     return segment
+
+
+def _refuse_pace(cadence: str, refresh_minutes: int, daily_hour: int) -> None:
+    if cadence not in Cadence.values:
+        raise DomainError("cadence_unknown", f"A cadence is one of {', '.join(Cadence.values)}.", "/cadence")
+    if refresh_minutes < 1:
+        raise DomainError(
+            "refresh_minutes_invalid", "Refresh every so many whole minutes, at least 1.", "/refresh_minutes"
+        )
+    if not 0 <= daily_hour <= 23:
+        raise DomainError("daily_hour_invalid", "An hour of the day is 0 to 23.", "/daily_hour")
 
 
 @transaction.atomic
@@ -158,6 +192,8 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User 
     before = segment.live_version
     segment.live_version, segment.status, segment.broken_reason = version, SegmentStatus.LIVE, ""
     segment.save(update_fields=["live_version", "status", "broken_reason"])
+    # By the new rule nobody was ever judged, and by an old one that comes back, not while it was away.
+    SweepState.objects.filter(segment=segment).delete()
     SegmentUse.objects.filter(user=segment).delete()
     used = Segment.objects.filter(key__in=depends_on(rule).segments)
     SegmentUse.objects.bulk_create(SegmentUse(user=segment, used=one) for one in used)

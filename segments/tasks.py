@@ -37,8 +37,3 @@ def refresh(self: Task, job_id: int) -> None:
             "exited": done.exited,
             "members": done.members,
         }
-
-
-@shared_task(name="segments.refresh_due", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=3)
-def refresh_due() -> int:
-    return refreshing.request_due_refreshes()

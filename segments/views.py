@@ -18,7 +18,7 @@ from cdp.jobs.models import Job
 from cdp.profiles.masking import display_name, masked_identifier
 from cdp.profiles.models import Profile
 from consent.querysets import purpose_or_error, purposes_for_lists
-from segments.models import Segment
+from segments.models import Cadence, Segment
 from segments.refresh import PREVIEW_SECONDS, preview, record_preview
 from segments.rules import OPERATORS, VERSION, RuleErrors, describe, parse
 from segments.services import REFRESH_KIND
@@ -43,17 +43,22 @@ class Given:
 
     name: str
     description: str
+    cadence: str | None
     refresh_minutes: int
+    daily_hour: int | None
     text: str
     goes_live: bool
 
     @classmethod
     def of(cls, request: HttpRequest) -> "Given":
-        minutes = request.POST.get("refresh_minutes", "")
+        minutes, hour = request.POST.get("refresh_minutes", ""), request.POST.get("daily_hour")
         return cls(
             name=request.POST.get("name", "").strip(),
             description=request.POST.get("description", "").strip(),
+            # What a form leaves out stays as it is; what it has and can't be read is refused further on.
+            cadence=request.POST.get("cadence"),
             refresh_minutes=int(minutes) if minutes.isdecimal() and len(minutes) < 7 else 0,
+            daily_hour=None if hour is None else int(hour) if hour.isdecimal() and len(hour) < 3 else -1,
             text=request.POST.get("rule", ""),
             goes_live="publish" in request.POST,
         )
@@ -102,6 +107,7 @@ def editor(request: HttpRequest) -> dict[str, Any]:
         "events": sorted(known.events.values(), key=lambda event: event.name),
         "segments": sorted(known.segments.values(), key=lambda segment: segment.name),
         "operators": OPERATORS.values(),
+        "cadences": Cadence.choices,
     }
 
 

@@ -19,6 +19,7 @@ from cdp.jobs.naming import named_for
 from cdp.profiles.models import Event, Identifier, Profile, Workspace
 from segments.history import with_sparklines
 from segments.models import SegmentStatus
+from segments.querysets import drifted
 from segments.sharing import sees_segments, visible_segments
 
 DAYS = 30
@@ -73,5 +74,6 @@ def _waiting(request: HttpRequest) -> dict[str, Any]:
     if sees_segments(reader_of(request)):
         visible = visible_segments(reader_of(request))
         waiting["broken"] = visible.filter(status=SegmentStatus.LIVE).exclude(broken_reason="")
-    waiting["is_quiet"] = not any(waiting.get(key) for key in ("failed", "running", "quarantined", "broken"))
+        waiting["drifted"] = drifted(visible)
+    waiting["is_quiet"] = not any(waiting.get(key) for key in ("failed", "running", "quarantined", "broken", "drifted"))
     return waiting

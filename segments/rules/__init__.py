@@ -6,6 +6,7 @@
     depends_on(rule)                            what must change for the verdict to change
     describe(rule, catalog)                     the rule in one English sentence
     evaluate(rule, person, as_of)               the verdict on one person: the reference for every engine
+    compile_edges(leaf, catalog), edges(...)    whose verdict may change between two moments by time alone
     json_schema()                               the published JSON Schema of the document
 
 Databases, Django and HTTP don't belong here: this package imports the standard library and sqlglot only.
@@ -26,6 +27,7 @@ from segments.rules.compile import (
     place,
 )
 from segments.rules.describe import describe
+from segments.rules.edges import compile_edges, edge_place, edges
 from segments.rules.errors import RuleError, RuleErrors
 from segments.rules.evaluate import Occurrence, Person, evaluate
 from segments.rules.folding import fold
@@ -90,11 +92,14 @@ __all__ = [
     "Value",
     "check",
     "combine",
+    "compile_edges",
     "compile_leaf",
     "compile_rule",
     "compile_together",
     "depends_on",
     "describe",
+    "edge_place",
+    "edges",
     "evaluate",
     "fold",
     "json_schema",

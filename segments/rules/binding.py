@@ -30,6 +30,9 @@ Bind: TypeAlias = Callable[[Bindable], exp.Expr]
 
 AS_OF: Final = exp.cast(exp.Placeholder(this="as_of"), "TIMESTAMPTZ")
 SCOPE: Final = exp.cast(exp.Placeholder(this="scope"), "BIGINT[]")
+# The two ends of a span of time of which it is asked what changed within it (`segments.rules.edges`).
+T1: Final = exp.cast(exp.Placeholder(this="t1"), "TIMESTAMPTZ")
+T2: Final = exp.cast(exp.Placeholder(this="t2"), "TIMESTAMPTZ")
 
 
 class Binder:

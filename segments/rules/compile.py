@@ -189,6 +189,27 @@ def _condition(rule: Rule, joined: Mapping[Leaf, str]) -> exp.Expr:
             return exp.Not(this=exp.Paren(this=partner))
 
 
+def compile_filters(where: Collection[Where], alias: str, bind: Bind) -> list[exp.Expr]:
+    """The filters on events, as conditions on the rows of a table or alias."""
+    return [_filter(one, alias, bind) for one in where]
+
+
+def _filter(one: Where, alias: str, bind: Bind) -> exp.Expr:
+    if isinstance(one, Filter):
+        value = one.comparison.kind.property_sql(exp.column("properties", alias), bind(one.property))
+        return one.comparison.operator.compile(value, one.comparison.operand, bind)
+    parts = compile_filters(one.parts, alias, bind)
+    match one.joining:
+        case Joining.ALL:
+            return exp.Paren(this=exp.and_(*parts, copy=False))
+        case Joining.ANY:
+            return exp.Paren(this=exp.or_(*parts, copy=False))
+        case Joining.NOT:
+            # Two-valued: what is unknown is not so, and its negation is.
+            positive = exp.Is(this=exp.Paren(this=parts[0]), expression=exp.true())
+            return exp.Not(this=exp.Paren(this=positive))
+
+
 class _Compiler:
     """Compiles leaves into sub-queries that share one set of parameters."""
 
@@ -381,22 +402,7 @@ class _Compiler:
         return [exp.Paren(this=exp.or_(*(exp.EQ(this=here, expression=there) for here, there in values)))]
 
     def _filters(self, where: Collection[Where], alias: str) -> list[exp.Expr]:
-        return [self._filter(one, alias) for one in where]
-
-    def _filter(self, one: Where, alias: str) -> exp.Expr:
-        if isinstance(one, Filter):
-            value = one.comparison.kind.property_sql(exp.column("properties", alias), self.bind(one.property))
-            return one.comparison.operator.compile(value, one.comparison.operand, self.bind)
-        parts = self._filters(one.parts, alias)
-        match one.joining:
-            case Joining.ALL:
-                return exp.Paren(this=exp.and_(*parts, copy=False))
-            case Joining.ANY:
-                return exp.Paren(this=exp.or_(*parts, copy=False))
-            case Joining.NOT:
-                # Two-valued: what is unknown is not so, and its negation is.
-                positive = exp.Is(this=exp.Paren(this=parts[0]), expression=exp.true())
-                return exp.Not(this=exp.Paren(this=positive))
+        return compile_filters(where, alias, self.bind)
 
     def _compared(self, leaf: Performed, measured: MeasuredSql) -> exp.Expr:
         bind: Bind = self.bind

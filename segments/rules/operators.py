@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from sqlglot import exp
 
-from segments.rules.binding import AS_OF, Bind, Moving, is_one_of
+from segments.rules.binding import AS_OF, Bind, Binder, Moving, is_one_of
 from segments.rules.calendar import coming_days
 from segments.rules.catalog import Type
 from segments.rules.countries import COUNTRIES
@@ -25,7 +25,7 @@ from segments.rules.kinds import EXACT, KIND_OF_TYPE, PRESENCE, TEXT, Comparable
 from segments.rules.operands import Duration, Moment, Operand
 from segments.rules.patterns import compiled, printed
 from segments.rules.shapes import ALL_OF, ANY_OF, LASTING, NOTHING, ONE, PAIR, REGULAR, Shape
-from segments.rules.windows import Rolling, shifted
+from segments.rules.windows import STEP, Rolling, later, passing, shifted
 
 DAY: Final = 24 * 60 * 60
 KNOWN_CODES: Final = {Type.COUNTRY: (frozenset(COUNTRIES), "DE"), Type.CURRENCY: (CURRENCIES, "EUR")}
@@ -86,6 +86,25 @@ class Operator(ABC):
     def compile(self, value: exp.Expr, operand: Any, bind: Bind) -> exp.Expr:
         """The same meaning in SQL: true, or else false or NULL."""
 
+    def edges(self, value: Any, operand: Any) -> tuple[datetime, ...]:
+        """The values of `as_of` from which on the verdict on this value may be another.
+
+        An operator that never looks at the clock has none; one that does and doesn't say when is refused.
+        """
+        self._refuse_unsaid_edges(operand)
+        return ()
+
+    def compile_edges(self, value: exp.Expr, operand: Any, bind: Bind) -> tuple[exp.Expr, ...]:
+        """The same in SQL: conditions, one range of values each, of which one holds when an edge is in `(t1, t2]`."""
+        self._refuse_unsaid_edges(operand)
+        return ()
+
+    def _refuse_unsaid_edges(self, operand: Any) -> None:
+        compiled = self.compile(exp.column("value"), operand, Binder())
+        mentions_it = any(one.name == AS_OF.this.name for one in compiled.find_all(exp.Placeholder))
+        if self.looks_at_clock or mentions_it:
+            raise NotImplementedError(f"{self.key} looks at the clock and doesn't say when its edges pass")
+
     def describe(self, said: str) -> str:
         """The predicate in English, given the operand in English."""
         return f"{self.label} {said}".rstrip()
@@ -112,6 +131,12 @@ class Negation(Operator):
     def compile(self, value: exp.Expr, operand: Any, bind: Bind) -> exp.Expr:
         positive = self.of.compile(value, operand, bind)
         return exp.Not(this=exp.Paren(this=exp.Is(this=exp.Paren(this=positive), expression=exp.true())))
+
+    def edges(self, value: Any, operand: Any) -> tuple[datetime, ...]:
+        return self.of.edges(value, operand)
+
+    def compile_edges(self, value: exp.Expr, operand: Any, bind: Bind) -> tuple[exp.Expr, ...]:
+        return self.of.compile_edges(value, operand, bind)
 
 
 _registry: dict[str, Operator] = {}
@@ -350,6 +375,12 @@ class WithinLast(Operator):
     def compile(self, value: exp.Expr, operand: Any, bind: Bind) -> exp.Expr:
         return Rolling(operand).compile(value, bind)
 
+    def edges(self, value: Any, operand: Any) -> tuple[datetime, ...]:
+        return Rolling(operand).edges(value)
+
+    def compile_edges(self, value: exp.Expr, operand: Any, bind: Bind) -> tuple[exp.Expr, ...]:
+        return Rolling(operand).compile_edges(value, bind)
+
 
 @operator
 class WithinNext(Operator):
@@ -365,6 +396,12 @@ class WithinNext(Operator):
             exp.GTE(this=value.copy(), expression=AS_OF.copy()),
             exp.LT(this=value.copy(), expression=shifted(operand.seconds)),
         )
+
+    def edges(self, value: Any, operand: Any) -> tuple[datetime, ...]:
+        return later(value, STEP) + later(value, STEP - operand.length)
+
+    def compile_edges(self, value: exp.Expr, operand: Any, bind: Bind) -> tuple[exp.Expr, ...]:
+        return passing(value), passing(value, -operand.seconds)
 
 
 @operator

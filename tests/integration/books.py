@@ -13,7 +13,7 @@ from cdp.profiles.models import Event, EventName, EventType, Profile, Session, W
 from segments.catalogue import catalog
 from segments.engines import postgres
 from segments.models import ChangeKind, Membership, MembershipChange, Segment, SegmentStatus
-from segments.refresh import moment_of_judgement
+from segments.moments import moment_of_judgement
 from segments.rules import load
 
 

@@ -9,7 +9,8 @@ from django.test import Client
 
 from cdp import health
 from cdp.ingestion import inbox
-from tests.factories import tracker
+from segments.models import DriftCheck, SweepState
+from tests.factories import live, performed, process_all, track, tracker
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +59,23 @@ def test_events_outside_all_months_raise_an_alarm() -> None:
         )
     status, body = readyz()
     assert (status, [one["code"] for one in body["alarms"]]) == (200, ["default_partition"])
+
+
+@pytest.mark.django_db
+def test_segments_that_fall_behind_time_or_have_drifted_raise_alarms() -> None:
+    tracker().send(track("Bought", "ann"))
+    process_all()
+    segment = live("recent", performed("Bought", within={"days": 1}), cadence="real_time")
+    slow = live("slow", performed("Bought", within={"days": 1}), cadence="daily")
+    assert readyz()[1]["alarms"] == []
+    SweepState.objects.update(swept_to=datetime.now(UTC) - timedelta(minutes=6))
+    DriftCheck.objects.create(segment=slow, as_of=datetime.now(UTC), missing=1, extra=0)
+    status, body = readyz()
+    assert (status, [one["code"] for one in body["alarms"]]) == (200, ["sweeps_lag", "segments_drifted"])
+    assert body["sweep_lag_seconds"] == pytest.approx(360, abs=5)
+    SweepState.objects.filter(pk=segment.pk).update(swept_to=datetime.now(UTC))
+    DriftCheck.objects.create(segment=slow, as_of=datetime.now(UTC), missing=0, extra=0)
+    assert readyz()[1]["alarms"] == [], "what isn't in real time may be behind, and the newest comparison counts"
 
 
 @pytest.mark.django_db

@@ -5,7 +5,7 @@ asked is which index it takes and by which columns, not what it costs.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -20,7 +20,7 @@ from segments.catalogue import catalog
 from segments.engines import postgres
 from segments.models import Segment
 from segments.querysets import members_of
-from segments.rules import compile_leaf, leaves, load
+from segments.rules import compile_edges, compile_leaf, leaves, load
 from tests.factories import live, performed, process_all, rule, track, tracker
 
 PEOPLE = 20_000
@@ -123,6 +123,20 @@ def test_what_is_known_of_few_people_is_found_by_index(crowd: None) -> None:
 
     inside = leaf_plan({"in_segment": "buyers"})
     assert found_by_person(inside, "segments_membership"), inside
+
+
+def test_whom_an_edge_has_passed_is_found_by_the_moments_of_events_and_traits(crowd: None) -> None:
+    known = catalog()
+    now = datetime.now(UTC)
+    for condition in (performed("Bought"), performed("Bought", within={"days": 7})):
+        (leaf,) = leaves(load(rule(condition), known))
+        compiled = compile_edges(leaf, known, scoped=False)
+        assert compiled is not None
+        params = {**compiled.params, "t1": now - timedelta(seconds=70), "t2": now}
+        found = explained(compiled.sql("postgres", postgres.TABLES), params)
+        walks = [node for node in found if "profiles_event" in node.get("Relation Name", "")]
+        assert walks and not scanned_whole(found, "profiles_event"), found
+        assert all("occurred_at" in node["Index Cond"] and "name_id" in node["Index Cond"] for node in walks), found
 
 
 def leaf_plan(condition: Any) -> list[dict[str, Any]]:

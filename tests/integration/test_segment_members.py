@@ -12,7 +12,7 @@ from cdp.profiles.models import Profile, Workspace
 from consent.models import Purpose
 from segments.catalogue import catalog
 from segments.engines import postgres
-from segments.models import ChangeKind, ChangeWhy, Membership, MembershipChange, Segment
+from segments.models import ChangeKind, ChangeWhy, Membership, MembershipChange, Segment, SweepState
 from segments.refresh import preview, request_due_refreshes
 from segments.rules import load
 from segments.services import archive
@@ -150,12 +150,14 @@ def test_an_event_dated_ahead_counts_once_its_moment_has_come(shop: Tracker) -> 
 
 
 def test_only_segments_that_are_due_are_refreshed(shop: Tracker) -> None:
+    """Nightly, and where nothing else can bring members in line; the hours between are the sweeps'."""
     due, fresh, put_away = live("due", BUYERS, refresh_minutes=5), live("fresh", BUYERS), live("old", BUYERS)
     draft("draft", BUYERS)
     archive(segment=put_away, by=BY)
     Job.objects.update(state="succeeded")
-    Segment.objects.filter(pk=due.pk).update(last_refreshed_at=datetime.now(UTC) - timedelta(minutes=6))
-    Segment.objects.filter(pk=fresh.pk).update(last_refreshed_at=datetime.now(UTC) - timedelta(minutes=6))
+    assert request_due_refreshes() == 0
+    Segment.objects.filter(pk=due.pk).update(last_refreshed_at=datetime.now(UTC) - timedelta(hours=25))
+    assert SweepState.objects.filter(pk=fresh.pk).exists()
     assert request_due_refreshes() == 1
     assert Job.objects.unfinished().get().params == {"segment": due.pk, "why": "time"}
     assert request_due_refreshes() == 1 and Job.objects.unfinished().count() == 1, "asked twice, it waits once"

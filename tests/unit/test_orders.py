@@ -17,7 +17,9 @@ def as_it_is(amount: Decimal, currency: str | None, day: date) -> Decimal | None
     return amount if currency in (None, "USD") else None
 
 
-def event(number: int, name: str, minute: int, amount: int | None, currency: str | None, prices: list[int]) -> OrderEvent:
+def event(
+    number: int, name: str, minute: int, amount: int | None, currency: str | None, prices: list[int]
+) -> OrderEvent:
     worth = None if amount is None else Decimal(amount)
     moment = START + timedelta(minutes=minute)
     return OrderEvent(

@@ -1,0 +1,250 @@
+"""When a verdict turns: the moment at which it last did, and the one at which it next will if nothing happens.
+
+The people concerned are loaded for the reference engine, which is asked at the few moments at which anything about them
+can change. Finding those people among everybody is the sweep's part.
+"""
+
+import json
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from math import inf
+
+from django.conf import settings
+
+from cdp.database import bound_cursor
+from cdp.errors import Conflict
+from cdp.logs import get_logger
+from cdp.profiles.models import Profile, Workspace
+from segments.evaluation import Difference, Moments
+from segments.live import LiveRule, LiveRules, rules_now
+from segments.models import ChangeKind, Membership, Segment, SegmentStatus
+from segments.moments import moment_of_judgement
+from segments.rules import Occurrence, Person, Value, edges, evaluate
+
+log = get_logger(__name__)
+
+# Of whoever has more events that the rules mention, the moment isn't looked for: it is one person's whole history.
+MOST_EVENTS = 2_000
+MOST_MOMENTS = 500
+PEOPLE_AT_ONCE = 100
+# Of the time in which a verdict must be committed, what may go into finding the moments.
+SHARE_OF_BATCH = 0.25
+
+
+# ---- Looking back --------------------------------------------------------------------------------------------
+
+
+class Turnings:
+    """When each difference became true: asked by `evaluate` of each level of rules, in order.
+
+    Left out, so that they count as of the judgement, are differences that no edge in the span explains, and those of
+    people with more than `MOST_EVENTS` events: to find their moment would cost more than it tells. So are those for which
+    no time is left, when very many change at once: the people are locked meanwhile, and their verdicts must be committed.
+    """
+
+    def __init__(self, rules: LiveRules, *, since: Mapping[int, datetime], as_of: datetime) -> None:
+        """
+        Args:
+            since: by segment id, from when on its edges count; the earliest of all for segments that aren't in it.
+        """
+        self.rules, self.since, self.as_of = rules, since, as_of
+        self._earliest = min(since.values(), default=as_of)
+        self._patience = time.monotonic() + (settings.BATCH_SECONDS * SHARE_OF_BATCH or inf)
+        # What became of memberships in this run, by segment key and profile id: rules that read them follow.
+        self._turned: dict[tuple[str, int], tuple[datetime, ChangeKind]] = {}
+
+    def __call__(self, differences: Sequence[Difference]) -> Moments:
+        found: dict[tuple[int, int], datetime] = {}
+        ids = sorted({profile_id for _, profile_id, _ in differences})
+        by_person: dict[int, list[Difference]] = {}
+        for difference in differences:
+            by_person.setdefault(difference[1], []).append(difference)
+        for start in range(0, len(ids), PEOPLE_AT_ONCE):
+            if time.monotonic() > self._patience:
+                log.warning("moments_left_out", people=len(ids) - start)
+                break
+            some = ids[start : start + PEOPLE_AT_ONCE]
+            people = load_people(some, {rule for rule, _, _ in differences})
+            for profile_id, person in people.items():
+                for rule, _, kind in by_person[profile_id]:
+                    if at := self._turned_at(rule, person, kind):
+                        found[rule.segment_id, profile_id] = at
+        for rule, profile_id, kind in differences:
+            at = found.get((rule.segment_id, profile_id), self.as_of)
+            self._turned[rule.key, profile_id] = at, kind
+        return found
+
+    @property
+    def late_by(self) -> float:
+        """How long before the judgement the earliest of them became true, in seconds."""
+        return max(((self.as_of - at).total_seconds() for at, _ in self._turned.values()), default=0.0)
+
+    def _turned_at(self, rule: LiveRule, person: Person, kind: ChangeKind) -> datetime | None:
+        """The first of the moments from which on the verdict was what it is now."""
+        since = self.since.get(rule.segment_id, self._earliest)
+        moments = {at for at in _edges_of(rule, person) if since < at <= self.as_of}
+        moments |= {self._turned[key, person.id][0] for key in self._read(rule, person)}
+        turned = None
+        for at in sorted(moments, reverse=True)[:MOST_MOMENTS]:
+            if evaluate(rule.rule, self._person_at(rule, person, at), at) != (kind == ChangeKind.ENTERED):
+                return turned
+            turned = at
+        return turned
+
+    def _read(self, rule: LiveRule, person: Person) -> list[str]:
+        """Of the segments that the rule reads, those that the person came into or left in this run."""
+        return [key for key in rule.depends_on.segments if (key, person.id) in self._turned]
+
+    def _person_at(self, rule: LiveRule, person: Person, at: datetime) -> Person:
+        """The person in the segments where they were at that moment: what turned later is undone."""
+        segments = set(person.segments)
+        for key in self._read(rule, person):
+            turned_at, kind = self._turned[key, person.id]
+            if turned_at > at:
+                (segments.discard if kind == ChangeKind.ENTERED else segments.add)(key)
+        return replace(person, segments=frozenset(segments))
+
+
+# ---- Looking ahead -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """Whether somebody belongs, and when that will change if nothing happens.
+
+    ``changes_at`` None: it won't before ``looked_until``, and never where that is None too.
+    """
+
+    as_of: datetime
+    belongs: bool
+    changes_at: datetime | None
+    looked_until: datetime | None = None
+
+    @property
+    def leaves_at(self) -> datetime | None:
+        """When they will leave if nothing happens; None for who isn't in, and for who stays."""
+        return self.changes_at if self.belongs else None
+
+
+def outlook(*, profile: Profile, segment: Segment) -> Outlook:
+    """When the person's verdict would change if nothing happened: no event, no trait, no new rule.
+
+    Segments that the rule reads change with time as well; they are followed at the moment when their own verdict turns.
+
+    Raises:
+        Conflict: the segment isn't live, it can't be evaluated, or the person's history is too long to be gone through.
+    """
+    rules = rules_now()
+    rule = rules.by_segment(segment.pk)
+    if rule is None:
+        code = "segment_not_live" if segment.status != SegmentStatus.LIVE else "segment_broken"
+        raise Conflict(code, f"“{segment.name}” can't be evaluated now, so nobody's verdict is known.")
+    read = in_order_of_reading(rule, rules)
+    person = load_people([profile.pk], read).get(profile.pk)
+    if person is None:
+        raise Conflict(
+            "history_too_long", f"This person has more than {MOST_EVENTS} of the events that “{segment.name}” reads."
+        )
+    as_of = moment_of_judgement(Workspace.current())
+    belongs = _verdict(read, person, as_of)
+    ahead = sorted({at for one in read for at in _edges_of(one, person) if at > as_of})
+    for at in ahead[:MOST_MOMENTS]:
+        if _verdict(read, person, at) != belongs:
+            return Outlook(as_of=as_of, belongs=belongs, changes_at=at)
+    until = ahead[MOST_MOMENTS] if len(ahead) > MOST_MOMENTS else None
+    return Outlook(as_of=as_of, belongs=belongs, changes_at=None, looked_until=until)
+
+
+def _verdict(read: Sequence[LiveRule], person: Person, as_of: datetime) -> bool:
+    """The verdict of the last of the rules, each before it having decided about the segment that later ones read."""
+    segments = set(person.segments)
+    verdict = False
+    for one in read:
+        verdict = evaluate(one.rule, replace(person, segments=frozenset(segments)), as_of)
+        (segments.add if verdict else segments.discard)(one.key)
+    return verdict
+
+
+def _edges_of(rule: LiveRule, person: Person) -> Iterator[datetime]:
+    for leaf in rule.leaves:
+        yield from edges(leaf, person)
+
+
+def in_order_of_reading(rule: LiveRule, rules: LiveRules) -> list[LiveRule]:
+    """The rule, last, after all those whose segments it reads, and those that these read."""
+    by_key = {one.key: one for level in rules.levels for one in level}
+    wanted, ahead = {rule.key}, [rule.key]
+    while ahead:
+        more = by_key[ahead.pop()].depends_on.segments - wanted
+        wanted |= more
+        ahead += more
+    return [one for level in rules.levels for one in level if one.key in wanted]
+
+
+# ---- People for the reference engine -------------------------------------------------------------------------
+
+
+def load_people(profile_ids: Collection[int], rules: Collection[LiveRule]) -> dict[int, Person]:
+    """The people with all that the rules ask about them; without those who have more than `MOST_EVENTS` such events."""
+    ids = sorted(profile_ids)
+    trait_keys = sorted({key for rule in rules for key in rule.depends_on.traits})
+    event_names = sorted({name for rule in rules for name in rule.depends_on.events})
+    traits: dict[int, dict[str, Value]] = {profile_id: {} for profile_id in ids}
+    events: dict[int, list[Occurrence]] = {profile_id: [] for profile_id in ids}
+    segments: dict[int, set[str]] = {profile_id: set() for profile_id in ids}
+    with bound_cursor() as cursor:
+        cursor.execute(
+            "SELECT v.profile_id, t.key, v.number, v.text, v.text_folded, v.moment, v.boolean, v.items"
+            "  FROM profiles_traitvalue v JOIN profiles_trait t ON t.id = v.trait_id"
+            " WHERE v.profile_id = ANY(%s::bigint[]) AND t.key = ANY(%s::text[])",
+            [ids, trait_keys],
+        )
+        for profile_id, key, number, text, folded, moment, boolean, items in cursor.fetchall():
+            traits[profile_id][key] = Value(
+                number=number,
+                text=text,
+                text_folded=folded,
+                moment=moment,
+                boolean=boolean,
+                items=None if items is None else tuple(items),
+            )
+        cursor.execute(
+            "SELECT profile_id FROM profiles_eventtotal t JOIN profiles_eventname n ON n.id = t.name_id"
+            " WHERE profile_id = ANY(%s::bigint[]) AND n.name = ANY(%s::text[])"
+            " GROUP BY profile_id HAVING sum(count) > %s",
+            [ids, event_names, MOST_EVENTS],
+        )
+        left_out = {row[0] for row in cursor.fetchall()}
+        # By number, so that the look-up is one range of the index (profile, name) in each month.
+        cursor.execute("SELECT id, name FROM profiles_eventname WHERE name = ANY(%s::text[])", [event_names])
+        names = dict(cursor.fetchall())
+        cursor.execute(
+            "SELECT profile_id, name_id, occurred_at, message_id, value, properties::text FROM profiles_event"
+            " WHERE profile_id = ANY(%s::bigint[]) AND name_id = ANY(%s::int[])",
+            [sorted(set(ids) - left_out), sorted(names)],
+        )
+        for profile_id, name_id, occurred_at, message_id, value, properties in cursor.fetchall():
+            events[profile_id].append(
+                Occurrence(
+                    name=names[name_id],
+                    occurred_at=occurred_at,
+                    message_id=message_id,
+                    value=value,
+                    properties=json.loads(properties, parse_float=Decimal),
+                )
+            )
+    for profile_id, key in Membership.objects.filter(profile_id__in=ids).values_list("profile_id", "segment__key"):
+        segments[profile_id].add(key)
+    return {
+        profile_id: Person(
+            id=profile_id,
+            traits=traits[profile_id],
+            events=events[profile_id],
+            segments=frozenset(segments[profile_id]),
+        )
+        for profile_id in ids
+        if profile_id not in left_out
+    }
