@@ -36,7 +36,7 @@ def moment_of_writing(workspace: Workspace | None = None) -> datetime:
     limit = settings.BATCH_SECONDS
     with connection.cursor() as cursor:
         # The limit runs from when it is set, so it is set before the clock is read.
-        if connection.pg_version >= TRANSACTION_TIMEOUT_SINCE:
+        if connection.pg_version >= TRANSACTION_TIMEOUT_SINCE:  # type: ignore[attr-defined]
             cursor.execute("SELECT set_config('transaction_timeout', %s, true)", [f"{limit}s"])
         else:
             # Nothing ends a whole transaction there: each of its statements and pauses gets a part of the time.

@@ -215,7 +215,8 @@ def _judge_again(
     # Members of whom nothing is left have no verdict. Whoever merged them away has said so by a dirty row, and the
     # evaluator ends and announces their memberships.
     facts = Facts(demanded={segment.pk: present})
-    if kept_to is None:
+    # Where it isn't said when time changes a condition, time may have done whatever is found.
+    if kept_to is None or not rules.queries.have_edges(rule.leaves):
         changes = evaluate(facts, rules, as_of=as_of, why=why)
         return _Judged(entered=changes.entered[segment.pk], exited=changes.exited[segment.pk])
     since = kept_to - timedelta(seconds=settings.BATCH_SECONDS)

@@ -120,14 +120,6 @@ def _raise_unless_of_a_rule(error: DatabaseError) -> None:
         raise error
 
 
-def _has_edges(rule: LiveRule, rules: LiveRules) -> bool:
-    try:
-        rules.queries.refuse_without_edges(rule.leaves)
-    except NotImplementedError:
-        return False
-    return True
-
-
 def _refresh_instead(segment: Segment, *, swept_to: datetime, now: datetime) -> None:
     """Not every condition says yet when its edges pass. Rules with one that doesn't are refreshed in full, at their pace."""
     if now - swept_to >= timedelta(minutes=segment.refresh_minutes):
@@ -149,7 +141,7 @@ def _due(
     groups: dict[datetime, list[LiveRule]] = {}
     for segment in Segment.objects.filter(pk__in=states).order_by("pk"):
         swept_to = states[segment.pk]
-        if not _has_edges(by_segment[segment.pk], rules):
+        if not rules.queries.have_edges(by_segment[segment.pk].leaves):
             _refresh_instead(segment, swept_to=swept_to, now=now)
             continue
         if swept_to < now and (

@@ -84,9 +84,11 @@ class Turnings:
 
     def _turned_at(self, rule: LiveRule, person: Person, kind: ChangeKind) -> datetime | None:
         """The first of the moments from which on the verdict was what it is now."""
+        if not self.rules.queries.have_edges(rule.leaves):
+            return None
         since = self.since.get(rule.segment_id, self._earliest)
-        moments = {at for at in _edges_of(rule, person) if since < at <= self.as_of}
-        moments |= {self._turned[key, person.id][0] for key in self._read(rule, person)}
+        moments = {at for at in _edges_of(rule, person, self.as_of) if since < at <= self.as_of}
+        moments |= {self._turned[key, person.id][0].astimezone(self.as_of.tzinfo) for key in self._read(rule, person)}
         turned = None
         for at in sorted(moments, reverse=True)[:MOST_MOMENTS]:
             if evaluate(rule.rule, self._person_at(rule, person, at), at) != (kind == ChangeKind.ENTERED):
@@ -135,7 +137,8 @@ def outlook(*, profile: Profile, segment: Segment) -> Outlook:
     Segments that the rule reads change with time as well; they are followed at the moment when their own verdict turns.
 
     Raises:
-        Conflict: the segment isn't live, it can't be evaluated, or the person's history is too long to be gone through.
+        Conflict: the segment isn't live, it can't be evaluated, one of its conditions doesn't say when time changes it, or
+            the person's history is too long to be gone through.
     """
     rules = rules_now()
     rule = rules.by_segment(segment.pk)
@@ -143,6 +146,10 @@ def outlook(*, profile: Profile, segment: Segment) -> Outlook:
         code = "segment_not_live" if segment.status != SegmentStatus.LIVE else "segment_broken"
         raise Conflict(code, f"“{segment.name}” can't be evaluated now, so nobody's verdict is known.")
     read = in_order_of_reading(rule, rules)
+    if not all(rules.queries.have_edges(one.leaves) for one in read):
+        raise Conflict(
+            "outlook_unknown", f"“{segment.name}” has a condition of which it can't be told yet when time changes it."
+        )
     person = load_people([profile.pk], read).get(profile.pk)
     if person is None:
         raise Conflict(
@@ -150,7 +157,7 @@ def outlook(*, profile: Profile, segment: Segment) -> Outlook:
         )
     as_of = moment_of_judgement(Workspace.current())
     belongs = _verdict(read, person, as_of)
-    ahead = sorted({at for one in read for at in _edges_of(one, person) if at > as_of})
+    ahead = sorted({at for one in read for at in _edges_of(one, person, as_of) if at > as_of})
     for at in ahead[:MOST_MOMENTS]:
         if _verdict(read, person, at) != belongs:
             return Outlook(as_of=as_of, belongs=belongs, changes_at=at)
@@ -168,9 +175,11 @@ def _verdict(read: Sequence[LiveRule], person: Person, as_of: datetime) -> bool:
     return verdict
 
 
-def _edges_of(rule: LiveRule, person: Person) -> Iterator[datetime]:
+def _edges_of(rule: LiveRule, person: Person, as_of: datetime) -> Iterator[datetime]:
+    """The edges in the time zone of ``as_of``, by whose calendar the rule is evaluated at them."""
     for leaf in rule.leaves:
-        yield from edges(leaf, person)
+        for at in edges(leaf, person):
+            yield at.astimezone(as_of.tzinfo)
 
 
 def in_order_of_reading(rule: LiveRule, rules: LiveRules) -> list[LiveRule]:

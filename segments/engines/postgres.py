@@ -188,10 +188,14 @@ class LeafQueries:
                     parts[number].append(profile_id)
         return answers
 
-    def refuse_without_edges(self, leaves: Iterable[PositiveLeaf]) -> None:
-        """Raises NotImplementedError when a leaf looks at the clock without saying when its edges pass."""
-        for leaf in leaves:
-            self._text_of_edges(leaf, edge_place(leaf), is_scoped=False)
+    def have_edges(self, leaves: Iterable[PositiveLeaf]) -> bool:
+        """Whether each of the leaves says when time changes it, or that it never does."""
+        try:
+            for leaf in leaves:
+                self._text_of_edges(leaf, edge_place(leaf), is_scoped=False)
+        except NotImplementedError:
+            return False
+        return True
 
     def _text_of_edges(self, leaf: PositiveLeaf, where: str, *, is_scoped: bool) -> Text | None:
         key = where, is_scoped

@@ -11,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from cdp.audit.models import AuditEntry
+from cdp.errors import Conflict
 from cdp.jobs.models import Job, JobState
 from cdp.profiles.models import Workspace
 from segments.engines.postgres import LeafQueries
@@ -27,9 +28,9 @@ from segments.models import (
 )
 from segments.querysets import drifted
 from segments.refresh import mark_swept, request_due_refreshes
-from segments.rules.windows import Between
 from segments.services import publish, save_version
 from segments.sweep import Swept, sweep_due
+from segments.turning import outlook
 from tests.factories import (
     BY,
     Tracker,
@@ -305,18 +306,28 @@ def test_a_rule_whose_edges_fail_stops_no_other(shop: Tracker, monkeypatch: pyte
     assert not good.broken_reason
 
 
-def test_a_rule_that_does_not_say_when_its_edges_pass_is_left_out_loudly(
-    shop: Tracker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    live("dated", performed("Bought", within={"from": "2026-01-01", "to": "2026-02-01"}))
-    live("recent", LAST_MINUTE)
-
-    def unsaid(*_: Any) -> Any:
-        raise NotImplementedError("Between doesn't say when its edges pass")
-
-    monkeypatch.setattr(Between, "compile_edges", unsaid)
+def test_a_rule_that_does_not_say_when_its_edges_pass_is_refreshed_in_full(shop: Tracker) -> None:
+    at = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    freeze(at)
+    shop.send(track("Bought", "ann", timestamp=(at - HOUR).isoformat()))
+    process_all()
+    today, swept = (
+        live("today", performed("Bought", within="today")),
+        live("recent", performed("Bought", within={"days": 1})),
+    )
+    assert person("ann").pk in member_ids(today)
+    Job.objects.update(state=JobState.SUCCEEDED)
+    freeze(at + DAY)
     assert sweep_all().segments == 1
-    assert "segment_cannot_be_swept" in caplog.text
+    assert person("ann").pk not in member_ids(swept)
+    assert [job.params["segment"] for job in Job.objects.filter(kind="segments.refresh", state=JobState.QUEUED)] == [
+        today.pk
+    ]
+    assert refresh_now(today).exited == 1
+    assert newest_change(today).effective_at == at + DAY, "as of the judgement: no edge explains it"
+    assert not drifted(Segment.objects.all()).exists(), "time may have done it, so it is no drift"
+    with pytest.raises(Conflict, match="can't be told yet"):
+        outlook(profile=person("ann"), segment=today)
 
 
 # ---- The nightly comparison ------------------------------------------------------------------------------------------
