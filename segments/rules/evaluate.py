@@ -53,18 +53,20 @@ def evaluate(rule: Rule, person: Person, as_of: datetime) -> bool:
             readable = None if value is None else comparison.kind.of_trait(value)
             return comparison.stored.holds(readable, as_of)
         case Performed():
-            return rule.amount.holds(_measured(rule, person, as_of), as_of)
+            return rule.amount.holds(measured(rule, person, as_of), as_of)
 
 
-def _measured(rule: Performed, person: Person, as_of: datetime) -> Decimal:
-    counted = [event for event in person.events if _counts(event, rule, as_of)]
+def measured(rule: Performed, person: Person, as_of: datetime) -> Decimal:
+    """The count or the sum that the condition compares."""
+    counted = [event for event in person.events if counts(event, rule, as_of)]
     if rule.measure is Measure.COUNT:
         return Decimal(len(counted))
     amounts = (event.value if rule.of is None else number_in_range(event.properties.get(rule.of)) for event in counted)
     return sum((amount for amount in amounts if amount is not None), Decimal(0))
 
 
-def _counts(event: Occurrence, rule: Performed, as_of: datetime) -> bool:
+def counts(event: Occurrence, rule: Performed, as_of: datetime) -> bool:
+    """Whether the event is one of those that the condition counts or sums."""
     return (
         event.name == rule.event
         and rule.within.contains(event.occurred_at, as_of)

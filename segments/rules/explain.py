@@ -1,0 +1,369 @@
+"""Why a rule is true of a person, or isn't: each condition with its verdict, what was found, and what would change it.
+
+Verdicts are the reference engine's. Where the facts come from, who may see them, and how they are shown don't belong
+here. A new leaf plugs in with `look` (what was found of the person) and `has_history`; without, it has just a verdict.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from functools import singledispatch
+from typing import Final
+
+from segments.rules.algebra import depends_on
+from segments.rules.catalog import Catalog
+from segments.rules.describe import describe
+from segments.rules.errors import Path, RuleError, pointer
+from segments.rules.evaluate import Occurrence, Person, counts, evaluate, measured
+from segments.rules.kinds import NUMBER, Kind, Number
+from segments.rules.nodes import All, Any, Comparison, Everyone, InSegment, Leaf, Measure, Not, Performed, Rule, Trait
+from segments.rules.operands import Scalar, plain
+
+MOST_EVIDENCE: Final = 20
+_SMALLEST: Final[Mapping[Measure, Decimal]] = {Measure.COUNT: Decimal(1), Measure.SUM: Decimal("0.0001")}
+
+
+class HintKind(StrEnum):
+    """What kind of thing would turn a condition."""
+
+    MORE_EVENTS = "more_events"
+    FEWER_EVENTS = "fewer_events"
+    MORE_VALUE = "more_value"
+    LESS_VALUE = "less_value"
+    TRAIT = "trait"
+    ENTER_SEGMENT = "enter_segment"
+    LEAVE_SEGMENT = "leave_segment"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hint:
+    """What would turn a condition into what the rule wants of it; `amount` is how many events, or how much value."""
+
+    kind: HintKind
+    sentence: str
+    amount: Decimal | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What was found of the person where a condition looks, beside what the condition wants.
+
+    `actual` is a number, a trait's value, or whether the person is in a segment; None when nothing was found, and
+    when it `is_hidden` from the reader. `events` are the newest of the `event_count` events that count, newest first.
+    """
+
+    said: str
+    actual: object = None
+    wanted: str = ""
+    is_hidden: bool = False
+    events: tuple[Occurrence, ...] = ()
+    event_count: int = 0
+    hint: Hint | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explained:
+    """A condition or a group of a rule, with its verdict.
+
+    `wanted` is the verdict that serves the rule: false for what stands under a negation, or under three. `finding` is
+    of conditions, `conditions` are of groups.
+    """
+
+    pointer: str
+    form: str
+    holds: bool
+    wanted: bool
+    sentence: str
+    finding: Finding | None = None
+    conditions: tuple["Explained", ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """Whom and when a condition is looked at, and what the reader may see of it.
+
+    `shown` has the JSON value of each trait as the reader may see it. `hidden` names traits and properties whose
+    values they may not.
+    """
+
+    person: Person
+    as_of: datetime
+    catalog: Catalog
+    shown: Mapping[str, object] = field(default_factory=dict)
+    hidden: Collection[str] = frozenset()
+
+
+def explain(rule: Rule, case: Case) -> Explained:
+    """The rule as a tree of verdicts on that person at that moment."""
+    return _explained(rule, _Eyes(case), (), wanted=True)
+
+
+def nodes(rule: Rule, path: Path = ()) -> Iterator[tuple[Path, Rule]]:
+    """Every group and condition with its path in the document, each before what stands in it."""
+    yield path, rule
+    for step, inner in _inner(rule, path):
+        yield from nodes(inner, step)
+
+
+def form_of(rule: Rule) -> str:
+    """The key under which a group or a condition stands in the document: `all`, `trait`, `performed`."""
+    match rule:
+        case All():
+            return "all"
+        case Any():
+            return "any"
+        case Not():
+            return "not"
+        case Everyone():
+            return "everyone"
+        case leaf:
+            return str(leaf.canonical()[0])
+
+
+def without_history(rule: Rule) -> list[RuleError]:
+    """An error for each condition that can't be asked about the past, at its place."""
+    return [
+        RuleError(
+            code="no_history",
+            message="only conditions on events can be asked about a past moment; of this one no past is kept",
+            pointer=pointer((*path, form_of(one))),
+        )
+        for path, one in nodes(rule)
+        if isinstance(one, Leaf) and not has_history(one)
+    ]
+
+
+@singledispatch
+def has_history(leaf: Leaf) -> bool:
+    """Whether what the condition looks at is known of past moments, too. Unknown is no."""
+    return False
+
+
+@has_history.register
+def _(leaf: Performed) -> bool:
+    return True
+
+
+# ---- The tree ------------------------------------------------------------------------------------------------
+
+
+class _Eyes:
+    """Looks at one person; events are sorted by name once, so that a long life isn't read anew for each condition."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self._events: dict[str, list[Occurrence]] = {}
+        for event in case.person.events:
+            self._events.setdefault(event.name, []).append(event)
+
+    def at(self, leaf: Leaf) -> Case:
+        """The case with no other events than those of which the condition speaks."""
+        names = sorted(depends_on(leaf).events)  # type: ignore[arg-type]  # every leaf is a rule
+        events = [event for name in names for event in self._events.get(name, ())]
+        return replace(self.case, person=replace(self.case.person, events=events))
+
+
+def _explained(rule: Rule, eyes: _Eyes, path: Path, *, wanted: bool) -> Explained:
+    finding, below = None, tuple[Explained, ...]()
+    match rule:
+        case All() | Any() | Not():
+            inner_wanted = wanted is not isinstance(rule, Not)
+            below = tuple(_explained(one, eyes, at, wanted=inner_wanted) for at, one in _inner(rule, path))
+            verdicts = [one.holds for one in below]
+            holds = any(verdicts) if isinstance(rule, Any) else all(verdicts)
+            holds = holds is not isinstance(rule, Not)
+        case Everyone():
+            holds = True
+        case leaf:
+            case = eyes.at(leaf)
+            holds = evaluate(leaf, case.person, case.as_of)
+            finding = look(leaf, case)
+            if holds is wanted:
+                finding = replace(finding, hint=None)
+            elif finding.hint is None:
+                finding = replace(finding, hint=turn(leaf, case, wanted=wanted))
+    return Explained(
+        pointer=pointer(path),
+        form=form_of(rule),
+        holds=holds,
+        wanted=wanted,
+        sentence=describe(rule, eyes.case.catalog),
+        finding=finding,
+        conditions=below,
+    )
+
+
+def _inner(rule: Rule, path: Path) -> Iterator[tuple[Path, Rule]]:
+    match rule:
+        case All(rules) | Any(rules):
+            for position, one in enumerate(rules):
+                yield (*path, form_of(rule), position), one
+        case Not(inner):
+            yield (*path, "not"), inner
+
+
+# ---- What was found ------------------------------------------------------------------------------------------
+
+
+@singledispatch
+def look(leaf: Leaf, case: Case) -> Finding:
+    """What was found of the person where the condition looks."""
+    return Finding(said="")
+
+
+@look.register
+def _(leaf: Trait, case: Case) -> Finding:
+    label = _label(leaf, case)
+    comparison = leaf.comparison
+    wanted = comparison.operator.describe(comparison.said())
+    value = case.person.traits.get(leaf.trait)
+    if value is None:
+        return Finding(said=f"{label} is not known", wanted=wanted)
+    if leaf.trait in case.hidden:
+        return Finding(said=f"{label} is known, but hidden from you", wanted=wanted, is_hidden=True)
+    actual = case.shown.get(leaf.trait)
+    said = f"{label} is {_in_words(actual)}"
+    if comparison.kind.of_trait(value) is None:
+        said += f", which can't be read as {comparison.kind.noun}"
+    return Finding(said=said, actual=actual, wanted=wanted)
+
+
+@look.register
+def _(leaf: Performed, case: Case) -> Finding:
+    counted = sorted(
+        (event for event in case.person.events if counts(event, leaf, case.as_of)),
+        key=lambda event: (event.occurred_at, event.message_id),
+        reverse=True,
+    )
+    wanted = _amount_said(leaf)
+    found = {"wanted": wanted, "events": tuple(counted[:MOST_EVIDENCE]), "event_count": len(counted)}
+    if leaf.of is not None and leaf.of in case.hidden:
+        return Finding(said=f"hidden from you, of {wanted}", is_hidden=True, **found)  # type: ignore[arg-type]
+    actual = measured(leaf, case.person, case.as_of)
+    return Finding(said=f"{_kind_of(leaf).say(actual)} of {wanted}", actual=actual, **found)  # type: ignore[arg-type]
+
+
+@look.register
+def _(leaf: InSegment, case: Case) -> Finding:
+    is_in = leaf.segment in case.person.segments
+    return Finding(
+        said=f'{"is" if is_in else "is not"} in the segment "{_segment(leaf, case)}"', actual=is_in, wanted="is in it"
+    )
+
+
+# ---- What would turn it --------------------------------------------------------------------------------------
+
+
+@singledispatch
+def turn(leaf: Leaf, case: Case, *, wanted: bool) -> Hint | None:
+    """What would give the condition the verdict that is wanted and that it doesn't have; None when that isn't known."""
+    return None
+
+
+@turn.register
+def _(leaf: Trait, case: Case, *, wanted: bool) -> Hint | None:
+    comparison = leaf.comparison
+    prefix = ""
+    if not wanted and comparison.operator.opposite is not None:
+        comparison = comparison.opposite
+    elif not wanted:
+        prefix = "not: "
+    predicate = comparison.operator.describe(comparison.said())
+    return Hint(kind=HintKind.TRAIT, sentence=f"{prefix}{_label(leaf, case)} {predicate}")
+
+
+@turn.register
+def _(leaf: InSegment, case: Case, *, wanted: bool) -> Hint | None:
+    kind = HintKind.ENTER_SEGMENT if wanted else HintKind.LEAVE_SEGMENT
+    return Hint(kind=kind, sentence=f'{"enter" if wanted else "leave"} the segment "{_segment(leaf, case)}"')
+
+
+@turn.register
+def _(leaf: Performed, case: Case, *, wanted: bool) -> Hint | None:
+    if leaf.measure not in _SMALLEST or (leaf.of is not None and leaf.of in case.hidden):
+        return None
+    actual = measured(leaf, case.person, case.as_of)
+    nearest = _nearest(leaf, actual, case.as_of, wanted=wanted)
+    if nearest is None:
+        return None
+    more, amount = nearest > actual, abs(nearest - actual)
+    events, when = _event(leaf, case), leaf.within.describe()
+    if leaf.measure is Measure.COUNT:
+        kind = HintKind.MORE_EVENTS if more else HintKind.FEWER_EVENTS
+        sentence = f"{plain(amount)} {'more' if more else 'fewer'} {events} {when}"
+    else:
+        kind = HintKind.MORE_VALUE if more else HintKind.LESS_VALUE
+        of = "value" if leaf.of is None else f'"{leaf.of}"'
+        sentence = f"{_kind_of(leaf).say(amount)} {'more' if more else 'less'} {of} of {events} {when}"
+    return Hint(kind=kind, amount=amount, sentence=sentence)
+
+
+def _nearest(leaf: Performed, actual: Decimal, as_of: datetime, *, wanted: bool) -> Decimal | None:
+    """The count or sum, nearest to the actual one, that would have the verdict.
+
+    Every comparison of amounts changes its mind at its operands only, so one of them, or what is next to one, is it:
+    no operator need be known here.
+    """
+    step, operand = _SMALLEST[leaf.measure], leaf.amount.operand
+    bounds = [one for one in (operand if isinstance(operand, tuple) else (operand,)) if isinstance(one, Decimal)]
+    candidates = {bound + shift for bound in bounds for shift in (-step, Decimal(0), step)}
+    if leaf.measure is Measure.COUNT:
+        candidates = {one for one in candidates if one >= 0}
+    fitting = [one for one in candidates if leaf.amount.holds(one, as_of) is wanted]
+    # Of two that are equally near, the larger: people can do more, and can't undo.
+    return min(fitting, key=lambda one: (abs(one - actual), -one), default=None)
+
+
+# ---- In words ------------------------------------------------------------------------------------------------
+
+
+class _Money(Number):
+    """An amount in the reporting currency: two decimals, or as many as it has."""
+
+    def say(self, item: Scalar) -> str:
+        said = super().say(item)
+        whole, _, decimals = said.partition(".")
+        return f"{whole}.{decimals:0<2}"
+
+
+_MONEY: Final = _Money()
+
+
+def _kind_of(leaf: Performed) -> Kind:
+    return _MONEY if leaf.measure is Measure.SUM and leaf.of is None else NUMBER
+
+
+def _amount_said(leaf: Performed) -> str:
+    amount: Comparison = leaf.amount
+    said = f"{amount.operator.amount} {amount.operator.shape.say(_kind_of(leaf), amount.operand)}"
+    return f"{said} {'time' if amount.said() == '1' else 'times'}" if leaf.measure is Measure.COUNT else said
+
+
+def _event(leaf: Performed, case: Case) -> str:
+    info = case.catalog.events.get(leaf.event)
+    label = info.label if info else leaf.event
+    return f"{label} that count" if leaf.where else label
+
+
+def _label(leaf: Trait, case: Case) -> str:
+    info = case.catalog.traits.get(leaf.trait)
+    return info.label if info else leaf.trait
+
+
+def _segment(leaf: InSegment, case: Case) -> str:
+    info = case.catalog.segments.get(leaf.segment)
+    return info.name if info else leaf.segment
+
+
+def _in_words(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return f'"{value}"'
+        case list():
+            return ", ".join(_in_words(one) for one in value) or "an empty list"
+        case _:
+            return str(value)
