@@ -145,7 +145,8 @@ class SegmentPreview(ApiView):
         operation_id="segments_preview", summary="Preview a rule", request=PreviewRequest, responses=PreviewSerializer
     )
     def post(self, request: Request) -> Response:
-        """What a rule would give now: an exact count, its share of everybody, and the rule in English."""
+        """What a rule would give now: an exact count, its share of everybody, and the rule in English; with `counts` also how
+        many each group and condition takes in by itself."""
         given = PreviewRequest(data=request.data)
         given.is_valid(raise_exception=True)
         rule, purpose_key = given.validated_data["rule"], given.validated_data.get("purpose")
@@ -156,7 +157,12 @@ class SegmentPreview(ApiView):
         purpose = purpose_or_error(purpose_key if purpose_key is not None else INTERNAL_ANALYSIS)
         with rule_errors_located(), in_time():
             load_for(caller(request), rule)
-            found = preview(rule=rule, purpose=purpose, sample_size=10 if purpose_key is not None else 0)
+            found = preview(
+                rule=rule,
+                purpose=purpose,
+                sample_size=10 if purpose_key is not None else 0,
+                with_parts=given.validated_data["counts"],
+            )
         with transaction.atomic():
             record_preview(found, rule=rule, purpose=purpose, by=actor_of(request))
         return Response(PreviewSerializer(found, context={"with_sample": purpose_key is not None}).data)

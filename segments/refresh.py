@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from cdp.audit import SYSTEM, Actor
 from cdp.audit.services import record
+from cdp.database import snapshot
 from cdp.errors import Conflict
 from cdp.jobs.services import Progress
 from cdp.profiles import store
@@ -31,6 +32,8 @@ from segments.live import LiveRule, LiveRules, flag_broken, live_rules, rules_lo
 from segments.models import ChangeWhy, Segment, SegmentStatus
 from segments.personal import without_values
 from segments.rules import RuleErrors, describe, load
+from segments.rules.errors import pointer
+from segments.rules.explain import nodes
 from segments.services import request_refresh
 
 CHUNK = 5000
@@ -38,6 +41,14 @@ MINUTE = Value(timedelta(minutes=1))
 SEGMENT_LOCK = 7305003
 WAIT_SECONDS = 0.25
 PREVIEW_SECONDS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A group or condition of a rule, and of how many people it is true by itself."""
+
+    pointer: str
+    count: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +60,8 @@ class Preview:
     of: int
     sample: list[Profile]
     sentence: str
+    # Of how many each group and condition is true, in the order of the document; None where nobody asked.
+    parts: list[Part] | None = None
 
     @property
     def share(self) -> float:
@@ -73,8 +86,13 @@ def moment_of_judgement(workspace: Workspace | None = None) -> datetime:
         return cursor.fetchone()[0]
 
 
-def preview(*, rule: Any, purpose: Purpose, sample_size: int = 10, as_of: datetime | None = None) -> Preview:
+def preview(
+    *, rule: Any, purpose: Purpose, sample_size: int = 10, as_of: datetime | None = None, with_parts: bool = False
+) -> Preview:
     """What the rule document would give. Count and sample see one snapshot; the sample has only who permits the purpose.
+
+    Args:
+        with_parts: count each group and condition by itself, too, in the same pass over the people.
 
     Raises:
         RuleErrors: all that is wrong with the rule.
@@ -82,19 +100,21 @@ def preview(*, rule: Any, purpose: Purpose, sample_size: int = 10, as_of: dateti
     """
     known = catalog()
     loaded = load(rule, known)
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            # The first statement of the transaction decides what all of them see; inside another one this is left out.
-            if not connection.savepoint_ids:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{PREVIEW_SECONDS}s"])
+    with snapshot(seconds=PREVIEW_SECONDS):
         moment = as_of or moment_of_judgement()
-        count = postgres.count(loaded, known, as_of=moment)
+        parts = None
+        if with_parts:
+            placed = list(nodes(loaded))
+            everybody, each = postgres.counts([node for _, node in placed], known, as_of=moment)
+            parts = [Part(pointer=pointer(path), count=n) for (path, _), n in zip(placed, each, strict=True)]
+            count = parts[0].count  # the first is the whole rule
+        else:
+            everybody, count = Profile.objects.count(), postgres.count(loaded, known, as_of=moment)
         may_show = permitted(Profile.objects.all(), purpose).values("pk")
         ids = postgres.sample(loaded, known, as_of=moment, size=sample_size, may_show=may_show) if sample_size else []
         people = list(Profile.objects.filter(pk__in=ids))
         return Preview(
-            as_of=moment, count=count, of=Profile.objects.count(), sample=people, sentence=describe(loaded, known)
+            as_of=moment, count=count, of=everybody, sample=people, sentence=describe(loaded, known), parts=parts
         )
 
 

@@ -39,7 +39,7 @@ LOGICAL_TABLES: Final = ("profile", "trait_value", "event", "event_total", "memb
 
 @dataclass(frozen=True, kw_only=True)
 class Compiled:
-    """A SELECT of one column, `profile_id`, without repetition.
+    """A SELECT; of one column, `profile_id`, without repetition, where nothing else is said.
 
     `params` holds the operands by the name of their placeholder. Besides them the text may have `as_of` (an aware
     datetime) and `scope` (a list of profile ids), which the caller adds; those that don't occur may be given too.
@@ -70,16 +70,41 @@ def compile_rule(rule: Rule, catalog: Catalog, *, scoped: bool) -> Compiled:
     """
     _refuse_errors(rule, catalog)
     compiler = _Compiler(catalog, scoped)
-    joined: dict[Leaf, str] = {leaf: f"leaf_{position}" for position, leaf in enumerate(leaves(rule))}
     query = exp.select(exp.alias_(exp.column("id", "profile"), "profile_id")).from_("profile", copy=False)
     if scoped:
         query.where(is_one_of(exp.column("id", "profile"), SCOPE.copy()), copy=False)
-    for leaf in leaves(rule):
-        alias = joined[leaf]
-        partner = exp.EQ(this=exp.column("profile_id", alias), expression=exp.column("id", "profile"))
-        query.join(compiler.leaf(leaf).subquery(alias, copy=False), on=partner, join_type="left", copy=False)
+    joined = _join(query, leaves(rule), compiler)
     query.where(_condition(positive(rule), joined), copy=False)
     return Compiled(expression=query, params=compiler.bind.params)
+
+
+def compile_counts(rules: Sequence[Rule], catalog: Catalog) -> Compiled:
+    """One row: how many people there are, then of how many each of the rules is true, in their order.
+
+    A leaf that several of the rules have is looked up once: the parts of one rule cost little more than the whole.
+
+    Raises:
+        RuleErrors: one of the rules doesn't fit the catalogue (any more).
+    """
+    for rule in rules:
+        _refuse_errors(rule, catalog)
+    compiler = _Compiler(catalog, scoped=False)
+    query = exp.select(exp.Count(this=exp.Star())).from_("profile", copy=False)
+    joined = _join(query, list(dict.fromkeys(leaf for rule in rules for leaf in leaves(rule))), compiler)
+    for rule in rules:
+        holds = exp.Where(this=_condition(positive(rule), joined))
+        query.select(exp.Filter(this=exp.Count(this=exp.Star()), expression=holds), copy=False)
+    return Compiled(expression=query, params=compiler.bind.params)
+
+
+def _join(query: exp.Select, found: Sequence[PositiveLeaf], compiler: "_Compiler") -> dict[Leaf, str]:
+    """Joins each leaf to `profile`; gives the names under which they stand."""
+    joined: dict[Leaf, str] = {}
+    for position, leaf in enumerate(found):
+        joined[leaf] = alias = f"leaf_{position}"
+        partner = exp.EQ(this=exp.column("profile_id", alias), expression=exp.column("id", "profile"))
+        query.join(compiler.leaf(leaf).subquery(alias, copy=False), on=partner, join_type="left", copy=False)
+    return joined
 
 
 def compile_leaf(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Compiled:
