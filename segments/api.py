@@ -48,7 +48,7 @@ READ_OR_WRITE: dict[str, str] = {
     "PATCH": Scope.SEGMENTS_WRITE,
 }
 # A segment of this key would stand at the address of something else.
-TAKEN_ADDRESSES = frozenset({"preview"})
+TAKEN_ADDRESSES = frozenset({"preview", "overlap", "flow"})
 DETAILS = ("name", "description", "refresh_minutes")
 
 
@@ -211,6 +211,16 @@ def visible_segment(request: Request, key: str, *, permission: str = "view_segme
     if permission != "view_segment" and not may(caller(request), permission, segment):
         raise Forbidden("permission_missing", f"You may see this segment, but lack segments.{permission} on it.")
     return segment
+
+
+def demand_scope(request: Request, scope: Scope) -> None:
+    """For what needs a second scope beside the view's own; people who are logged in have roles and grants instead.
+
+    Raises:
+        Forbidden: the key lacks it.
+    """
+    if isinstance(request.auth, ApiKey) and scope not in request.auth.scopes:
+        raise Forbidden("scope_missing", f"This API key lacks the scope {scope}, which this needs too.")
 
 
 @contextmanager

@@ -109,15 +109,11 @@ class _Comparison:
 
     def _added(self, path: Path, rule: Rule) -> Change:
         place = self._place(path, rule)
-        return Change(
-            kind=ChangeKind.ADDED, before=None, after=place, sentence=f"Added: {_bare(place.sentence)}."
-        )
+        return Change(kind=ChangeKind.ADDED, before=None, after=place, sentence=f"Added: {_bare(place.sentence)}.")
 
     def _removed(self, path: Path, rule: Rule) -> Change:
         place = self._place(path, rule)
-        return Change(
-            kind=ChangeKind.REMOVED, before=place, after=None, sentence=f"Removed: {_bare(place.sentence)}."
-        )
+        return Change(kind=ChangeKind.REMOVED, before=place, after=None, sentence=f"Removed: {_bare(place.sentence)}.")
 
     def _place(self, path: Path, rule: Rule) -> Place:
         return Place(pointer=pointer(path), sentence=describe(rule, self.catalog))
@@ -130,7 +126,7 @@ def _members(group: All | Any, path: Path) -> list[Placed]:
 def _meaning(rule: Rule) -> str:
     """Text that wordings share which differ in order only, or in a group around a single condition."""
     match rule:
-        case (All(rules) | Any(rules)) if len(rules) == 1:
+        case All(rules) | Any(rules) if len(rules) == 1:
             return _meaning(rules[0])
         case All(rules) | Any(rules):
             return json.dumps([form_of(rule), *sorted(_meaning(one) for one in rules)])

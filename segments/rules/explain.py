@@ -50,14 +50,16 @@ class Hint:
 class Finding:
     """What was found of the person where a condition looks, beside what the condition wants.
 
-    `actual` is a number, a trait's value, or whether the person is in a segment; None when nothing was found, and
-    when it `is_hidden` from the reader. `events` are the newest of the `event_count` events that count, newest first.
+    `actual` is a count (`is_count`), a sum, a trait's value, or whether the person is in a segment; None when nothing
+    was found, and when it `is_hidden` from the reader. `events` are the newest of the `event_count` events that count,
+    newest first.
     """
 
     said: str
     actual: object = None
     wanted: str = ""
     is_hidden: bool = False
+    is_count: bool = False
     events: tuple[Occurrence, ...] = ()
     event_count: int = 0
     hint: Hint | None = None
@@ -238,11 +240,17 @@ def _(leaf: Performed, case: Case) -> Finding:
         reverse=True,
     )
     wanted = _amount_said(leaf)
-    found = {"wanted": wanted, "events": tuple(counted[:MOST_EVIDENCE]), "event_count": len(counted)}
-    if leaf.of is not None and leaf.of in case.hidden:
-        return Finding(said=f"hidden from you, of {wanted}", is_hidden=True, **found)  # type: ignore[arg-type]
+    is_hidden = leaf.of is not None and leaf.of in case.hidden
     actual = measured(leaf, case.person, case.as_of)
-    return Finding(said=f"{_kind_of(leaf).say(actual)} of {wanted}", actual=actual, **found)  # type: ignore[arg-type]
+    return Finding(
+        said=f"{'hidden from you' if is_hidden else _kind_of(leaf).say(actual)} of {wanted}",
+        actual=None if is_hidden else actual,
+        wanted=wanted,
+        is_hidden=is_hidden,
+        is_count=leaf.measure is Measure.COUNT,
+        events=tuple(counted[:MOST_EVIDENCE]),
+        event_count=len(counted),
+    )
 
 
 @look.register

@@ -56,7 +56,9 @@ def test_what_changed_is_named_with_its_places(before: Any, after: Any, expected
 
 
 def test_changes_are_told_in_english() -> None:
-    found = compare(load(document({"all": [GERMAN, ORDERED]}), CATALOG), load(document({"any": [FRENCH]}), CATALOG), CATALOG)
+    found = compare(
+        load(document({"all": [GERMAN, ORDERED]}), CATALOG), load(document({"any": [FRENCH]}), CATALOG), CATALOG
+    )
     assert [one.sentence for one in found] == [
         "Of a group, one is enough now.",
         "Changed: People whose Country is Germany → People whose Country is France.",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segments.rules import Person, Performed, evaluate, load
+from segments.rules import Performed, Person, evaluate, load
 from segments.rules.explain import Case, Explained, Finding, HintKind, explain, nodes, without_history
 from tests.generative.strategies import Drawn, documents, leaf_forms, random_people
 from tests.spec.world import AS_OF, CATALOG, document, event, person
