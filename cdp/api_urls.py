@@ -8,6 +8,7 @@ from consent.api import PurposeList
 from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentPreview, SegmentRefresh
 from segments.api_members import SegmentMembers
 from segments.api_people import ProfileLookup
+from segments.api_versions import VersionDifferenceView
 from segments.api_why import SegmentWhy
 
 app_name = "api"
@@ -17,6 +18,11 @@ urlpatterns = [
     path("segments/<slug:key>/", SegmentDetail.as_view(), name="segment"),
     path("segments/<slug:key>/members/", SegmentMembers.as_view(), name="members"),
     path("segments/<slug:key>/refresh/", SegmentRefresh.as_view(), name="refresh"),
+    path(
+        "segments/<slug:key>/versions/<int:before>/diff/<int:after>/",
+        VersionDifferenceView.as_view(),
+        name="versions-diff",
+    ),
     path("segments/<slug:key>/why/<path:identifier>/", SegmentWhy.as_view(), name="why"),
     path("profiles/<path:identifier>/", ProfileLookup.as_view(), name="profile"),
     path("purposes/", PurposeList.as_view(), name="purposes"),
