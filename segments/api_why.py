@@ -14,7 +14,7 @@ from cdp.profiles.models import Profile
 from cdp.rest.authentication import actor_of
 from cdp.rest.models import Scope
 from cdp.rest.permissions import may_reveal, sees_unmasked
-from cdp.rest.queries import Query
+from cdp.rest.queries import MomentField, Query
 from cdp.rest.views import ApiView
 from consent.querysets import INTERNAL_ANALYSIS, permitted, purpose_or_error
 from segments.api import demand_scope, in_time, rule_errors_located, visible_segment
@@ -90,7 +90,7 @@ class WhySerializer(serializers.Serializer[Any]):
 
 
 class WhyQuery(Query):
-    as_of = serializers.DateTimeField(required=False, help_text="A past moment; only for rules on nothing but events.")
+    as_of = MomentField(required=False, help_text="A past moment; only for rules on nothing but events.")
     version = serializers.IntegerField(
         required=False, min_value=1, max_value=2**31 - 1, help_text="The live one, or else the newest, if left out."
     )

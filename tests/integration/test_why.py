@@ -116,6 +116,9 @@ def test_of_traits_and_segments_no_past_is_kept(shop: None) -> None:
     segment = draft("events", OFTEN)
     share_segment(segment=segment, user=caller.user, by=BY)
     assert problem(ask(caller, segment, "user_id:ann", as_of=ahead), 400)["code"] == "as_of_ahead"
+    long_ago = found(ask(caller, segment, "user_id:ann", as_of="1970-01-01T00:00:00Z"))
+    assert (long_ago["holds"], long_ago["tree"]["finding"]["actual"]) == (False, 0)
+    assert problem(ask(caller, segment, "user_id:ann", as_of="0001-01-01T00:00:00Z"), 400)["code"] == "out_of_range"
 
 
 # ---- Only what is certain ------------------------------------------------------------------------------------
