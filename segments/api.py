@@ -240,7 +240,7 @@ def in_time() -> Iterator[None]:
         if not isinstance(error.__cause__, QueryCanceled):
             raise
         raise DomainError(
-            "preview_too_slow", "Counting took too long and was stopped; narrow the rule.", status=503
+            "preview_too_slow", "Counting took too long and was stopped; narrow what you ask.", status=503
         ) from None
 
 
