@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from cdp.database import snapshot
 from cdp.errors import Conflict, NotFound
 from cdp.profiles.models import Profile
-from cdp.rest.authentication import actor_of
+from cdp.rest.authentication import actor_of, caller
 from cdp.rest.models import Scope
 from cdp.rest.permissions import may_reveal, sees_unmasked
 from cdp.rest.queries import MomentField, Query
@@ -66,7 +66,11 @@ class ExplainedSerializer(serializers.Serializer[Any]):
 
     pointer = serializers.CharField(help_text="Where it stands in the rule.")
     form = serializers.CharField(help_text="all, any, not, trait, performed, in_segment or everyone.")
-    holds = serializers.BooleanField(help_text="Whether it is true of the person.")
+    holds = serializers.BooleanField(
+        source="told",
+        allow_null=True,
+        help_text="Whether it is true of the person; null where that hangs on a segment that is hidden from you.",
+    )
     wanted = serializers.BooleanField(help_text="Which verdict serves the rule: false below a negation.")
     sentence = serializers.CharField()
     finding = FindingSerializer(allow_null=True, help_text="Of conditions; null for groups.")
@@ -129,6 +133,7 @@ class SegmentWhy(ApiView):
                 version=version,
                 purpose=purpose,
                 by=actor_of(request),
+                reader=caller(request),
                 as_of=wanted.get("as_of"),
                 is_masked=not sees_unmasked(request),
             )

@@ -5,10 +5,12 @@ How a verdict is explained is in `segments.rules.explain`; who may ask, and how 
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+
+from django.contrib.auth.models import User
 
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
@@ -25,6 +27,7 @@ from segments.personal import personal_traits
 from segments.refresh import moment_of_judgement
 from segments.rules import Occurrence, Performed, Person, Rule, RuleErrors, Value, depends_on, leaves, load, parse
 from segments.rules.explain import Case, Explained, explain, without_history
+from segments.sharing import visible_segments
 
 log = get_logger(__name__)
 
@@ -83,6 +86,7 @@ def why(
     version: SegmentVersion,
     purpose: Purpose,
     by: Actor,
+    reader: User,
     as_of: datetime | None = None,
     is_masked: bool = True,
 ) -> Why:
@@ -90,6 +94,7 @@ def why(
 
     Args:
         purpose: what the person is read for; the caller has made sure that it is permitted.
+        reader: who is told. Segments they may not see stay hidden.
         as_of: a moment in the past; only events have one. None asks as of now.
         is_masked: leave out what is personal data.
 
@@ -110,8 +115,17 @@ def why(
         moment = as_of or now
         person, raw = _facts(profile, rule, moment)
         seen = masked_properties(raw, personal=personal_traits()) if is_masked else raw
-        hidden = _hidden(rule, seen) if is_masked else frozenset[str]()
-        tree = explain(rule, Case(person=person, as_of=moment, catalog=known, shown=seen, hidden=hidden))
+        visible = visible_segments(reader).filter(key__in=known.segments).values_list("key", flat=True)
+        open_to_them = {key: known.segments[key] for key in visible}
+        case = Case(
+            person=person,
+            as_of=moment,
+            catalog=replace(known, segments=open_to_them),
+            shown=seen,
+            hidden=_hidden(rule, seen) if is_masked else frozenset(),
+            hidden_segments=known.segments.keys() - open_to_them.keys(),
+        )
+        tree = explain(rule, case)
         if tree.holds != (profile.pk in postgres.among(rule, known, as_of=moment, scope=[profile.pk])):
             log.error(
                 "why_disagrees",

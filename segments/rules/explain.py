@@ -4,7 +4,7 @@ Verdicts are the reference engine's. Where the facts come from, who may see them
 here. A new leaf plugs in with `look` (what was found of the person) and `has_history`; without, it has just a verdict.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -69,13 +69,15 @@ class Finding:
 class Explained:
     """A condition or a group of a rule, with its verdict.
 
-    `wanted` is the verdict that serves the rule: false for what stands under a negation, or under three. `finding` is
-    of conditions, `conditions` are of groups.
+    `wanted` is the verdict that serves the rule: false for what stands under a negation, or under three. `told` is the
+    verdict as the reader may have it: None where it would give away a segment that is hidden from them. `finding` is of
+    conditions, `conditions` are of groups.
     """
 
     pointer: str
     form: str
     holds: bool
+    told: bool | None
     wanted: bool
     sentence: str
     finding: Finding | None = None
@@ -87,7 +89,7 @@ class Case:
     """Whom and when a condition is looked at, and what the reader may see of it.
 
     `shown` has the JSON value of each trait as the reader may see it. `hidden` names traits and properties whose
-    values they may not.
+    values they may not, `hidden_segments` the keys of segments of which they may not know who is in.
     """
 
     person: Person
@@ -95,6 +97,7 @@ class Case:
     catalog: Catalog
     shown: Mapping[str, object] = field(default_factory=dict)
     hidden: Collection[str] = frozenset()
+    hidden_segments: Collection[str] = frozenset()
 
 
 def explain(rule: Rule, case: Case) -> Explained:
@@ -169,32 +172,44 @@ class _Eyes:
 
 def _explained(rule: Rule, eyes: _Eyes, path: Path, *, wanted: bool) -> Explained:
     finding, below = None, tuple[Explained, ...]()
+    told: bool | None
     match rule:
         case All() | Any() | Not():
             inner_wanted = wanted is not isinstance(rule, Not)
             below = tuple(_explained(one, eyes, at, wanted=inner_wanted) for at, one in _inner(rule, path))
-            verdicts = [one.holds for one in below]
-            holds = any(verdicts) if isinstance(rule, Any) else all(verdicts)
-            holds = holds is not isinstance(rule, Not)
+            holds = bool(_verdict(rule, [one.holds for one in below]))
+            told = _verdict(rule, [one.told for one in below])
         case Everyone():
-            holds = True
+            holds = told = True
         case leaf:
             case = eyes.at(leaf)
-            holds = evaluate(leaf, case.person, case.as_of)
+            holds = told = evaluate(leaf, case.person, case.as_of)
             finding = look(leaf, case)
-            if holds is wanted:
-                finding = replace(finding, hint=None)
-            elif finding.hint is None:
+            if isinstance(leaf, InSegment) and finding.is_hidden:
+                told = None
+            elif holds is not wanted:
                 finding = replace(finding, hint=turn(leaf, case, wanted=wanted))
     return Explained(
         pointer=pointer(path),
         form=form_of(rule),
         holds=holds,
+        told=told,
         wanted=wanted,
         sentence=describe(rule, eyes.case.catalog),
         finding=finding,
         conditions=below,
     )
+
+
+def _verdict(group: All | Any | Not, below: Sequence[bool | None]) -> bool | None:
+    """The verdict of a group; None when it hangs on one that isn't told."""
+    if isinstance(group, Not):
+        (only,) = below
+        return None if only is None else not only
+    decisive = isinstance(group, Any)  # one that holds decides an "any", one that doesn't an "all"
+    if decisive in below:
+        return decisive
+    return None if None in below else not decisive
 
 
 def _inner(rule: Rule, path: Path) -> Iterator[tuple[Path, Rule]]:
@@ -255,6 +270,8 @@ def _(leaf: Performed, case: Case) -> Finding:
 
 @look.register
 def _(leaf: InSegment, case: Case) -> Finding:
+    if leaf.segment in case.hidden_segments:
+        return Finding(said=f'the segment "{leaf.segment}" is hidden from you', wanted="is in it", is_hidden=True)
     is_in = leaf.segment in case.person.segments
     return Finding(
         said=f'{"is" if is_in else "is not"} in the segment "{_segment(leaf, case)}"', actual=is_in, wanted="is in it"

@@ -22,6 +22,7 @@ from tests.integration.shoppers import DAY, ann_bob_and_cyd
 pytestmark = pytest.mark.django_db
 
 SPENT = {"performed": "Bought", "measure": "sum", "op": "gt", "value": 500}
+BOUGHT, LOOKED = performed("Bought"), performed("Looked")
 OFTEN = performed("Bought", 5, within={"days": 30})
 FROM_BERN = {"trait": "city", "op": "equals", "value": "Bern"}
 
@@ -83,8 +84,9 @@ def test_how_the_person_stands_is_told_beside_the_verdict(shop: None) -> None:
 
 
 def test_another_segment_is_read_as_it_stands(shop: None) -> None:
-    live("buyers", performed("Bought"))
-    body = told({"not": {"in_segment": "buyers"}}, "bob")
+    buyers = live("buyers", performed("Bought"))
+    segment = draft("asked", {"not": {"in_segment": "buyers"}})
+    body = found(ask(key(sees=[segment, buyers]), segment, "user_id:bob"))
     assert (body["holds"], body["tree"]["conditions"][0]["finding"]["said"]) == (False, 'is in the segment "Buyers"')
 
 
@@ -176,6 +178,19 @@ def test_personal_data_is_hidden_from_who_may_not_see_it(shop: None) -> None:
             assert "ann@" not in str(leaf) and 'is "Bern"' not in leaf["finding"]["said"]
     body = found(ask(key(sees=[segment]), segment, "user_id:ann"))
     assert body["tree"]["conditions"][0]["finding"]["actual"] == "Bern"
+
+
+def test_who_is_in_a_segment_that_is_not_shared_stays_hidden(shop: None) -> None:
+    live("secret", performed("Bought"))
+    inside = {"in_segment": "secret"}
+    segment = draft("asked", {"all": [{"not": inside}, {"any": [inside, LOOKED]}, {"any": [inside, BOUGHT]}]})
+    body = found(ask(key(sees=[segment]), segment, "user_id:ann"))
+    outside, hangs, decided = body["tree"]["conditions"]
+    (leaf,) = outside["conditions"]
+    assert (leaf["holds"], leaf["finding"]["is_hidden"], leaf["finding"]["actual"]) == (None, True, None)
+    assert leaf["finding"]["hint"] is None and "Secret" not in str(body)
+    assert [one["holds"] for one in (outside, hangs, decided)] == [None, None, True]
+    assert (body["holds"], body["tree"]["holds"]) == (False, None), "only of the whole is the verdict told"
 
 
 def test_it_takes_the_right_to_the_person_and_the_right_to_the_segment(shop: None) -> None:

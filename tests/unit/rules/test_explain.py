@@ -138,6 +138,21 @@ def test_only_events_can_be_asked_about_the_past() -> None:
     assert without_history(load(document({"all": [at_least(1), {"everyone": True}]}), CATALOG)) == []
 
 
+def test_a_verdict_that_hangs_on_a_hidden_segment_is_not_told() -> None:
+    loyal, never, always = {"in_segment": "loyal"}, {"not": {"everyone": True}}, {"everyone": True}
+    someone = person(segments=frozenset({"loyal"}))
+    for condition, told in (
+        (loyal, None),
+        ({"not": loyal}, None),
+        ({"all": [loyal, always]}, None),
+        ({"all": [loyal, never]}, False),
+        ({"any": [loyal, never]}, None),
+        ({"any": [loyal, always]}, True),
+    ):
+        assert why(condition, someone, hidden_segments={"loyal"}).told is told, condition
+        assert why(condition, someone).told is why(condition, someone).holds, condition
+
+
 RULES = st.one_of(*(documents(Drawn(), form) for form in leaf_forms(Drawn())))
 PEOPLE = random_people(40, random.Random(7))
 
