@@ -1,6 +1,7 @@
-"""What explaining costs next to what it explains: the parts of a rule next to its plain preview, in the same run.
+"""What explaining costs next to what it explains: parts of a rule and two versions of it next to plain previews, one
+person's story next to their verdict, overlaps and flows next to reading the same rows. All in the same run.
 
-100,000 people, a million events over 60 days, a trait or two each. Run by `make bench ARGS=explain`.
+100,000 people, a million events over 60 days, eight segments. Run by `make bench ARGS=explain`.
 """
 
 import os
@@ -14,18 +15,31 @@ import django
 
 django.setup()
 
+from django.contrib.auth.models import User
 from django.db import connection, connections
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from bench.report import Row, publish
-from cdp.profiles.models import EventName, Trait
+from cdp.audit.actors import Actor
+from cdp.profiles.models import EventName, EventTotal, Profile, Trait
 from cdp.profiles.services import ensure_partitions
 from consent.models import Purpose
+from segments.catalogue import catalog
+from segments.engines import postgres
+from segments.flows import flow_among, overlap
+from segments.history import Pace, size_history
+from segments.models import Segment, SegmentVersion
 from segments.refresh import preview
+from segments.rules import load
+from segments.services import create_segment, save_version
+from segments.versions import compare_versions
+from segments.why import why
 
 PEOPLE = int(os.environ.get("BENCH_PEOPLE", 100_000))
 EVENTS = int(os.environ.get("BENCH_EVENTS", 1_000_000))
 DAYS = 60
+BY = Actor.system("bench")
 ROUNDS = 9
 NAMES = ["Product Viewed", "Product Added", "Order Completed", "Email Opened"]
 
@@ -45,7 +59,19 @@ SELECT %(country)s, n, c, lower(c), to_jsonb(c), now(), 'm'
 INSERT INTO profiles_traitvalue (trait_id, profile_id, number, raw, occurred_at, message_id)
 SELECT %(age)s, n, 18 + n %% 60, to_jsonb(18 + n %% 60), now(), 'm' FROM generate_series(1, %(people)s, 2) AS n;
 """
-TABLES = "profiles_profile, profiles_event, profiles_eventtotal, profiles_traitvalue"
+SEGMENTS = """
+INSERT INTO segments_membership (segment_id, profile_id, entered_at)
+SELECT s.id, n, now() FROM segments_segment s CROSS JOIN generate_series(1, %(people)s) AS n
+ WHERE hashint8(n * 31 + s.id) %% 10 < 5;
+INSERT INTO segments_membershipchange
+       (position, segment_id, profile_id, profile_uuid, kind, effective_at, why, recorded_at)
+SELECT row_number() OVER (), segment_id, profile_id, gen_random_uuid(), kind, at, 'event', at
+  FROM (SELECT s.id AS segment_id, n AS profile_id, (ARRAY['entered', 'exited'])[1 + (n + s.id) %% 2] AS kind,
+               now() - random() * interval '60 days' AS at
+          FROM segments_segment s CROSS JOIN generate_series(1, %(people)s) AS n) AS g;
+UPDATE segments_segment s SET member_count = (SELECT count(*) FROM segments_membership m WHERE m.segment_id = s.id);
+"""
+TABLES = "profiles_profile, profiles_event, profiles_eventtotal, profiles_traitvalue, segments_membership, segments_membershipchange"
 
 GERMAN = {"trait": "country", "op": "any_of", "value": ["DE", "AT"]}
 ADULT = {"trait": "age", "op": "gte", "value": 30}
@@ -61,6 +87,9 @@ RULES: dict[str, dict[str, Any]] = {
 }
 
 
+NEWEST = SegmentVersion.objects.filter(segment=OuterRef("pk"), number=1).values("pk")
+
+
 def fill() -> None:
     today = timezone.now().date()
     ensure_partitions(today - timedelta(days=DAYS + 1), today)
@@ -70,6 +99,12 @@ def fill() -> None:
     given = {"people": PEOPLE, "events": EVENTS, "names": names, "country": country, "age": age}
     with connection.cursor() as cursor:
         cursor.execute(FILL, given)
+        for number in range(8):
+            rule = {"version": 1, **(RULES["all of five"] if number % 2 else LOYAL)}
+            segment = create_segment(name=f"Segment {number}", rule=rule, by=BY)
+            save_version(segment=segment, rule={"version": 1, **RULES["five, nested"]}, by=BY)
+        Segment.objects.update(status="live", live_version=Subquery(NEWEST))
+        cursor.execute(SEGMENTS, given)
     with connections["owner"].cursor() as cursor:
         cursor.execute(f"VACUUM ANALYZE {TABLES}")
 
@@ -100,6 +135,52 @@ def parts() -> list[Row]:
     return rows
 
 
+def versions() -> Row:
+    segment, purpose = Segment.objects.get(name="Segment 1"), Purpose.objects.get(key="internal_analysis")
+    before, after = segment.versions.get(number=1), segment.versions.get(number=2)
+    asked = {"purpose": purpose, "sample_size": 0}
+    value, floor = milliseconds(
+        lambda: compare_versions(before=before, after=after, purpose=purpose, by=BY),
+        lambda: [preview(rule=one.rule, **asked) for one in (before, after)],
+    )
+    return Row(name="two versions, beside two previews", size=f"{PEOPLE:,} people", value=value, floor=floor, unit="ms")
+
+
+def one_person() -> Row:
+    busiest = Profile.objects.get(pk=EventTotal.objects.order_by("-count")[0].profile_id)
+    version, purpose = SegmentVersion.objects.get(segment__name="Segment 1", number=1), Purpose.objects.first()
+    known = catalog()
+    rule, reader = load(version.rule, known), User.objects.create_superuser("bench")
+    value, floor = milliseconds(
+        lambda: why(profile=busiest, version=version, purpose=purpose, by=BY, reader=reader),
+        lambda: postgres.among(rule, known, as_of=timezone.now(), scope=[busiest.pk]),
+    )
+    return Row(name="why, beside the bare verdict", size="the busiest person", value=value, floor=floor, unit="ms")
+
+
+def beside_each_other() -> list[Row]:
+    segments = list(Segment.objects.order_by("pk"))
+    now = timezone.now()
+
+    def read(table: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT segment_id, count(DISTINCT profile_id) FROM {table} GROUP BY 1")  # noqa: S608
+            cursor.fetchall()
+
+    rows = []
+    for name, work, table in (
+        ("overlap of eight segments", lambda: overlap(segments), "segments_membership"),
+        ("flow among eight segments, 30 days",
+         lambda: flow_among(segments, since=now - timedelta(days=30), until=now), "segments_membershipchange"),
+        ("a segment's size by day, 60 days",
+         lambda: size_history(segments[0], since=now - timedelta(days=DAYS), until=now, pace=Pace.DAY),
+         "segments_membershipchange"),
+    ):  # fmt: skip
+        value, floor = milliseconds(work, lambda table=table: read(table))  # type: ignore[misc]
+        rows.append(Row(name=name, size=f"{8 * PEOPLE:,} changes", value=value, floor=floor, unit="ms"))
+    return rows
+
+
 if __name__ == "__main__":
     fill()
-    publish(parts())
+    publish([*parts(), versions(), one_person(), *beside_each_other()])

@@ -53,6 +53,10 @@ class FindingSerializer(serializers.Serializer[Any]):
     event_count = serializers.IntegerField(help_text="How many events count.")
     events = EvidenceSerializer(many=True, help_text="The newest of them, newest first; at most 20.")
     hint = HintSerializer(allow_null=True, help_text="Null where nothing needs to change, or nothing simple would do.")
+    turns_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="When time alone will change the verdict, if nothing else happens; null: never, or unknown.",
+    )
 
     @extend_schema_field(OpenApiTypes.ANY)
     def get_actual(self, finding: Finding) -> Any:

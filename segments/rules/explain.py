@@ -1,15 +1,17 @@
 """Why a rule is true of a person, or isn't: each condition with its verdict, what was found, and what would change it.
 
 Verdicts are the reference engine's. Where the facts come from, who may see them, and how they are shown don't belong
-here. A new leaf plugs in with `look` (what was found of the person) and `has_history`; without, it has just a verdict.
+here. A new leaf plugs in with `look` (what was found of the person), `turn` and `turns_at` (what would change that) and
+`has_history`; without them it has just a verdict.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import singledispatch
+from itertools import groupby
 from typing import Final
 
 from segments.rules.algebra import depends_on
@@ -19,7 +21,9 @@ from segments.rules.errors import Path, RuleError, pointer
 from segments.rules.evaluate import Occurrence, Person, counts, evaluate, measured
 from segments.rules.kinds import NUMBER, Kind, Number
 from segments.rules.nodes import All, Any, Comparison, Everyone, InSegment, Leaf, Measure, Not, Performed, Rule, Trait
-from segments.rules.operands import Scalar, plain
+from segments.rules.operands import Duration, Scalar, plain
+from segments.rules.operators import WithinLast
+from segments.rules.windows import Rolling
 
 MOST_EVIDENCE: Final = 20
 _SMALLEST: Final[Mapping[Measure, Decimal]] = {Measure.COUNT: Decimal(1), Measure.SUM: Decimal("0.0001")}
@@ -52,7 +56,7 @@ class Finding:
 
     `actual` is a count (`is_count`), a sum, a trait's value, or whether the person is in a segment; None when nothing
     was found, and when it `is_hidden` from the reader. `events` are the newest of the `event_count` events that count,
-    newest first.
+    newest first. `turns_at` is when time alone will change the verdict, if nothing else happens until then.
     """
 
     said: str
@@ -63,6 +67,7 @@ class Finding:
     events: tuple[Occurrence, ...] = ()
     event_count: int = 0
     hint: Hint | None = None
+    turns_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,8 +192,10 @@ def _explained(rule: Rule, eyes: _Eyes, path: Path, *, wanted: bool) -> Explaine
             finding = look(leaf, case)
             if isinstance(leaf, InSegment) and finding.is_hidden:
                 told = None
-            elif holds is not wanted:
-                finding = replace(finding, hint=turn(leaf, case, wanted=wanted))
+            else:
+                hint = turn(leaf, case, wanted=wanted) if holds is not wanted else None
+                # Of a hidden date, the day on which it grows too old would tell.
+                finding = replace(finding, hint=hint, turns_at=None if finding.is_hidden else turns_at(leaf, case))
     return Explained(
         pointer=pointer(path),
         form=form_of(rule),
@@ -339,6 +346,53 @@ def _nearest(leaf: Performed, actual: Decimal, as_of: datetime, *, wanted: bool)
     fitting = [one for one in candidates if leaf.amount.holds(one, as_of) is wanted]
     # Of two that are equally near, the larger: people can do more, and can't undo.
     return min(fitting, key=lambda one: (abs(one - actual), -one), default=None)
+
+
+# ---- When time would turn it ---------------------------------------------------------------------------------
+
+
+@singledispatch
+def turns_at(leaf: Leaf, case: Case) -> datetime | None:
+    """The first moment at which the verdict is another one, of what is known of the person; None: never, or unknown."""
+    return None
+
+
+@turns_at.register
+def _(leaf: Trait, case: Case) -> datetime | None:
+    value, operator = case.person.traits.get(leaf.trait), leaf.comparison.operator
+    lasts = leaf.comparison.operand
+    if value is None or value.moment is None or not isinstance(operator, WithinLast) or not isinstance(lasts, Duration):
+        return None
+    holds = evaluate(leaf, case.person, case.as_of)
+    for at in (_after(value.moment), _after(value.moment, lasts.length)):
+        if at is not None and at > case.as_of and evaluate(leaf, case.person, at) is not holds:
+            return at
+    return None
+
+
+@turns_at.register
+def _(leaf: Performed, case: Case) -> datetime | None:
+    if not isinstance(leaf.within, Rolling) or leaf.measure not in _SMALLEST:
+        return None
+    counted = sorted(
+        (event for event in case.person.events if counts(event, leaf, case.as_of)), key=lambda event: event.occurred_at
+    )
+    left = measured(leaf, case.person, case.as_of)
+    holds = leaf.amount.holds(left, case.as_of)
+    for occurred_at, together in groupby(counted, key=lambda event: event.occurred_at):
+        # Counts and sums add up: what is left is what there was, less what leaves the window.
+        left -= measured(leaf, replace(case.person, events=list(together)), case.as_of)
+        if leaf.amount.holds(left, case.as_of) is not holds:
+            return _after(occurred_at, leaf.within.duration.length)
+    return None
+
+
+def _after(moment: datetime, length: timedelta = timedelta()) -> datetime | None:
+    """The instant after so long; None past the end of the calendar."""
+    try:
+        return moment + length + timedelta(microseconds=1)
+    except OverflowError:
+        return None
 
 
 # ---- In words ------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -153,6 +154,32 @@ def test_a_verdict_that_hangs_on_a_hidden_segment_is_not_told() -> None:
         assert why(condition, someone).told is why(condition, someone).holds, condition
 
 
+def test_it_is_told_when_events_will_have_left_the_window() -> None:
+    someone = orders(1, 10, 20)
+    instant = timedelta(microseconds=1)
+    assert leaf(at_least(3, within={"days": 30}), someone).turns_at == AS_OF + 10 * DAYS + instant
+    assert leaf(at_least(2, within={"days": 30}), someone).turns_at == AS_OF + 20 * DAYS + instant
+    at_most_one = {"performed": "Order Completed", "op": "lte", "value": 1, "within": {"days": 30}}
+    assert leaf(at_most_one, someone).turns_at == AS_OF + 20 * DAYS + instant
+    assert leaf(at_least(5, within={"days": 30}), someone).turns_at is None
+    assert leaf(at_least(3), someone).turns_at is None
+    assert leaf({**SPENT, "value": 250, "within": {"days": 30}}, someone).turns_at == AS_OF + 10 * DAYS + instant
+
+
+def test_it_is_told_when_a_date_will_be_too_old_unless_it_is_hidden() -> None:
+    condition = {"trait": "date", "op": "within_last", "value": {"days": 30}}
+    someone = person(traits={"date": "2026-05-30"})
+    assert leaf(condition, someone).turns_at == datetime(2026, 6, 29, 0, 0, 0, 1, tzinfo=UTC)
+    assert leaf(condition, someone, hidden={"date"}).turns_at is None
+    assert leaf(condition, person(traits={"date": "2026-06-03"})).turns_at == datetime(
+        2026, 6, 3, 0, 0, 0, 1, tzinfo=UTC
+    )
+    assert leaf(condition, person(traits={"date": "9999-12-30"})).turns_at == datetime(
+        9999, 12, 30, 0, 0, 0, 1, tzinfo=UTC
+    )
+    assert leaf(condition, person(traits={"date": "2020-01-01"})).turns_at is None
+
+
 RULES = st.one_of(*(documents(Drawn(), form) for form in leaf_forms(Drawn())))
 PEOPLE = random_people(40, random.Random(7))
 
@@ -183,6 +210,22 @@ def test_who_does_as_the_hint_says_turns_the_condition(drawn: dict[str, Any], so
     assert isinstance(found.actual, Decimal) and found.hint.amount
     is_more = found.hint.kind in (HintKind.MORE_EVENTS, HintKind.MORE_VALUE)
     assert rule.amount.holds(found.actual + (found.hint.amount if is_more else -found.hint.amount), AS_OF)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(*leaf_forms(Drawn())), st.sampled_from(PEOPLE))
+def test_a_verdict_stays_until_it_turns(drawn: dict[str, Any], someone: Person) -> None:
+    rule = load(document(drawn), CATALOG)
+    happened = replace(someone, events=[one for one in someone.events if one.occurred_at < AS_OF])
+    tree = explain(rule, Case(person=happened, as_of=AS_OF, catalog=CATALOG))
+    turning = tree.finding.turns_at if tree.finding else None
+    if turning is not None:
+        assert turning > AS_OF
+        assert evaluate(rule, happened, turning) is not tree.holds
+        assert evaluate(rule, happened, turning - timedelta(microseconds=1)) is tree.holds
+    for later in (timedelta(hours=1), timedelta(days=1), timedelta(days=29), timedelta(days=400)):
+        if turning is None or AS_OF + later < turning:
+            assert evaluate(rule, happened, AS_OF + later) is tree.holds
 
 
 def _all(tree: Explained) -> Iterator[Explained]:
