@@ -17,8 +17,12 @@ SECONDS = 30
 
 OVERLAP = """
     SELECT which, count(*) FROM (
-        SELECT bit_or(1 << array_position(%(segments)s::bigint[], segment_id) - 1) AS which
-          FROM segments_membership WHERE segment_id = ANY(%(segments)s::bigint[]) GROUP BY profile_id
+        SELECT bit_or(compared.bit) AS which
+          FROM segments_membership m
+          JOIN (SELECT id, 1 << (number - 1)::int AS bit
+                  FROM unnest(%(segments)s::bigint[]) WITH ORDINALITY AS given(id, number)) AS compared
+            ON compared.id = m.segment_id
+         GROUP BY m.profile_id
     ) AS each GROUP BY which
 """
 

@@ -73,15 +73,22 @@ def compile_rule(rule: Rule, catalog: Catalog, *, scoped: bool) -> Compiled:
     query = exp.select(exp.alias_(exp.column("id", "profile"), "profile_id")).from_("profile", copy=False)
     if scoped:
         query.where(is_one_of(exp.column("id", "profile"), SCOPE.copy()), copy=False)
-    joined = _join(query, leaves(rule), compiler)
-    query.where(_condition(positive(rule), joined), copy=False)
+    holds: dict[Leaf, exp.Expr] = {}
+    for position, leaf in enumerate(leaves(rule)):
+        alias = f"leaf_{position}"
+        partner = exp.EQ(this=exp.column("profile_id", alias), expression=exp.column("id", "profile"))
+        query.join(compiler.leaf(leaf).subquery(alias, copy=False), on=partner, join_type="left", copy=False)
+        has_none = exp.Is(this=exp.column("profile_id", alias), expression=exp.null())
+        holds[leaf] = exp.Not(this=exp.Paren(this=has_none))
+    query.where(_condition(positive(rule), holds), copy=False)
     return Compiled(expression=query, params=compiler.bind.params)
 
 
 def compile_counts(rules: Sequence[Rule], catalog: Catalog) -> Compiled:
     """One row: how many people there are, then of how many each of the rules is true, in their order.
 
-    A leaf that several of the rules have is looked up once: the parts of one rule cost little more than the whole.
+    A leaf that several of the rules have is looked up once. Who is found by which leaves is gathered as bits, so that the
+    people are joined to it once and not to each leaf: the parts of one rule cost little more than the whole.
 
     Raises:
         RuleErrors: one of the rules doesn't fit the catalogue (any more).
@@ -89,22 +96,39 @@ def compile_counts(rules: Sequence[Rule], catalog: Catalog) -> Compiled:
     for rule in rules:
         _refuse_errors(rule, catalog)
     compiler = _Compiler(catalog, scoped=False)
+    found = list(dict.fromkeys(leaf for rule in rules for leaf in leaves(rule)))
     query = exp.select(exp.Count(this=exp.Star())).from_("profile", copy=False)
-    joined = _join(query, list(dict.fromkeys(leaf for rule in rules for leaf in leaves(rule))), compiler)
+    if found:
+        partner = exp.EQ(this=exp.column("profile_id", "found"), expression=exp.column("id", "profile"))
+        query.join(_gathered(found, compiler).subquery("found", copy=False), on=partner, join_type="left", copy=False)
+    holds: dict[Leaf, exp.Expr] = {leaf: _bit_is_set(position) for position, leaf in enumerate(found)}
     for rule in rules:
-        holds = exp.Where(this=_condition(positive(rule), joined))
-        query.select(exp.Filter(this=exp.Count(this=exp.Star()), expression=holds), copy=False)
+        where = exp.Where(this=_condition(positive(rule), holds))
+        query.select(exp.Filter(this=exp.Count(this=exp.Star()), expression=where), copy=False)
     return Compiled(expression=query, params=compiler.bind.params)
 
 
-def _join(query: exp.Select, found: Sequence[PositiveLeaf], compiler: "_Compiler") -> dict[Leaf, str]:
-    """Joins each leaf to `profile`; gives the names under which they stand."""
-    joined: dict[Leaf, str] = {}
+def _gathered(found: Sequence[PositiveLeaf], compiler: "_Compiler") -> exp.Select:
+    """Who any of the leaves is true of, with the leaves as bits, `MOST_TOGETHER` to a column."""
+    columns = [f"holds_{number}" for number in range((len(found) - 1) // MOST_TOGETHER + 1)]
+    each = []
     for position, leaf in enumerate(found):
-        joined[leaf] = alias = f"leaf_{position}"
-        partner = exp.EQ(this=exp.column("profile_id", alias), expression=exp.column("id", "profile"))
-        query.join(compiler.leaf(leaf).subquery(alias, copy=False), on=partner, join_type="left", copy=False)
-    return joined
+        number, bit = divmod(position, MOST_TOGETHER)
+        bits = [_whole(1 << bit if one == number else 0) for one in range(len(columns))]
+        each.append(compiler.leaf(leaf).select(*map(exp.alias_, bits, columns), copy=False))
+    together = each[0] if len(each) == 1 else exp.union(*each, distinct=False, copy=False)
+    gathered = exp.select(exp.column("profile_id", "each")).from_(together.subquery("each", copy=False), copy=False)
+    for column in columns:
+        bits_of_all = exp.BitwiseOrAgg(this=exp.column(column, "each"))
+        gathered.select(exp.alias_(bits_of_all, column), copy=False)
+    return gathered.group_by(exp.column("profile_id", "each"), copy=False)
+
+
+def _bit_is_set(position: int) -> exp.Expr:
+    number, bit = divmod(position, MOST_TOGETHER)
+    holds = _or_nothing(exp.column(f"holds_{number}", "found"))
+    masked = exp.BitwiseAnd(this=holds, expression=_whole(1 << bit))
+    return exp.NEQ(this=exp.Paren(this=masked), expression=exp.Literal.number(0))
 
 
 def compile_leaf(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Compiled:
@@ -170,19 +194,18 @@ def _refuse_errors(rule: Rule, catalog: Catalog) -> None:
         raise RuleErrors(errors)
 
 
-def _condition(rule: Rule, joined: Mapping[Leaf, str]) -> exp.Expr:
+def _condition(rule: Rule, holds: Mapping[Leaf, exp.Expr]) -> exp.Expr:
     match rule:
         case All(rules):
-            return exp.Paren(this=exp.and_(*(_condition(one, joined) for one in rules), copy=False))
+            return exp.Paren(this=exp.and_(*(_condition(one, holds) for one in rules), copy=False))
         case Any(rules):
-            return exp.Paren(this=exp.or_(*(_condition(one, joined) for one in rules), copy=False))
+            return exp.Paren(this=exp.or_(*(_condition(one, holds) for one in rules), copy=False))
         case Not(inner):
-            return exp.Not(this=exp.Paren(this=_condition(inner, joined)))
+            return exp.Not(this=exp.Paren(this=_condition(inner, holds)))
         case Everyone():
             return exp.true()
         case leaf:
-            partner = exp.Is(this=exp.column("profile_id", joined[leaf]), expression=exp.null())
-            return exp.Not(this=exp.Paren(this=partner))
+            return holds[leaf].copy()
 
 
 class _Compiler:

@@ -39,3 +39,19 @@ def test_every_group_and_condition_is_counted_as_the_reference_engine_counts_it(
         assert counts == [sum(evaluate(rule, one, AS_OF) for one in POPULATION) for rule in asked]
 
     agree()
+
+
+def test_conditions_past_the_bits_of_a_number_are_counted_too(people: People) -> None:
+    thresholds = [{"trait": "number", "op": "gt", "value": number} for number in range(-30, 100)]
+    rule = load({"version": 1, "any": thresholds}, CATALOG)
+    asked = [node for _, node in nodes(rule)]
+    ((_, *counts),) = people.rows(compile_counts(asked, CATALOG), AS_OF)
+    assert counts == [sum(evaluate(one, somebody, AS_OF) for somebody in POPULATION) for one in asked]
+    assert len(set(counts)) > 3, "people are too dull"
+
+
+def test_a_rule_without_conditions_is_counted_too(people: People) -> None:
+    everyone = load({"version": 1, "everyone": True}, CATALOG)
+    assert people.rows(compile_counts([everyone, Not(everyone)], CATALOG), AS_OF) == [
+        (len(POPULATION), len(POPULATION), 0)
+    ]

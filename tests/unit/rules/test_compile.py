@@ -55,7 +55,15 @@ def test_a_condition_that_several_rules_share_is_looked_up_once() -> None:
     shared, other = rule(ORDERED), rule({"trait": "text", "op": "exists"})
     rules = [All((shared, other)), Not(shared), other, shared]
     text = compile_counts(rules, CATALOG).sql("postgres")
-    assert text.count("LEFT JOIN") == 2
+    assert text.count('FROM "event"') == text.count('FROM "trait_value"') == 1
+    assert text.count("JOIN") == 1, "people are joined to what was found once"
+
+
+def test_more_conditions_than_a_number_has_bits_are_counted_too() -> None:
+    many = rule({"any": [{**ORDERED, "op": "gte", "value": number} for number in range(1, 200)]})
+    assert len(leaves(many)) == 199
+    text = compile_counts([many, *many.rules], CATALOG).sql("postgres")  # type: ignore[union-attr]
+    assert set(re.findall(r"holds_\d", text)) == {f"holds_{number}" for number in range(4)}
 
 
 def test_rules_that_do_not_fit_the_catalogue_are_not_counted() -> None:
