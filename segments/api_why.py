@@ -20,7 +20,8 @@ from consent.querysets import INTERNAL_ANALYSIS, permitted, purpose_or_error
 from segments.api import demand_scope, in_time, rule_errors_located, visible_segment
 from segments.api_people import UNKNOWN, find
 from segments.models import Segment, SegmentVersion
-from segments.rules.explain import Explained, Finding, HintKind
+from segments.rules.explain import Explained
+from segments.rules.findings import Finding, HintKind
 from segments.why import WHY_SECONDS, why
 
 

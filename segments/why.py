@@ -26,7 +26,8 @@ from segments.models import Membership, SegmentVersion
 from segments.personal import personal_traits
 from segments.refresh import moment_of_judgement
 from segments.rules import Occurrence, Performed, Person, Rule, RuleErrors, Value, depends_on, leaves, load, parse
-from segments.rules.explain import Case, Explained, explain, without_history
+from segments.rules.explain import Explained, explain, without_history
+from segments.rules.findings import Case
 from segments.sharing import visible_segments
 
 log = get_logger(__name__)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segments.rules import Performed, Person, evaluate, load
-from segments.rules.explain import Case, Explained, Finding, HintKind, explain, nodes, without_history
+from segments.rules.explain import Explained, explain, nodes, without_history
+from segments.rules.findings import Case, Finding, HintKind
 from tests.generative.strategies import Drawn, documents, leaf_forms, random_people
 from tests.spec.world import AS_OF, CATALOG, document, event, person
 
