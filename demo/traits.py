@@ -31,7 +31,7 @@ _PSYCHOGRAPHIC, _TECHNOGRAPHIC = TraitCategory.PSYCHOGRAPHIC, TraitCategory.TECH
 TRAITS: Final = {
     "first_name": Meaning("First name", _TEXT, _DEMOGRAPHIC, True),
     "last_name": Meaning("Last name", _TEXT, _DEMOGRAPHIC, True),
-    "email": Meaning("Email", _TEXT, _DEMOGRAPHIC, True),
+    "email": Meaning("Email", TraitType.EMAIL, _DEMOGRAPHIC, True),
     "birthday": Meaning("Birthday", _DATE, _DEMOGRAPHIC, True),
     "gender": Meaning("Gender", _TEXT, _DEMOGRAPHIC, False, "As given in the account: female, male or non-binary."),
     "country": Meaning("Country", TraitType.COUNTRY, _DEMOGRAPHIC, False, "ISO 3166-1, two letters."),

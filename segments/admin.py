@@ -298,6 +298,9 @@ class SegmentAdmin(ReadOnlyAdmin):
     @staticmethod
     def _frame(request: HttpRequest, segment: Segment) -> dict[str, Any]:
         """What every page of one segment shows: how it stands, and what this reader may do to it."""
+        job = views.refresh_job_of(segment)
+        # After the job: one that ends in between would be shown as done, with the count from before it, and for good.
+        segment.refresh_from_db(fields=["member_count"])
         users = services.users_of(segment)
         visible = set(views.visible_to(request).filter(pk__in=[user.pk for user in users]))
         visible_users = [user for user in users if user in visible]
@@ -306,7 +309,7 @@ class SegmentAdmin(ReadOnlyAdmin):
             "newest": segment.versions.first(),
             "users": visible_users,
             "hidden_users": len(users) - len(visible_users),
-            "job": views.refresh_job_of(segment),
+            "job": job,
             "flow": entered_and_left(segment, days=7),
             "may_change": may(reader_of(request), "change_segment", segment),
             "may_refresh": may(reader_of(request), "refresh_segment", segment),

@@ -44,15 +44,19 @@ def wait_for_the_sequencer() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEQUENCER_LOCK])
 
 
-def number_changes() -> int:
-    """How many changes were numbered; none when another process is at it. Segments' member counts follow here too:
-    one writer at a time means that no two batches wait for a segment's row."""
+def number_changes(*, wait: bool = False) -> int:
+    """How many changes were numbered; none when another process is at it, unless the caller wants to ``wait`` for that one
+    and be sure that all it has written is numbered. Segments' member counts follow here too: one writer at a time means
+    that no two batches wait for a segment's row."""
     numbered = 0
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [SEQUENCER_LOCK])
-            if not cursor.fetchone()[0]:
-                return numbered
+            if wait:
+                wait_for_the_sequencer()
+            else:
+                cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [SEQUENCER_LOCK])
+                if not cursor.fetchone()[0]:
+                    return numbered
             cursor.execute(NUMBER, [CHUNK])
             count = cursor.fetchone()[0]
         numbered += count

@@ -31,10 +31,10 @@ def personal_conditions(document: Any) -> list[RuleError]:
 
 
 def _is_personal(condition: dict[str, Any], traits: Collection[str]) -> bool:
-    named = condition.get("property", condition.get("trait"))
+    named = condition.get("property", condition.get("of", condition.get("trait")))
     if not isinstance(named, str):
         return False
-    return named in traits or ("property" in condition and bool(PERSONAL_PROPERTY.search(in_words(named))))
+    return named in traits or ("trait" not in condition and bool(PERSONAL_PROPERTY.search(in_words(named))))
 
 
 def _hidden(part: Any, traits: Collection[str]) -> Any:
@@ -49,7 +49,7 @@ def _hidden(part: Any, traits: Collection[str]) -> Any:
 def _personal(part: Any, traits: Collection[str], path: Path) -> Iterator[str]:
     if isinstance(part, dict):
         if _is_personal(part, traits):
-            yield pointer((*path, "property" if "property" in part else "trait"))
+            yield pointer((*path, next(key for key in ("property", "of", "trait") if key in part)))
         for key, inner in part.items():
             yield from _personal(inner, traits, (*path, key))
     elif isinstance(part, list):

@@ -77,13 +77,17 @@ class Refreshed:
 
 
 def moment_of_judgement(workspace: Workspace | None = None) -> datetime:
-    """Now by the database's clock, which all processes share; or the moment at which the workspace stands still."""
-    frozen = (workspace or Workspace.current()).frozen_at
-    if frozen is not None:
-        return frozen
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]
+    """Now by the database's clock, which all processes share; or the moment at which the workspace stands still.
+
+    It comes in the workspace's time zone, by whose calendar rules mean "today" and "this month".
+    """
+    workspace = workspace or Workspace.current()
+    now = workspace.frozen_at
+    if now is None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT clock_timestamp()")
+            now = cursor.fetchone()[0]
+    return now.astimezone(workspace.zone)
 
 
 def preview(
@@ -101,7 +105,7 @@ def preview(
     known = catalog()
     loaded = load(rule, known)
     with snapshot(seconds=PREVIEW_SECONDS):
-        moment = as_of or moment_of_judgement()
+        moment = as_of.astimezone(Workspace.current().zone) if as_of else moment_of_judgement()
         parts = None
         if with_parts:
             placed = list(nodes(loaded))

@@ -30,7 +30,7 @@ def refresh(self: Task, job_id: int) -> None:
             progress=held.progress,
             why=ChangeWhy(held.params.get("why", ChangeWhy.TIME)),
         )
-        number_changes()
+        number_changes(wait=True)  # whoever sees the job done sees the new counts
         held.job.result = {
             "as_of": done.as_of.isoformat(),
             "entered": done.entered,

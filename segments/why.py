@@ -25,7 +25,20 @@ from segments.engines import postgres
 from segments.models import Membership, SegmentVersion
 from segments.personal import personal_traits
 from segments.refresh import moment_of_judgement
-from segments.rules import Occurrence, Performed, Person, Rule, RuleErrors, Value, depends_on, leaves, load, parse
+from segments.rules import (
+    Compared,
+    Leaf,
+    Occurrence,
+    Performed,
+    Person,
+    Rule,
+    RuleErrors,
+    Value,
+    depends_on,
+    leaves,
+    load,
+    parse,
+)
 from segments.rules.explain import Explained, explain, without_history
 from segments.rules.findings import Case
 from segments.sharing import visible_segments
@@ -113,7 +126,7 @@ def why(
         now = moment_of_judgement()
         if as_of is not None and as_of > now:
             raise DomainError("as_of_ahead", "as_of lies ahead; leave it out to ask as of now.", "/as_of")
-        moment = as_of or now
+        moment = as_of.astimezone(now.tzinfo) if as_of is not None else now  # by whose calendar rules mean "today"
         person, raw = _facts(profile, rule, moment)
         seen = masked_properties(raw, personal=personal_traits()) if is_masked else raw
         visible = visible_segments(reader).filter(key__in=known.segments).values_list("key", flat=True)
@@ -124,6 +137,7 @@ def why(
             catalog=replace(known, segments=open_to_them),
             shown=seen,
             hidden=_hidden(rule, seen) if is_masked else frozenset(),
+            mask=_masked if is_masked else str,
             hidden_segments=known.segments.keys() - open_to_them.keys(),
         )
         tree = explain(rule, case)
@@ -209,8 +223,19 @@ def _exactly(properties: str) -> Mapping[str, object]:
     return found
 
 
+def _masked(text: str) -> str:
+    return str(masked_properties({"said": text})["said"])
+
+
 def _hidden(rule: Rule, seen: Mapping[str, object]) -> frozenset[str]:
-    """Traits that are masked, and properties that are personal data though they are summed."""
-    summed = {leaf.of: 0 for leaf in leaves(rule) if isinstance(leaf, Performed) and leaf.of is not None}
-    masked = {**masked_properties(summed, personal=personal_traits()), **seen}
+    """Traits that are masked, and properties that are personal data though they are measured."""
+    measured = [side for leaf in leaves(rule) for side in _sides(leaf) if side.of is not None]
+    masked = {**masked_properties({str(side.of): 0 for side in measured}, personal=personal_traits()), **seen}
     return frozenset(key for key, value in masked.items() if value == HIDDEN)
+
+
+def _sides(leaf: Leaf) -> tuple[Performed, ...]:
+    """The conditions in a leaf that measure events."""
+    if isinstance(leaf, Compared):
+        return leaf.left, leaf.right
+    return (leaf,) if isinstance(leaf, Performed) else ()

@@ -41,6 +41,11 @@ class Workspace(models.Model):
     def current(cls) -> "Workspace":
         return cls.objects.get_or_create(pk=1)[0]
 
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        """By whose calendar days and months are counted."""
+        return zoneinfo.ZoneInfo(self.time_zone)
+
     def now(self) -> datetime:
         """The moment rules are asked about."""
         return self.frozen_at or timezone.now()
@@ -91,6 +96,9 @@ class TraitType(models.TextChoices):
     DATE = "date", "Date"
     LIST = "list", "List"
     COUNTRY = "country", "Country"
+    CURRENCY = "currency", "Currency"
+    EMAIL = "email", "Email address"
+    PHONE = "phone", "Phone number"
 
 
 class TraitCategory(models.TextChoices):

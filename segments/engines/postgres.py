@@ -25,6 +25,7 @@ from segments.rules import (
     compile_together,
     place,
 )
+from segments.rules.binding import at_moment
 
 TABLES = {
     "profile": "profiles_profile",
@@ -55,7 +56,7 @@ def count(rule: Rule, catalog: Catalog, *, as_of: datetime) -> int:
     """How many people the rule is true of."""
     compiled = compile_rule(rule, catalog, scoped=False)
     with bound_cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM ({_sql(compiled)}) AS matched", {**compiled.params, "as_of": as_of})
+        cursor.execute(f"SELECT count(*) FROM ({_sql(compiled)}) AS matched", compiled.at(as_of))
         row = cursor.fetchone()
     return int(row[0]) if row else 0
 
@@ -64,7 +65,7 @@ def counts(rules: Sequence[Rule], catalog: Catalog, *, as_of: datetime) -> tuple
     """How many people there are, and of how many each of the rules is true; one pass over them, so it all adds up."""
     compiled = compile_counts(rules, catalog)
     with bound_cursor() as cursor:
-        cursor.execute(_sql(compiled), {**compiled.params, "as_of": as_of})
+        cursor.execute(_sql(compiled), compiled.at(as_of))
         everybody, *each = cursor.fetchone() or (0,)
     return everybody, each
 
@@ -85,7 +86,7 @@ def sample(rule: Rule, catalog: Catalog, *, as_of: datetime, size: int, may_show
         cursor.execute(
             f"SELECT profile_id FROM ({_sql(compiled)}) AS matched WHERE profile_id IN ({permitted})"
             " ORDER BY hashint8(profile_id), profile_id LIMIT %(size)s",
-            {**compiled.params, **dict(zip(names, values, strict=True)), "as_of": as_of, "size": size},
+            {**compiled.at(as_of), **dict(zip(names, values, strict=True)), "size": size},
         )
         return [row[0] for row in cursor.fetchall()]
 
@@ -94,7 +95,7 @@ def among(rule: Rule, catalog: Catalog, *, as_of: datetime, scope: Iterable[int]
     """Those of the given people the rule is true of."""
     compiled = compile_rule(rule, catalog, scoped=True)
     with bound_cursor() as cursor:
-        cursor.execute(_sql(compiled), {**compiled.params, "as_of": as_of, "scope": sorted(scope)})
+        cursor.execute(_sql(compiled), {**compiled.at(as_of), "scope": sorted(scope)})
         return {row[0] for row in cursor.fetchall()}
 
 
@@ -113,7 +114,7 @@ def difference(rule: Rule, catalog: Catalog, *, segment_id: int, as_of: datetime
     )
     ids = array("q")
     with bound_cursor() as cursor:
-        for row in cursor.stream(query, {**compiled.params, "as_of": as_of, "segment_id": segment_id}, size=1000):
+        for row in cursor.stream(query, {**compiled.at(as_of), "segment_id": segment_id}, size=1000):
             ids.append(row[0])
     return ids
 
@@ -188,7 +189,7 @@ def _ask(texts: Sequence[Text], scopes: Sequence[Set[int]], as_of: datetime) -> 
             named[people] = f"scope_{len(named)}"
             params[named[people]] = sorted(people)
         names = {name: f"t{number}_{name}" for name in text.params} | {"scope": named[people], "as_of": "as_of"}
-        params |= {names[name]: operand for name, operand in text.params.items()}
+        params |= {names[name]: operand for name, operand in at_moment(text.params, as_of).items()}
         renamed = PLACEHOLDER.sub(lambda match, names=names: f"%({names[match[1]]})s", text.sql)  # type: ignore[misc]
         parts.append(f"SELECT {number} AS part, profile_id, holds FROM ({renamed}) AS part_{number}")
     with bound_cursor() as cursor:

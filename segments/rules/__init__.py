@@ -20,29 +20,33 @@ from segments.rules.compile import (
     MOST_TOGETHER,
     Compiled,
     PositiveLeaf,
-    compile_counts,
     compile_leaf,
     compile_rule,
     compile_together,
     place,
 )
+from segments.rules.counting import compile_counts
 from segments.rules.describe import describe
 from segments.rules.errors import RuleError, RuleErrors
 from segments.rules.evaluate import Occurrence, Person, evaluate
 from segments.rules.folding import fold
 from segments.rules.kinds import Value
+from segments.rules.measures import MEASURES, Measure
 from segments.rules.nodes import (
     VERSION,
     All,
     Any,
+    Compared,
     Everyone,
     Filter,
+    FilterGroup,
     InSegment,
     Leaf,
-    Measure,
     Not,
     Performed,
     Rule,
+    Sequence,
+    Step,
     Trait,
 )
 from segments.rules.operators import OPERATORS, Operator
@@ -52,17 +56,20 @@ from segments.rules.schema import json_schema
 __all__ = [
     "AHEAD",
     "LOGICAL_TABLES",
+    "MEASURES",
     "MOST_TOGETHER",
     "OPERATORS",
     "VERSION",
     "All",
     "Any",
     "Catalog",
+    "Compared",
     "Compiled",
     "Dependencies",
     "EventInfo",
     "Everyone",
     "Filter",
+    "FilterGroup",
     "InSegment",
     "Leaf",
     "Measure",
@@ -76,6 +83,8 @@ __all__ = [
     "RuleError",
     "RuleErrors",
     "SegmentInfo",
+    "Sequence",
+    "Step",
     "Trait",
     "TraitInfo",
     "Type",

@@ -4,10 +4,9 @@ How a leaf is evaluated doesn't belong here.
 """
 
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from segments.rules.nodes import All, Any, Everyone, InSegment, Leaf, Not, Performed, Rule, Trait
-from segments.rules.operators import WithinLast
+from segments.rules.nodes import All, Any, Compared, Everyone, InSegment, Leaf, Not, Performed, Rule, Sequence, Trait
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,21 +42,14 @@ def positive(rule: Rule) -> Rule:
                 return Not(Trait(trait=trait, comparison=comparison.opposite.stored))
             return Trait(trait=trait, comparison=comparison.stored)
         case Performed() if rule.holds_of_nothing:
-            return Not(
-                Performed(
-                    event=rule.event,
-                    amount=rule.amount.opposite,
-                    measure=rule.measure,
-                    of=rule.of,
-                    where=rule.where,
-                    within=rule.within,
-                )
-            )
+            return Not(replace(rule, amount=rule.amount.opposite))
+        case Compared() if rule.holds_of_nothing:
+            return Not(rule.opposite)
         case _:
             return rule
 
 
-def leaves(rule: Rule) -> tuple[Trait | Performed | InSegment, ...]:
+def leaves(rule: Rule) -> tuple[Trait | Performed | Compared | Sequence | InSegment, ...]:
     """The distinct positive leaves that a verdict needs, in the order of the rule."""
     return tuple(dict.fromkeys(_walk(positive(rule))))
 
@@ -75,18 +67,14 @@ def depends_on(rule: Rule) -> Dependencies:
     """What the rule mentions."""
     found = leaves(rule)
     return Dependencies(
-        traits=frozenset(leaf.trait for leaf in found if isinstance(leaf, Trait)),
-        events=frozenset(leaf.event for leaf in found if isinstance(leaf, Performed)),
-        segments=frozenset(leaf.segment for leaf in found if isinstance(leaf, InSegment)),
-        is_time_dependent=any(
-            isinstance(leaf, Performed)
-            or (isinstance(leaf, Trait) and isinstance(leaf.comparison.operator, WithinLast))
-            for leaf in found
-        ),
+        traits=frozenset[str]().union(*(leaf.traits for leaf in found)),
+        events=frozenset[str]().union(*(leaf.events for leaf in found)),
+        segments=frozenset[str]().union(*(leaf.segments for leaf in found)),
+        is_time_dependent=any(leaf.is_time_dependent for leaf in found),
     )
 
 
-def _walk(rule: Rule) -> Iterator[Trait | Performed | InSegment]:
+def _walk(rule: Rule) -> Iterator[Trait | Performed | Compared | Sequence | InSegment]:
     match rule:
         case All(rules) | Any(rules):
             for one in rules:

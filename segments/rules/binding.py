@@ -3,14 +3,29 @@
 What the placeholders stand in doesn't belong here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypeAlias
 
 from sqlglot import exp
 
-Bindable: TypeAlias = str | int | bool | Decimal | datetime | list[str] | list[Decimal]
+Plain: TypeAlias = str | int | bool | Decimal | datetime | list[str] | list[int] | list[Decimal]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moving:
+    """An operand that follows from `as_of`: the first of this month, the birthdays of the coming week.
+
+    It is worked out when the query is asked, in Python, once for every engine: calendars differ between databases.
+    """
+
+    at: Callable[[datetime], Plain]
+    sql_type: str
+
+
+Bindable: TypeAlias = Plain | Moving
 Bind: TypeAlias = Callable[[Bindable], exp.Expr]
 
 AS_OF: Final = exp.cast(exp.Placeholder(this="as_of"), "TIMESTAMPTZ")
@@ -35,8 +50,16 @@ class Binder:
                 return exp.cast(placeholder, "TIMESTAMPTZ")
             case [str(), *_]:
                 return exp.cast(placeholder, "TEXT[]")
+            case Moving():
+                return exp.cast(placeholder, value.sql_type)
             case _:
                 return placeholder
+
+
+def at_moment(params: Mapping[str, Bindable], as_of: datetime) -> dict[str, Plain]:
+    """The operands as they are at that moment, with `as_of` itself among them."""
+    found = {name: value.at(as_of) if isinstance(value, Moving) else value for name, value in params.items()}
+    return {**found, "as_of": as_of}
 
 
 def is_one_of(value: exp.Expr, members: exp.Expr) -> exp.Expr:

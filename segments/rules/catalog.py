@@ -17,11 +17,15 @@ class Type(StrEnum):
     DATE = "date"
     LIST = "list"
     COUNTRY = "country"
+    CURRENCY = "currency"
+    EMAIL = "email"
+    PHONE = "phone"
 
     @property
     def noun(self) -> str:
         """The type within a sentence: a trait "is a number"."""
-        return {"text": "text", "boolean": "true or false"}.get(self.value, f"a {self.value}")
+        nouns = {"text": "text", "boolean": "true or false", "email": "an email address", "phone": "a phone number"}
+        return nouns.get(self.value, f"a {self.value}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

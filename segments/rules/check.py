@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from segments.rules.catalog import Catalog
 from segments.rules.errors import Path, RuleError, pointer, quoted
-from segments.rules.kinds import KIND_OF_TYPE, PRESENCE
-from segments.rules.nodes import All, Any, Everyone, InSegment, Not, Performed, Rule, Trait
+from segments.rules.kinds import EXACT, KIND_OF_TYPE, PRESENCE, TEXT
+from segments.rules.nodes import All, Any, Compared, Everyone, InSegment, Not, Performed, Rule, Sequence, Trait
 
 
 def check(rule: Rule, catalog: Catalog) -> list[RuleError]:
@@ -16,19 +16,35 @@ def check(rule: Rule, catalog: Catalog) -> list[RuleError]:
     return list(_errors(rule, catalog, ()))
 
 
-def check_leaf(leaf: Trait | Performed | InSegment, catalog: Catalog, path: Path) -> Iterator[RuleError]:
+def check_leaf(
+    leaf: Trait | Performed | Compared | Sequence | InSegment, catalog: Catalog, path: Path
+) -> Iterator[RuleError]:
     """All that is wrong with a leaf that stands at the path."""
     match leaf:
         case Trait():
             yield from _trait_errors(leaf, catalog, path)
         case Performed(event=event):
-            if event not in catalog.events:
-                yield _error("unknown_event", f"there is no event {quoted(event)}", *path, "performed")
+            yield from _event_errors(event, catalog, (*path, "performed"))
+            if leaf.within.since is not None:
+                yield from _event_errors(leaf.within.since, catalog, (*path, "within", "since"))
+        case Compared(left=left, right=right):
+            yield from check_leaf(left, catalog, path)
+            yield from check_leaf(right, catalog, (*path, "than"))
+        case Sequence(steps=steps, missing=missing):
+            for position, step in enumerate(steps):
+                yield from _event_errors(step.event, catalog, (*path, "sequence", position, "performed"))
+            if missing is not None:
+                yield from _event_errors(missing.event, catalog, (*path, "sequence", len(steps), "not_performed"))
         case InSegment(segment=segment):
             if segment not in catalog.segments:
                 yield _error("unknown_segment", f"there is no segment {quoted(segment)}", *path, "in_segment")
             elif not catalog.segments[segment].usable:
                 yield _error("unusable_segment", f"segment {quoted(segment)} can't be used", *path, "in_segment")
+
+
+def _event_errors(name: str, catalog: Catalog, path: Path) -> Iterator[RuleError]:
+    if name not in catalog.events:
+        yield _error("unknown_event", f"there is no event {quoted(name)}", *path)
 
 
 def _errors(rule: Rule, catalog: Catalog, path: Path) -> Iterator[RuleError]:
@@ -54,7 +70,9 @@ def _trait_errors(leaf: Trait, catalog: Catalog, path: Path) -> Iterator[RuleErr
     says = f"{quoted(leaf.trait)} is {info.type.noun}"
     if info.type not in comparison.operator.accepts:
         yield _error("operator_not_for_type", f'{says}; "{comparison.op}" can\'t compare it', *path, "op")
-    elif comparison.kind not in (PRESENCE, KIND_OF_TYPE[info.type]):
+    elif comparison.kind not in (PRESENCE, KIND_OF_TYPE[info.type]) and not (
+        comparison.kind is EXACT and KIND_OF_TYPE[info.type] is TEXT
+    ):
         received = f"{comparison.kind.noun} {quoted(comparison.said())}"
         yield _error("wrong_type", f"{says}; received {received}", *path, "value")
     else:

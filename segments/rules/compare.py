@@ -143,7 +143,9 @@ def _meaning(rule: Rule) -> str:
 def _subjects(rule: Rule) -> set[str]:
     """What the conditions of a rule are about: this trait, that event."""
     return {
-        json.dumps(one.canonical()[:2]) if isinstance(one, Leaf) else "everyone"
+        json.dumps([form_of(one), sorted(one.traits), sorted(one.events), sorted(one.segments)])
+        if isinstance(one, Leaf)
+        else "everyone"
         for _, one in nodes(rule)
         if isinstance(one, Leaf | Everyone)
     }

@@ -16,23 +16,44 @@ conditions take seconds.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypeAlias
 
 from sqlglot import exp
 
+from segments.rules import dialects
 from segments.rules.algebra import leaves, positive
-from segments.rules.binding import AS_OF, SCOPE, Bindable, Binder, is_one_of
+from segments.rules.binding import AS_OF, SCOPE, Bind, Bindable, Binder, Plain, at_moment, is_one_of
 from segments.rules.catalog import Catalog
 from segments.rules.check import check
 from segments.rules.dialects import lower
 from segments.rules.errors import RuleErrors
-from segments.rules.nodes import EVER, All, Any, Everyone, InSegment, Leaf, Measure, Not, Performed, Rule, Trait
+from segments.rules.kinds import SCALARS
+from segments.rules.measures import MeasuredSql
+from segments.rules.nodes import (
+    EVER,
+    All,
+    Any,
+    Compared,
+    Everyone,
+    Filter,
+    InSegment,
+    Joining,
+    Leaf,
+    Not,
+    Performed,
+    Rule,
+    Sequence,
+    Step,
+    Trait,
+    Where,
+)
 from segments.rules.windows import Rolling
 
-PositiveLeaf: TypeAlias = Trait | Performed | InSegment
+PositiveLeaf: TypeAlias = Trait | Performed | Compared | Sequence | InSegment
 
 LOGICAL_TABLES: Final = ("profile", "trait_value", "event", "event_total", "membership")
 
@@ -41,8 +62,9 @@ LOGICAL_TABLES: Final = ("profile", "trait_value", "event", "event_total", "memb
 class Compiled:
     """A SELECT; of one column, `profile_id`, without repetition, where nothing else is said.
 
-    `params` holds the operands by the name of their placeholder. Besides them the text may have `as_of` (an aware
-    datetime) and `scope` (a list of profile ids), which the caller adds; those that don't occur may be given too.
+    `params` holds the operands by the name of their placeholder; `at` gives them as they are at a moment, with `as_of`.
+    Besides them the text may have `scope` (a list of profile ids), which the caller adds; it may be given even where it
+    doesn't occur.
     """
 
     expression: exp.Select
@@ -56,6 +78,10 @@ class Compiled:
         """
         return _named(lower(self.expression, dialect), tables or {}).sql(dialect=dialect, identify=True)
 
+    def at(self, as_of: datetime) -> dict[str, Plain]:
+        """What to send along. The time zone of `as_of` is the one whose calendar is meant."""
+        return at_moment(self.params, as_of)
+
     @property
     def placeholders(self) -> frozenset[str]:
         """The names of all placeholders in the text, `as_of` and `scope` among them where they occur."""
@@ -68,8 +94,8 @@ def compile_rule(rule: Rule, catalog: Catalog, *, scoped: bool) -> Compiled:
     Raises:
         RuleErrors: the rule doesn't fit the catalogue (any more).
     """
-    _refuse_errors(rule, catalog)
-    compiler = _Compiler(catalog, scoped)
+    refuse_errors(rule, catalog)
+    compiler = Compiler(catalog, scoped)
     query = exp.select(exp.alias_(exp.column("id", "profile"), "profile_id")).from_("profile", copy=False)
     if scoped:
         query.where(is_one_of(exp.column("id", "profile"), SCOPE.copy()), copy=False)
@@ -80,55 +106,8 @@ def compile_rule(rule: Rule, catalog: Catalog, *, scoped: bool) -> Compiled:
         query.join(compiler.leaf(leaf).subquery(alias, copy=False), on=partner, join_type="left", copy=False)
         has_none = exp.Is(this=exp.column("profile_id", alias), expression=exp.null())
         holds[leaf] = exp.Not(this=exp.Paren(this=has_none))
-    query.where(_condition(positive(rule), holds), copy=False)
+    query.where(condition(positive(rule), holds), copy=False)
     return Compiled(expression=query, params=compiler.bind.params)
-
-
-def compile_counts(rules: Sequence[Rule], catalog: Catalog) -> Compiled:
-    """One row: how many people there are, then of how many each of the rules is true, in their order.
-
-    A leaf that several of the rules have is looked up once. Who is found by which leaves is gathered as bits, so that the
-    people are joined to it once and not to each leaf: the parts of one rule cost little more than the whole.
-
-    Raises:
-        RuleErrors: one of the rules doesn't fit the catalogue (any more).
-    """
-    for rule in rules:
-        _refuse_errors(rule, catalog)
-    compiler = _Compiler(catalog, scoped=False)
-    found = list(dict.fromkeys(leaf for rule in rules for leaf in leaves(rule)))
-    query = exp.select(exp.Count(this=exp.Star())).from_("profile", copy=False)
-    if found:
-        partner = exp.EQ(this=exp.column("profile_id", "found"), expression=exp.column("id", "profile"))
-        query.join(_gathered(found, compiler).subquery("found", copy=False), on=partner, join_type="left", copy=False)
-    holds: dict[Leaf, exp.Expr] = {leaf: _bit_is_set(position) for position, leaf in enumerate(found)}
-    for rule in rules:
-        where = exp.Where(this=_condition(positive(rule), holds))
-        query.select(exp.Filter(this=exp.Count(this=exp.Star()), expression=where), copy=False)
-    return Compiled(expression=query, params=compiler.bind.params)
-
-
-def _gathered(found: Sequence[PositiveLeaf], compiler: "_Compiler") -> exp.Select:
-    """Who any of the leaves is true of, with the leaves as bits, `MOST_TOGETHER` to a column."""
-    columns = [f"holds_{number}" for number in range((len(found) - 1) // MOST_TOGETHER + 1)]
-    each = []
-    for position, leaf in enumerate(found):
-        number, bit = divmod(position, MOST_TOGETHER)
-        bits = [_whole(1 << bit if one == number else 0) for one in range(len(columns))]
-        each.append(compiler.leaf(leaf).select(*map(exp.alias_, bits, columns), copy=False))
-    together = each[0] if len(each) == 1 else exp.union(*each, distinct=False, copy=False)
-    gathered = exp.select(exp.column("profile_id", "each")).from_(together.subquery("each", copy=False), copy=False)
-    for column in columns:
-        bits_of_all = exp.BitwiseOrAgg(this=exp.column(column, "each"))
-        gathered.select(exp.alias_(bits_of_all, column), copy=False)
-    return gathered.group_by(exp.column("profile_id", "each"), copy=False)
-
-
-def _bit_is_set(position: int) -> exp.Expr:
-    number, bit = divmod(position, MOST_TOGETHER)
-    holds = _or_nothing(exp.column(f"holds_{number}", "found"))
-    masked = exp.BitwiseAnd(this=holds, expression=_whole(1 << bit))
-    return exp.NEQ(this=exp.Paren(this=masked), expression=exp.Literal.number(0))
 
 
 def compile_leaf(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Compiled:
@@ -139,7 +118,7 @@ def compile_leaf(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Compi
         ValueError: the leaf is not positive, so it can't be answered from records alone.
     """
     _refuse(leaf, catalog)
-    compiler = _Compiler(catalog, scoped)
+    compiler = Compiler(catalog, scoped)
     return Compiled(expression=compiler.leaf(leaf), params=compiler.bind.params)
 
 
@@ -158,14 +137,17 @@ def place(leaf: PositiveLeaf) -> str:
             found = ["segment", segment]
         case Performed() if _is_total(leaf):
             found = ["total", leaf.event]
-        case Performed():
+        case Performed(within=Rolling(ago=None)):
             # Windows that roll lie within each other, so the widest has what all of them look at.
-            window = "rolling" if isinstance(leaf.within, Rolling) else leaf.within.canonical()
-            found = ["event", leaf.event, [one.canonical() for one in leaf.where], window]
+            found = ["event", leaf.event, [one.canonical() for one in leaf.where], "rolling"]
+        case Performed():
+            found = ["event", leaf.event, [one.canonical() for one in leaf.where], leaf.within.canonical()]
+        case Sequence() | Compared():
+            found = list(leaf.canonical())
     return json.dumps(found)
 
 
-def compile_together(leaves: Sequence[PositiveLeaf], catalog: Catalog) -> Compiled:
+def compile_together(leaves: Collection[PositiveLeaf], catalog: Catalog) -> Compiled:
     """Two columns, `profile_id` and `holds`, for the people among `scope` of whom one of the leaves is true.
 
     The leaves have one place. `holds` has their verdicts as bits, or is `AHEAD`: of those few people each leaf must be
@@ -179,36 +161,38 @@ def compile_together(leaves: Sequence[PositiveLeaf], catalog: Catalog) -> Compil
         _refuse(leaf, catalog)
     if len({place(leaf) for leaf in leaves}) != 1 or len(leaves) > MOST_TOGETHER:
         raise ValueError(f"expected 1 to {MOST_TOGETHER} leaves of one place")
-    compiler = _Compiler(catalog, scoped=True)
+    compiler = Compiler(catalog, scoped=True)
     return Compiled(expression=compiler.together(leaves), params=compiler.bind.params)
 
 
 def _refuse(leaf: PositiveLeaf, catalog: Catalog) -> None:
-    _refuse_errors(leaf, catalog)
+    refuse_errors(leaf, catalog)
     if positive(leaf) != leaf:
         raise ValueError(f"not a positive leaf: {leaf.key}")
 
 
-def _refuse_errors(rule: Rule, catalog: Catalog) -> None:
+def refuse_errors(rule: Rule, catalog: Catalog) -> None:
+    """Raises what is wrong with the rule."""
     if errors := check(rule, catalog):
         raise RuleErrors(errors)
 
 
-def _condition(rule: Rule, holds: Mapping[Leaf, exp.Expr]) -> exp.Expr:
+def condition(rule: Rule, holds: Mapping[Leaf, exp.Expr]) -> exp.Expr:
+    """The rule over its leaves, each given by what says that it is true."""
     match rule:
         case All(rules):
-            return exp.Paren(this=exp.and_(*(_condition(one, holds) for one in rules), copy=False))
+            return exp.Paren(this=exp.and_(*(condition(one, holds) for one in rules), copy=False))
         case Any(rules):
-            return exp.Paren(this=exp.or_(*(_condition(one, holds) for one in rules), copy=False))
+            return exp.Paren(this=exp.or_(*(condition(one, holds) for one in rules), copy=False))
         case Not(inner):
-            return exp.Not(this=exp.Paren(this=_condition(inner, holds)))
+            return exp.Not(this=exp.Paren(this=condition(inner, holds)))
         case Everyone():
             return exp.true()
         case leaf:
             return holds[leaf].copy()
 
 
-class _Compiler:
+class Compiler:
     """Compiles leaves into sub-queries that share one set of parameters."""
 
     def __init__(self, catalog: Catalog, scoped: bool) -> None:
@@ -220,16 +204,16 @@ class _Compiler:
         match leaf:
             case Trait():
                 return self._records(leaf).where(self._holds(leaf), copy=False)
-            case InSegment():
+            case InSegment() | Sequence() | Compared():
                 return self._records(leaf)
             case Performed() if _is_total(leaf):
                 return self._ever(leaf)
             case Performed():
                 return self._records(leaf).having(self._holds(leaf), copy=False)
 
-    def together(self, leaves: Sequence[PositiveLeaf]) -> exp.Select:
+    def together(self, leaves: Collection[PositiveLeaf]) -> exp.Select:
         """The records of the leaves' one place, read once, with the verdict of each leaf as a bit."""
-        one = max(leaves, key=_reach)
+        one = max(leaves, key=_reach)  # of leaves of one place it has the records of all
         records = self._records(one)
         conditions = [self._holds(leaf, read=one) for leaf in leaves]
         bits: exp.Expr = _whole(0)
@@ -259,6 +243,10 @@ class _Compiler:
                 return self._rows("event_total", _is("event_total", "name_id", self.catalog.events[leaf.event].id))
             case Performed():
                 return self._events(leaf)
+            case Sequence():
+                return self._sequence(leaf)
+            case Compared():
+                return self._comparison(leaf)
 
     def _holds(self, leaf: PositiveLeaf, *, read: PositiveLeaf | None = None) -> exp.Expr:
         """Whether the leaf is true, asked of a record, or of all the events of a person.
@@ -271,30 +259,40 @@ class _Compiler:
                 comparison = leaf.comparison.stored
                 value = comparison.kind.trait_sql("trait_value")
                 return comparison.operator.compile(value, comparison.operand, self.bind)
-            case InSegment():
+            case InSegment() | Sequence() | Compared():
                 return exp.true()
             case Performed() if _is_total(leaf):
-                if leaf.measure is Measure.COUNT:
-                    return self._amount(leaf, exp.column("count", "event_total"))
-                return self._amount(leaf, _or_nothing(exp.column("value_sum", "event_total")))
+                total = leaf.computed.from_total()
+                assert total is not None, "see _is_total"
+                return self._compared(leaf, MeasuredSql(value=total))
             case Performed():
                 within = None
                 if isinstance(read, Performed) and read.within != leaf.within:
                     within = leaf.within.compile(exp.column("occurred_at", "event"), self.bind)
-                return self._amount(leaf, self._measured(leaf, within))
+                return self._compared(leaf, leaf.computed.sql(leaf, within, self.bind))
 
     def _events(self, leaf: Performed, *among: exp.Expr) -> exp.Select:
-        filters = []
-        for one in leaf.where:
-            value = one.comparison.kind.property_sql(exp.column("properties", "event"), self.bind(one.property))
-            filters.append(one.comparison.operator.compile(value, one.comparison.operand, self.bind))
+        """The events that the leaf looks at, by person."""
+        moment = exp.column("occurred_at", "event")
         events = self._rows(
             "event",
             _is("event", "name_id", self.catalog.events[leaf.event].id),
-            leaf.within.compile(exp.column("occurred_at", "event"), self.bind),
+            leaf.within.compile(moment, self.bind),
             *among,
-            *filters,
+            *self._filters(leaf.where, "event"),
         )
+        if leaf.within.since is not None:
+            anchor = self._rows(
+                "event",
+                _is("event", "name_id", self.catalog.events[leaf.within.since].id),
+                exp.LT(this=moment.copy(), expression=AS_OF.copy()),
+            ).select(exp.alias_(exp.Max(this=moment.copy()), "began_at"), copy=False)
+            anchor.group_by(exp.column("profile_id", "event"), copy=False)
+            began = exp.and_(
+                exp.EQ(this=exp.column("profile_id", "anchor"), expression=exp.column("profile_id", "event")),
+                exp.GT(this=moment.copy(), expression=exp.column("began_at", "anchor")),
+            )
+            events.join(anchor.subquery("anchor", copy=False), on=began, copy=False)
         return events.group_by(exp.column("profile_id", "event"), copy=False)
 
     def _ever(self, leaf: Performed) -> exp.Select:
@@ -304,23 +302,114 @@ class _Compiler:
         from_totals = self._records(leaf).where(happened, self._holds(leaf), copy=False)
         ahead = self._records(leaf).where(exp.GTE(this=last_at.copy(), expression=AS_OF.copy()), copy=False)
         among = exp.In(this=exp.column("profile_id", "event"), query=ahead.subquery(copy=False))
-        from_events = self._events(leaf, among).having(self._amount(leaf, self._measured(leaf)), copy=False)
+        measured = leaf.computed.sql(leaf, None, self.bind)
+        from_events = self._events(leaf, among).having(self._compared(leaf, measured), copy=False)
         both = exp.union(from_totals, from_events, distinct=False, copy=False)
         return exp.select(exp.column("profile_id", "either")).from_(both.subquery("either", copy=False), copy=False)
 
-    def _measured(self, leaf: Performed, within: exp.Expr | None = None) -> exp.Expr:
-        """The count or sum over a person's events: of all that are read, or of those ``within`` holds of."""
-        if leaf.measure is Measure.COUNT:
-            return exp.Count(this=_only(within, _whole(1)) if within else exp.Star())
-        value: exp.Expr = exp.column("value", "event")
-        if leaf.of is not None:
-            value = leaf.amount.kind.property_sql(exp.column("properties", "event"), self.bind(leaf.of))
-        return _sum(_only(within, value) if within else value)
+    def _comparison(self, leaf: Compared) -> exp.Select:
+        """Both sides by person, joined so that who has only one of them is among them."""
+        left, right = self._side(leaf.left, "left_side"), self._side(leaf.right, "right_side")
+        person = exp.func("COALESCE", exp.column("profile_id", "left_side"), exp.column("profile_id", "right_side"))
+        partner = exp.EQ(this=exp.column("profile_id", "left_side"), expression=exp.column("profile_id", "right_side"))
+        ours = _times(_side_value(leaf.left, "left_side"), _side_factor(leaf.right, "right_side"))
+        theirs = _times(_side_value(leaf.right, "right_side"), _side_factor(leaf.left, "left_side"))
+        if leaf.times != 1:
+            theirs = _times(theirs, self.bind(leaf.times))
+        found = exp.select(exp.alias_(person, "profile_id")).from_(left, copy=False)
+        found.join(right, on=partner, join_type="full", copy=False)
+        return found.where(leaf.operator.compile(ours, None, lambda _: theirs), copy=False)
 
-    def _amount(self, leaf: Performed, measured: exp.Expr) -> exp.Expr:
-        # Counts are compared with integers: with a numeric, PostgreSQL would cast every count and miss the index.
-        bind = self._bind_whole if leaf.measure is Measure.COUNT else self.bind
-        return leaf.amount.operator.compile(measured, leaf.amount.operand, bind)
+    def _side(self, side: Performed, alias: str) -> exp.Subquery:
+        measured = side.computed.sql(side, None, self.bind)
+        events = self._events(side).select(exp.alias_(measured.value, "measured"), copy=False)
+        if measured.times is not None:
+            events.select(exp.alias_(measured.times, "factor"), copy=False)
+        return events.subquery(alias, copy=False)
+
+    def _sequence(self, leaf: Sequence) -> exp.Select:
+        """The people in whose events the steps are found one after the other: a join of the events with themselves."""
+        first, *others = leaf.steps
+        person = exp.column("profile_id", "step_0")
+        scope = (is_one_of(person.copy(), SCOPE.copy()),) if self.scoped else ()
+        found = exp.select(person).distinct(copy=False).from_(_aliased("step_0"), copy=False)
+        found.where(
+            *self._step(first, "step_0"),
+            leaf.within.compile(exp.column("occurred_at", "step_0"), self.bind),
+            *scope,
+            *(self._same(leaf.same, "step_0", "step_0") if leaf.same else ()),
+            copy=False,
+        )
+        last = "step_0"
+        for number, step in enumerate(others, start=1):
+            this = f"step_{number}"
+            found.join(_aliased(this), on=exp.and_(*self._follows(leaf, step, this, last)), copy=False)
+            last = this
+        if leaf.missing is not None and leaf.missing.within is not None:
+            moment = exp.column("occurred_at", last)
+            time_is_over = exp.LTE(this=_later(moment, leaf.missing.within.seconds), expression=AS_OF.copy())
+            did = exp.select(exp.Literal.number(1)).from_(_aliased("missing"), copy=False)
+            did.where(*self._follows(leaf, leaf.missing, "missing", last), copy=False)
+            found.where(time_is_over, exp.Not(this=exp.Exists(this=did)), copy=False)
+        return found
+
+    def _step(self, step: Step, alias: str) -> list[exp.Expr]:
+        return [
+            _is(alias, "name_id", self.catalog.events[step.event].id),
+            exp.LT(this=exp.column("occurred_at", alias), expression=AS_OF.copy()),
+            *self._filters(step.where, alias),
+        ]
+
+    def _follows(self, leaf: Sequence, step: Step, this: str, last: str) -> list[exp.Expr]:
+        """That the event `this` is the step, and comes after the event `last` and in time."""
+        now, then = (exp.column("occurred_at", alias) for alias in (this, last))
+        message, other = (dialects.ByBytes(this=exp.column("message_id", alias)) for alias in (this, last))
+        at_once = exp.and_(exp.EQ(this=now.copy(), expression=then.copy()), exp.GT(this=message, expression=other))
+        conditions = [
+            exp.EQ(this=exp.column("profile_id", this), expression=exp.column("profile_id", last)),
+            *self._step(step, this),
+            # Said by itself too, so that an index by time can be used.
+            exp.GTE(this=now.copy(), expression=then.copy()),
+            exp.Paren(this=exp.or_(exp.GT(this=now.copy(), expression=then.copy()), at_once)),
+        ]
+        if step.within is not None:
+            conditions.append(exp.LT(this=now.copy(), expression=_later(then, step.within.seconds)))
+        return conditions + (self._same(leaf.same, this, last) if leaf.same else [])
+
+    def _same(self, name: str, one: str, other: str) -> list[exp.Expr]:
+        values = [
+            [kind.property_sql(exp.column("properties", alias), self.bind(name)) for alias in (one, other)]
+            for kind in SCALARS
+        ]
+        return [exp.Paren(this=exp.or_(*(exp.EQ(this=here, expression=there) for here, there in values)))]
+
+    def _filters(self, where: Collection[Where], alias: str) -> list[exp.Expr]:
+        return [self._filter(one, alias) for one in where]
+
+    def _filter(self, one: Where, alias: str) -> exp.Expr:
+        if isinstance(one, Filter):
+            value = one.comparison.kind.property_sql(exp.column("properties", alias), self.bind(one.property))
+            return one.comparison.operator.compile(value, one.comparison.operand, self.bind)
+        parts = self._filters(one.parts, alias)
+        match one.joining:
+            case Joining.ALL:
+                return exp.Paren(this=exp.and_(*parts, copy=False))
+            case Joining.ANY:
+                return exp.Paren(this=exp.or_(*parts, copy=False))
+            case Joining.NOT:
+                # Two-valued: what is unknown is not so, and its negation is.
+                positive = exp.Is(this=exp.Paren(this=parts[0]), expression=exp.true())
+                return exp.Not(this=exp.Paren(this=positive))
+
+    def _compared(self, leaf: Performed, measured: MeasuredSql) -> exp.Expr:
+        bind: Bind = self.bind
+        if measured.times is not None:
+            factor = measured.times
+            bind = lambda value: exp.Mul(this=self.bind(value), expression=factor.copy())  # noqa: E731
+        elif leaf.computed.is_whole:
+            # Counts are compared with integers: with a numeric, PostgreSQL would cast every count and miss the index.
+            bind = self._bind_whole
+        return leaf.amount.operator.compile(measured.value, leaf.amount.operand, bind)
 
     def _bind_whole(self, value: Bindable) -> exp.Expr:
         return self.bind(int(value) if isinstance(value, Decimal) else value)
@@ -333,16 +422,37 @@ class _Compiler:
 
 def _is_total(leaf: Performed) -> bool:
     """Whether the running totals have what the leaf asks for."""
-    return leaf.within == EVER and leaf.of is None and not leaf.where
+    plain = leaf.within == EVER and leaf.of is None and not leaf.where and leaf.per is None
+    return plain and leaf.computed.from_total() is not None
+
+
+def _side_value(side: Performed, alias: str) -> exp.Expr:
+    value: exp.Expr = exp.column("measured", alias)
+    if side.computed.over_nothing is None:
+        return value
+    return exp.func("COALESCE", value, exp.Literal.number(0))
+
+
+def _side_factor(side: Performed, alias: str) -> exp.Expr | None:
+    return exp.column("factor", alias) if side.measure == "average" else None
+
+
+def _times(value: exp.Expr, factor: exp.Expr | None) -> exp.Expr:
+    return value if factor is None else exp.Mul(this=value, expression=factor)
+
+
+def _aliased(alias: str) -> exp.Table:
+    return exp.Table(this=exp.to_identifier("event"), alias=exp.TableAlias(this=exp.to_identifier(alias)))
+
+
+def _later(moment: exp.Expr, seconds: int) -> exp.Expr:
+    length = exp.Interval(this=exp.Literal.string(str(seconds)), unit=exp.Var(this="SECOND"))
+    return exp.Add(this=moment.copy(), expression=length)
 
 
 def _reach(leaf: PositiveLeaf) -> int:
     """How far back the leaf looks, in seconds, among leaves of one place."""
     return leaf.within.duration.seconds if isinstance(leaf, Performed) and isinstance(leaf.within, Rolling) else 0
-
-
-def _only(condition: exp.Expr, value: exp.Expr) -> exp.Expr:
-    return exp.Case(ifs=[exp.If(this=condition, true=value)])
 
 
 def _whole(number: int) -> exp.Expr:
@@ -357,17 +467,9 @@ def _is(table: str, column: str, row_id: int) -> exp.Expr:
     return exp.EQ(this=exp.column(column, table), expression=exp.Literal.number(int(row_id)))
 
 
-def _sum(amount: exp.Expr) -> exp.Expr:
-    return _or_nothing(exp.Sum(this=amount))
-
-
-def _or_nothing(amount: exp.Expr) -> exp.Expr:
-    return exp.func("COALESCE", amount, exp.Literal.number(0))
-
-
 def _named(tree: exp.Expr, tables: Mapping[str, str]) -> exp.Expr:
     for table in list(tree.find_all(exp.Table)):
         if table.name in tables and table.name in LOGICAL_TABLES:
-            alias = exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
+            alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
             table.replace(exp.Table(**{**exp.to_table(tables[table.name]).args, "alias": alias}))
     return tree

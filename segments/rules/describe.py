@@ -12,17 +12,22 @@ from segments.rules.nodes import (
     EVER,
     All,
     Any,
+    Compared,
     Comparison,
     Everyone,
     Filter,
+    FilterGroup,
     InSegment,
-    Measure,
+    Joining,
     Not,
     Performed,
     Rule,
+    Sequence,
+    Step,
     Trait,
+    Where,
 )
-from segments.rules.operands import Scalar
+from segments.rules.operands import Scalar, plain
 
 
 def describe(rule: Rule, catalog: Catalog) -> str:
@@ -54,6 +59,12 @@ def _clause(rule: Rule, catalog: Catalog, *, is_inner: bool) -> str:
             return _trait(rule, catalog)
         case Performed():
             return _performed(rule, catalog)
+        case Compared():
+            factor = f"{plain(rule.times)} times " if rule.times != 1 else ""
+            figures = [_figure(side, catalog) for side in (rule.left, rule.right)]
+            return f"whose {figures[0]} {rule.operator.label} {factor}their {figures[1]}"
+        case Sequence():
+            return _sequence(rule, catalog)
 
 
 def _joined(clauses: list[str], word: str, is_inner: bool) -> str:
@@ -65,7 +76,11 @@ def _joined(clauses: list[str], word: str, is_inner: bool) -> str:
 
 def _trait(leaf: Trait, catalog: Catalog) -> str:
     info = catalog.traits.get(leaf.trait)
-    kind = _COUNTRY if info is not None and info.type is Type.COUNTRY else leaf.comparison.kind
+    kind = (
+        _COUNTRY
+        if info is not None and info.type is Type.COUNTRY and leaf.comparison.kind is TEXT
+        else leaf.comparison.kind
+    )
     predicate = _predicate(leaf.comparison, kind)
     if leaf.comparison.operator.negative and leaf.comparison.op != "missing":
         predicate += " (or is not known)"
@@ -73,33 +88,79 @@ def _trait(leaf: Trait, catalog: Catalog) -> str:
 
 
 def _performed(leaf: Performed, catalog: Catalog) -> str:
-    events = _events(leaf, catalog)
+    events = _events(leaf.event, leaf.where, catalog)
     when = leaf.within.describe()
     said = leaf.amount.said()
     how_much = f"{leaf.amount.operator.amount} {said}"
-    if leaf.measure is Measure.SUM:
-        of = "value" if leaf.of is None else f'"{leaf.of}"'
-        return f"whose total {of} of {events} is {how_much} {when}"
-    if _at_least_once(leaf):
-        return f"who did {events} {'at least once' if leaf.within == EVER else when}"
-    if (leaf.amount.op, said) in {("equals", "0"), ("lte", "0"), ("lt", "1")}:
-        return _did_not(leaf, catalog)
-    return f"who did {events} {how_much} {'time' if said == '1' else 'times'} {when}"
+    times = "time" if said == "1" else "times"
+    match leaf.measure:
+        case "count" if leaf.per is not None:
+            return f"who did {events} {how_much} {times} a {leaf.per} {when}"
+        case "count" if _at_least_once(leaf):
+            return f"who did {events} {'at least once' if leaf.within == EVER else when}"
+        case "count" if (leaf.amount.op, said) in {("equals", "0"), ("lte", "0"), ("lt", "1")}:
+            return _did_not(leaf, catalog)
+        case "count":
+            return f"who did {events} {how_much} {times} {when}"
+        case "days":
+            return f"who did {events} on {how_much} {'day' if said == '1' else 'days'} {when}"
+        case "periods":
+            return f"who did {events} in {how_much} of the periods of {leaf.each} {when}"
+        case "first_at" | "last_at":
+            return f"whose {leaf.computed.noun} {events} {when} {_predicate(leaf.amount, leaf.amount.kind)}"
+        case "first" | "last":
+            kind = _EXACT if leaf.amount.kind is TEXT else leaf.amount.kind
+            return f'whose {leaf.computed.noun} "{leaf.of}" of {events} {when} {_predicate(leaf.amount, kind)}'
+        case _:
+            of = "value" if leaf.of is None else f'"{leaf.of}"'
+            return f"whose {leaf.computed.noun} {of} of {events} is {how_much} {when}"
+
+
+def _figure(side: Performed, catalog: Catalog) -> str:
+    of = f' "{side.of}"' if side.of else " value" if side.computed.takes_property else ""
+    return f"{side.computed.noun}{of} of {_events(side.event, side.where, catalog)} {side.within.describe()}"
+
+
+def _sequence(leaf: Sequence, catalog: Catalog) -> str:
+    said = f"who did {_events(leaf.steps[0].event, leaf.steps[0].where, catalog)}"
+    said += "" if leaf.within == EVER else f" {leaf.within.describe()}"
+    for step in leaf.steps[1:]:
+        said += f" and then {_step(step, catalog)}"
+    if leaf.missing is not None:
+        said += f" and then not {_step(leaf.missing, catalog)}"
+    return said + (f', with the same "{leaf.same}"' if leaf.same else "")
+
+
+def _step(step: Step, catalog: Catalog) -> str:
+    in_time = f" within {step.within}" if step.within else ""
+    return f"{_events(step.event, step.where, catalog)}{in_time}"
 
 
 def _at_least_once(leaf: Performed) -> bool:
-    return leaf.measure is not Measure.SUM and (leaf.amount.op, leaf.amount.said()) == ("gte", "1")
+    is_once = (leaf.amount.op, leaf.amount.said()) == ("gte", "1")
+    return leaf.measure == "count" and leaf.per is None and is_once
 
 
 def _did_not(leaf: Performed, catalog: Catalog) -> str:
-    events = _events(leaf, catalog)
+    events = _events(leaf.event, leaf.where, catalog)
     return f"who never did {events}" if leaf.within == EVER else f"who did not do {events} {leaf.within.describe()}"
 
 
-def _events(leaf: Performed, catalog: Catalog) -> str:
-    info = catalog.events.get(leaf.event)
-    label = info.label if info else leaf.event
-    return f"{label} ({' and '.join(_filter(one) for one in leaf.where)})" if leaf.where else label
+def _events(name: str, where: tuple[Where, ...], catalog: Catalog) -> str:
+    info = catalog.events.get(name)
+    label = info.label if info else name
+    return f"{label} ({' and '.join(_where(one) for one in where)})" if where else label
+
+
+def _where(one: Where) -> str:
+    match one:
+        case Filter():
+            return _filter(one)
+        case FilterGroup(joining=Joining.NOT, parts=(inner,)):
+            return f"not ({_where(inner)})"
+        case FilterGroup(joining=joining, parts=parts):
+            word = " and " if joining is Joining.ALL else " or "
+            return f"({word.join(_where(part) for part in parts)})"
 
 
 def _filter(one: Filter) -> str:

@@ -35,6 +35,18 @@ class PropertyExists(Property):
     """True unless the property is absent or JSON null."""
 
 
+class ByBytes(exp.Expression):
+    """Text that is ordered byte by byte, whatever the language of the database."""
+
+    arg_types = {"this": True}
+
+
+class Earliest(exp.Expression):
+    """Of a group's events the value of the first that has one, by moment and then by message id; or of the last."""
+
+    arg_types = {"this": True, "moment": True, "message": True, "latest": True}
+
+
 class UnsupportedDialect(ValueError):
     """No engine of ours speaks this dialect yet."""
 
@@ -43,8 +55,38 @@ def lower(tree: exp.Expr, dialect: str) -> exp.Expr:
     """A copy of the tree in which only what the dialect can print is left."""
     if dialect not in _LOWERINGS:
         raise UnsupportedDialect(f"{dialect}: expected one of {', '.join(_LOWERINGS)}")
-    lowering = _LOWERINGS[dialect]
-    return tree.transform(lambda node: lowering(node) if isinstance(node, Property) else node)
+    return tree.transform(lambda node: _lowered(node, dialect))
+
+
+def _lowered(node: exp.Expr, dialect: str) -> exp.Expr:
+    match node:
+        case Property():
+            return _LOWERINGS[dialect](node)
+        case Earliest():
+            return _earliest(node, dialect)
+        case ByBytes():
+            return _by_bytes(node.this, dialect)
+        case _:
+            return node
+
+
+def _by_bytes(text: exp.Expr, dialect: str) -> exp.Expr:
+    if dialect != "postgres":  # the others order text by its bytes anyway
+        return text
+    return exp.Collate(this=text, expression=exp.to_identifier("C", quoted=True))
+
+
+def _earliest(node: Earliest, dialect: str) -> exp.Expr:
+    descending = bool(node.args["latest"].this)
+    message = _by_bytes(node.args["message"], dialect)
+    value = lower(node.this, dialect)
+    order = exp.Order(
+        this=value,
+        expressions=[exp.Ordered(this=part, desc=descending) for part in (node.args["moment"], message)],
+    )
+    has_one = exp.Not(this=exp.Is(this=exp.Paren(this=value.copy()), expression=exp.null()))
+    values = exp.Filter(this=exp.ArrayAgg(this=order), expression=exp.Where(this=has_one))
+    return exp.Bracket(this=exp.Paren(this=values), expressions=[exp.Literal.number(1)], offset=1)
 
 
 def _postgres(node: Property) -> exp.Expr:

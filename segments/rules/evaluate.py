@@ -9,9 +9,24 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from segments.rules.kinds import Value
-from segments.rules.nodes import All, Any, Everyone, InSegment, Measure, Not, Performed, Rule, Trait
-from segments.rules.operands import number_in_range
+from segments.rules.kinds import SCALARS, Value
+from segments.rules.nodes import (
+    All,
+    Any,
+    Compared,
+    Everyone,
+    Filter,
+    InSegment,
+    Joining,
+    Not,
+    Performed,
+    Rule,
+    Step,
+    Trait,
+    Where,
+)
+from segments.rules.nodes import Sequence as SequenceLeaf
+from segments.rules.operands import product
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,25 +68,96 @@ def evaluate(rule: Rule, person: Person, as_of: datetime) -> bool:
             readable = None if value is None else comparison.kind.of_trait(value)
             return comparison.stored.holds(readable, as_of)
         case Performed():
-            return rule.amount.holds(measured(rule, person, as_of), as_of)
+            measured = rule.computed.of(rule, counted(rule, person, as_of), as_of)
+            amount = rule.amount if measured.times is None else rule.amount.scaled(measured.times)
+            return amount.holds(measured.value, as_of)
+        case Compared():
+            left, right = (
+                side.computed.of(side, counted(side, person, as_of), as_of) for side in (rule.left, rule.right)
+            )
+            if left.value is None or right.value is None:
+                return False
+            # Numbers by __post_init__; an average stays undivided on both sides.
+            ours = product(left.value, right.times or Decimal(1))  # type: ignore[arg-type]
+            theirs = product(product(right.value, left.times or Decimal(1)), rule.times)  # type: ignore[arg-type]
+            return rule.operator.matches(ours, theirs, as_of)
+        case SequenceLeaf():
+            return _happened(rule, person, as_of)
 
 
-def measured(rule: Performed, person: Person, as_of: datetime) -> Decimal:
-    """The count or the sum that the condition compares."""
-    counted = [event for event in person.events if counts(event, rule, as_of)]
-    if rule.measure is Measure.COUNT:
-        return Decimal(len(counted))
-    amounts = (event.value if rule.of is None else number_in_range(event.properties.get(rule.of)) for event in counted)
-    return sum((amount for amount in amounts if amount is not None), Decimal(0))
+def counted(leaf: Performed, person: Person, as_of: datetime) -> list[Occurrence]:
+    """The person's events that the leaf looks at, in the order in which they happened."""
+    began: datetime | None = None
+    if leaf.within.since is not None:
+        anchors = [e.occurred_at for e in person.events if e.name == leaf.within.since and e.occurred_at < as_of]
+        if not anchors:
+            return []
+        began = max(anchors)
+    found = [
+        event
+        for event in person.events
+        if event.name == leaf.event
+        and leaf.within.contains(event.occurred_at, as_of)
+        and (began is None or event.occurred_at > began)
+        and matches(leaf.where, event, as_of)
+    ]
+    return sorted(found, key=_order)
 
 
-def counts(event: Occurrence, rule: Performed, as_of: datetime) -> bool:
-    """Whether the event is one of those that the condition counts or sums."""
-    return (
-        event.name == rule.event
-        and rule.within.contains(event.occurred_at, as_of)
-        and all(
-            one.comparison.holds(one.comparison.kind.of_property(event.properties.get(one.property)), as_of)
-            for one in rule.where
-        )
+def matches(where: Sequence[Where], event: Occurrence, as_of: datetime) -> bool:
+    """Whether all of the filters hold of the event."""
+    return all(_matches(one, event, as_of) for one in where)
+
+
+def _matches(one: Where, event: Occurrence, as_of: datetime) -> bool:
+    if isinstance(one, Filter):
+        comparison = one.comparison
+        return comparison.holds(comparison.kind.of_property(event.properties.get(one.property)), as_of)
+    verdicts = (_matches(part, event, as_of) for part in one.parts)
+    match one.joining:
+        case Joining.ALL:
+            return all(verdicts)
+        case Joining.ANY:
+            return any(verdicts)
+        case Joining.NOT:
+            return not any(verdicts)
+
+
+def _happened(leaf: SequenceLeaf, person: Person, as_of: datetime) -> bool:
+    events = sorted((e for e in person.events if e.occurred_at < as_of), key=_order)
+    first, *others = leaf.steps
+
+    def fits(step: Step, event: Occurrence) -> bool:
+        return event.name == step.event and matches(step.where, event, as_of)
+
+    def follows(step: Step, event: Occurrence, previous: Occurrence) -> bool:
+        in_time = step.within is None or event.occurred_at - previous.occurred_at < step.within.length
+        return _order(event) > _order(previous) and in_time and fits(step, event) and _same(leaf.same, previous, event)
+
+    reached = [e for e in events if leaf.within.contains(e.occurred_at, as_of) and fits(first, e)]
+    if leaf.same is not None:
+        reached = [e for e in reached if _same(leaf.same, e, e)]
+    for step in others:
+        reached = [e for e in events if any(follows(step, e, previous) for previous in reached)]
+    if leaf.missing is None:
+        return bool(reached)
+    missing = leaf.missing
+    assert missing.within is not None, "checked when the leaf was built"
+    return any(
+        last.occurred_at + missing.within.length <= as_of and not any(follows(missing, e, last) for e in events)
+        for last in reached
     )
+
+
+def _same(name: str | None, one: Occurrence, other: Occurrence) -> bool:
+    if name is None:
+        return True
+    return any(
+        (value := kind.of_property(one.properties.get(name))) is not None
+        and value == kind.of_property(other.properties.get(name))
+        for kind in SCALARS
+    )
+
+
+def _order(event: Occurrence) -> tuple[datetime, bytes]:
+    return event.occurred_at, event.message_id.encode()

@@ -12,7 +12,7 @@ from segments.rules.describe import describe
 from segments.rules.errors import Path, RuleError, pointer
 from segments.rules.evaluate import Occurrence, evaluate
 from segments.rules.findings import Case, Finding, has_history, look, turn, turns_at
-from segments.rules.nodes import All, Any, Everyone, InSegment, Leaf, Not, Rule
+from segments.rules.nodes import All, Any, Compared, Everyone, InSegment, Leaf, Not, Rule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +57,8 @@ def form_of(rule: Rule) -> str:
             return "not"
         case Everyone():
             return "everyone"
+        case Compared():
+            return "performed"  # its first figure stands where a condition on one figure does
         case leaf:
             return str(leaf.canonical()[0])
 

@@ -5,25 +5,26 @@ All that explaining knows of one kind of leaf stands here: a new one plugs in wi
 here.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import singledispatch
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 from segments.rules.catalog import Catalog
-from segments.rules.evaluate import Occurrence, Person, counts, evaluate, measured
-from segments.rules.kinds import NUMBER, Kind, Number
-from segments.rules.nodes import Comparison, InSegment, Leaf, Measure, Performed, Trait
+from segments.rules.evaluate import Occurrence, Person, counted, evaluate, matches
+from segments.rules.kinds import NUMBER, Comparable, Kind, Number
+from segments.rules.nodes import Compared, InSegment, Leaf, Performed, Sequence, Trait
 from segments.rules.operands import Duration, Scalar, plain
 from segments.rules.operators import WithinLast
 from segments.rules.windows import Rolling
 
 MOST_EVIDENCE: Final = 20
-_SMALLEST: Final[Mapping[Measure, Decimal]] = {Measure.COUNT: Decimal(1), Measure.SUM: Decimal("0.0001")}
+# Of the measures that add up, the smallest step by which they grow.
+_SMALLEST: Final[Mapping[str, Decimal]] = {"count": Decimal(1), "sum": Decimal("0.0001")}
 
 
 class HintKind(StrEnum):
@@ -33,6 +34,7 @@ class HintKind(StrEnum):
     FEWER_EVENTS = "fewer_events"
     MORE_VALUE = "more_value"
     LESS_VALUE = "less_value"
+    FIGURE = "figure"
     TRAIT = "trait"
     ENTER_SEGMENT = "enter_segment"
     LEAVE_SEGMENT = "leave_segment"
@@ -72,7 +74,8 @@ class Case:
     """Whom and when a condition is looked at, and what the reader may see of it.
 
     `shown` has the JSON value of each trait as the reader may see it. `hidden` names traits and properties whose
-    values they may not, `hidden_segments` the keys of segments of which they may not know who is in.
+    values they may not, `hidden_segments` the keys of segments of which they may not know who is in. `mask`
+    gives text from events as the reader may see it.
     """
 
     person: Person
@@ -81,6 +84,7 @@ class Case:
     shown: Mapping[str, object] = field(default_factory=dict)
     hidden: Collection[str] = frozenset()
     hidden_segments: Collection[str] = frozenset()
+    mask: Callable[[str], str] = str
 
 
 @singledispatch
@@ -89,8 +93,10 @@ def has_history(leaf: Leaf) -> bool:
     return False
 
 
-@has_history.register
-def _(leaf: Performed) -> bool:
+@has_history.register(Performed)
+@has_history.register(Compared)
+@has_history.register(Sequence)
+def _(leaf: Leaf) -> bool:
     return True
 
 
@@ -122,25 +128,70 @@ def _(leaf: Trait, case: Case) -> Finding:
 
 @look.register
 def _(leaf: Performed, case: Case) -> Finding:
-    counted = _counted(leaf, case)
-    wanted = _amount_said(leaf)
-    is_hidden = leaf.of is not None and leaf.of in case.hidden
-    actual = measured(leaf, case.person, case.as_of)
+    events = counted(leaf, case.person, case.as_of)
+    wanted, is_hidden = _amount_said(leaf), leaf.of in case.hidden
+    actual = _shown(_figure(leaf, events, case), case)
     return Finding(
-        said=f"{'hidden from you' if is_hidden else _kind_of(leaf).say(actual)} of {wanted}",
+        said=f"{'hidden from you' if is_hidden else _said(leaf, actual)} of {wanted}",
         actual=None if is_hidden else actual,
         wanted=wanted,
         is_hidden=is_hidden,
-        is_count=leaf.measure is Measure.COUNT,
-        events=tuple(reversed(counted[-MOST_EVIDENCE:])),
-        event_count=len(counted),
+        is_count=leaf.computed.is_whole and leaf.per is None,
+        **_evidence(events),
     )
 
 
-def _counted(leaf: Performed, case: Case) -> list[Occurrence]:
-    """The events that count, in the order in which they happened."""
-    counted = (event for event in case.person.events if counts(event, leaf, case.as_of))
-    return sorted(counted, key=lambda event: (event.occurred_at, event.message_id))
+@look.register
+def _(leaf: Compared, case: Case) -> Finding:
+    sides = [(side, counted(side, case.person, case.as_of)) for side in (leaf.left, leaf.right)]
+    is_hidden = any(side.of in case.hidden for side, _ in sides)
+    left, right = (_said(side, _figure(side, events, case)) for side, events in sides)
+    times = "" if leaf.times == 1 else f"{plain(leaf.times)} times "
+    together = sorted((event for _, events in sides for event in events), key=lambda event: event.occurred_at)
+    return Finding(
+        said="hidden from you" if is_hidden else f"{left} beside {times}{right}",
+        wanted=f"{leaf.operator.label} {times}the other",
+        is_hidden=is_hidden,
+        **_evidence(together),
+    )
+
+
+@look.register
+def _(leaf: Sequence, case: Case) -> Finding:
+    steps = (*leaf.steps, *((leaf.missing,) if leaf.missing else ()))
+    events = sorted(
+        (
+            event
+            for event in case.person.events
+            if event.occurred_at < case.as_of
+            and any(event.name == step.event and matches(step.where, event, case.as_of) for step in steps)
+        ),
+        key=lambda event: (event.occurred_at, event.message_id),
+    )
+    happened = evaluate(leaf, case.person, case.as_of)
+    return Finding(
+        said="happened in this order" if happened else "did not happen in this order",
+        actual=happened,
+        **_evidence(events),
+    )
+
+
+def _evidence(events: list[Occurrence]) -> Any:
+    """What a finding tells of these events, which are in the order in which they happened."""
+    return {"events": tuple(reversed(events[-MOST_EVIDENCE:])), "event_count": len(events)}
+
+
+def _figure(leaf: Performed, events: list[Occurrence], case: Case) -> Comparable | None:
+    """What the condition compares: a count, an average, a moment; None over nothing where that is missing."""
+    measured = leaf.computed.of(leaf, events, case.as_of)
+    if isinstance(measured.value, Decimal) and measured.times is not None:
+        # Verdicts never divide; here a figure is shown, to the decimals that numbers have.
+        return (measured.value / measured.times).quantize(_SMALLEST["sum"]) if measured.times else None
+    return measured.value
+
+
+def _shown(value: Comparable | None, case: Case) -> Comparable | None:
+    return case.mask(value) if isinstance(value, str) else value
 
 
 @look.register
@@ -182,22 +233,30 @@ def _(leaf: InSegment, case: Case, *, wanted: bool) -> Hint | None:
 
 @turn.register
 def _(leaf: Performed, case: Case, *, wanted: bool) -> Hint | None:
-    if leaf.measure not in _SMALLEST or (leaf.of is not None and leaf.of in case.hidden):
+    if leaf.of in case.hidden:
         return None
-    actual = measured(leaf, case.person, case.as_of)
+    actual = _figure(leaf, counted(leaf, case.person, case.as_of), case)
+    events, when = _event(leaf, case), leaf.within.describe()
+    of = f' "{leaf.of}"' if leaf.of is not None else " value" if leaf.computed.takes_property else ""
+    if not _adds_up(leaf) or not isinstance(actual, Decimal):
+        said = f"{leaf.computed.noun}{of} of {events} {when}: {_amount_said(leaf)}"
+        return Hint(kind=HintKind.FIGURE, sentence=said if wanted else f"not: {said}")
     nearest = _nearest(leaf, actual, case.as_of, wanted=wanted)
     if nearest is None:
         return None
     more, amount = nearest > actual, abs(nearest - actual)
-    events, when = _event(leaf, case), leaf.within.describe()
-    if leaf.measure is Measure.COUNT:
+    if leaf.measure == "count":
         kind = HintKind.MORE_EVENTS if more else HintKind.FEWER_EVENTS
         sentence = f"{plain(amount)} {'more' if more else 'fewer'} {events} {when}"
     else:
         kind = HintKind.MORE_VALUE if more else HintKind.LESS_VALUE
-        of = "value" if leaf.of is None else f'"{leaf.of}"'
-        sentence = f"{_kind_of(leaf).say(amount)} {'more' if more else 'less'} {of} of {events} {when}"
+        sentence = f"{_kind_of(leaf).say(amount)} {'more' if more else 'less'}{of} of {events} {when}"
     return Hint(kind=kind, amount=amount, sentence=sentence)
+
+
+def _adds_up(leaf: Performed) -> bool:
+    """Whether each event adds its own share to the figure."""
+    return leaf.measure in _SMALLEST and leaf.per is None
 
 
 def _nearest(leaf: Performed, actual: Decimal, as_of: datetime, *, wanted: bool) -> Decimal | None:
@@ -209,7 +268,7 @@ def _nearest(leaf: Performed, actual: Decimal, as_of: datetime, *, wanted: bool)
     step, operand = _SMALLEST[leaf.measure], leaf.amount.operand
     bounds = [one for one in (operand if isinstance(operand, tuple) else (operand,)) if isinstance(one, Decimal)]
     candidates = {bound + shift for bound in bounds for shift in (-step, Decimal(0), step)}
-    if leaf.measure is Measure.COUNT:
+    if leaf.measure == "count":
         candidates = {one for one in candidates if one >= 0}
     fitting = [one for one in candidates if leaf.amount.holds(one, as_of) is wanted]
     # Of two that are equally near, the larger: people can do more, and can't undo.
@@ -240,13 +299,17 @@ def _(leaf: Trait, case: Case) -> datetime | None:
 
 @turns_at.register
 def _(leaf: Performed, case: Case) -> datetime | None:
-    if not isinstance(leaf.within, Rolling) or leaf.measure not in _SMALLEST:
+    if not isinstance(leaf.within, Rolling) or leaf.within.ago is not None or not _adds_up(leaf):
         return None
-    left = measured(leaf, case.person, case.as_of)
+    events = counted(leaf, case.person, case.as_of)
+    left = _figure(leaf, events, case)
     holds = leaf.amount.holds(left, case.as_of)
-    for occurred_at, together in groupby(_counted(leaf, case), key=lambda event: event.occurred_at):
-        # Counts and sums add up: what is left is what there was, less what leaves the window.
-        left -= measured(leaf, replace(case.person, events=list(together)), case.as_of)
+    for occurred_at, together in groupby(events, key=lambda event: event.occurred_at):
+        leaves = _figure(leaf, list(together), case)
+        assert isinstance(left, Decimal) and isinstance(leaves, Decimal), (
+            "counts and sums are numbers, over nothing too"
+        )
+        left -= leaves
         if leaf.amount.holds(left, case.as_of) is not holds:
             return _after(occurred_at, leaf.within.duration.length)
     return None
@@ -276,13 +339,26 @@ _MONEY: Final = _Money()
 
 
 def _kind_of(leaf: Performed) -> Kind:
-    return _MONEY if leaf.measure is Measure.SUM and leaf.of is None else NUMBER
+    """How its figure is said; value in the reporting currency with its decimals."""
+    is_value = leaf.of is None and leaf.computed.takes_property and leaf.amount.kind is NUMBER
+    return _MONEY if is_value else leaf.amount.kind
+
+
+def _said(leaf: Performed, figure: Comparable | None) -> str:
+    if figure is None:
+        return "nothing"
+    return _kind_of(leaf).say(figure) if isinstance(figure, Decimal) else _in_words(figure)
 
 
 def _amount_said(leaf: Performed) -> str:
-    amount: Comparison = leaf.amount
-    said = f"{amount.operator.amount} {amount.operator.shape.say(_kind_of(leaf), amount.operand)}"
-    return f"{said} {'time' if amount.said() == '1' else 'times'}" if leaf.measure is Measure.COUNT else said
+    amount = leaf.amount
+    operand = amount.operator.shape.say(_kind_of(leaf), amount.operand)
+    if amount.operator.amount is None or amount.kind is not NUMBER:
+        return amount.operator.describe(operand)
+    said = f"{amount.operator.amount} {operand}"
+    if leaf.per is not None:
+        return f"{said} a {leaf.per}"
+    return f"{said} {'time' if amount.said() == '1' else 'times'}" if leaf.measure == "count" else said
 
 
 def _event(leaf: Performed, case: Case) -> str:
@@ -309,5 +385,7 @@ def _in_words(value: object) -> str:
             return f'"{value}"'
         case list():
             return ", ".join(_in_words(one) for one in value) or "an empty list"
+        case datetime():
+            return value.isoformat()
         case _:
             return str(value)

@@ -5,7 +5,7 @@ Which comparisons exist doesn't belong here.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar, Final, TypeAlias
@@ -19,6 +19,7 @@ from segments.rules.operands import (
     MAX_TEXT,
     Moment,
     Operand,
+    Pattern,
     Scalar,
     number_in_range,
     plain,
@@ -102,6 +103,8 @@ class Text(Kind):
         match operand:
             case str():
                 return fold(operand)
+            case Pattern():
+                return replace(operand, folded=True)
             case tuple():
                 return tuple(sorted({fold(item) for item in operand if isinstance(item, str)}))
             case _:
@@ -109,6 +112,25 @@ class Text(Kind):
 
     def say(self, item: Scalar) -> str:
         return f'"{item}"'
+
+
+class ExactText(Text):
+    """Text of a trait that is compared letter for letter."""
+
+    name, noun, column, in_properties = "exact", "text", "text", False
+
+    def of_trait(self, value: Value) -> Comparable | None:
+        return value.text
+
+    def as_stored(self, operand: Operand) -> Operand:
+        return (
+            tuple(sorted({item for item in operand if isinstance(item, str)}))
+            if isinstance(operand, tuple)
+            else operand
+        )
+
+    def say(self, item: Scalar) -> str:
+        return f'exactly "{item}"'
 
 
 class Number(Kind):
@@ -218,11 +240,15 @@ class Presence(Kind):
 
 
 TEXT: Final = Text()
+EXACT: Final = ExactText()
 NUMBER: Final = Number()
 BOOLEAN: Final = Boolean()
 DATE: Final = Date()
 ITEMS: Final = Items()
 PRESENCE: Final = Presence()
+
+SCALARS: Final = (TEXT, NUMBER, BOOLEAN)
+"""The kinds that one value of an event property has at most one of."""
 
 KIND_OF_TYPE: Final[Mapping[Type, Kind]] = {
     Type.TEXT: TEXT,
@@ -231,6 +257,9 @@ KIND_OF_TYPE: Final[Mapping[Type, Kind]] = {
     Type.DATE: DATE,
     Type.LIST: ITEMS,
     Type.COUNTRY: TEXT,
+    Type.CURRENCY: TEXT,
+    Type.EMAIL: TEXT,
+    Type.PHONE: TEXT,
 }
 
 

@@ -4,20 +4,22 @@ Reading JSON, asking the catalogue and running a rule don't belong here.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from typing import Final, TypeAlias
 
-from segments.rules.kinds import Comparable, Kind
-from segments.rules.operands import Operand, canonical
+from segments.rules.kinds import NUMBER, Comparable, Kind
+from segments.rules.measures import MEASURES, Measure
+from segments.rules.operands import Duration, Operand, canonical, times
 from segments.rules.operators import OPERATORS, Operator
-from segments.rules.windows import Ever, Window
+from segments.rules.windows import Ever, Rolling, Window
 
 VERSION: Final = 1
 EVER: Final = Ever()
+ORDERS: Final = ("gt", "gte", "lt", "lte")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,10 @@ class Comparison:
     def holds(self, value: Comparable | None, as_of: datetime) -> bool:
         return self.operator.holds(value, self.operand, as_of)
 
+    def scaled(self, factor: Decimal) -> "Comparison":
+        """The same with its numbers multiplied."""
+        return Comparison(op=self.op, kind=self.kind, operand=times(self.operand, factor))
+
     def said(self) -> str:
         return self.operator.shape.say(self.kind, self.operand)
 
@@ -73,11 +79,30 @@ class Filter:
         return [self.property, *self.comparison.canonical()]
 
 
-class Measure(StrEnum):
-    """What is computed over the events of one person. Over no events both are 0."""
+class Joining(StrEnum):
+    """How the filters of a group come together."""
 
-    COUNT = "count"
-    SUM = "sum"
+    ALL = "all"
+    ANY = "any"
+    NOT = "not"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterGroup:
+    """Filters of which all must hold, or one, or (a single one, negated) none."""
+
+    joining: Joining
+    parts: tuple["Where", ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts or (self.joining is Joining.NOT and len(self.parts) != 1):
+            raise ValueError("a group of filters has at least one, a negation exactly one")
+
+    def canonical(self) -> list[object]:
+        return [self.joining, *sorted((one.canonical() for one in self.parts), key=json.dumps)]
+
+
+Where: TypeAlias = Filter | FilterGroup
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +116,26 @@ class Leaf:
 
     def canonical(self) -> list[object]:
         raise NotImplementedError
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """The traits whose change may change the verdict."""
+        return frozenset()
+
+    @property
+    def events(self) -> frozenset[str]:
+        """The names of the events whose coming may change the verdict."""
+        return frozenset()
+
+    @property
+    def segments(self) -> frozenset[str]:
+        """The segments whose members the verdict goes by."""
+        return frozenset()
+
+    @property
+    def is_time_dependent(self) -> bool:
+        """Whether time alone can change the verdict."""
+        return bool(self.events)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Leaf) and self.key == other.key
@@ -109,35 +154,63 @@ class Trait(Leaf):
     def canonical(self) -> list[object]:
         return ["trait", self.trait, *self.comparison.stored.canonical()]
 
+    @property
+    def traits(self) -> frozenset[str]:
+        return frozenset((self.trait,))
+
+    @property
+    def is_time_dependent(self) -> bool:
+        return self.comparison.operator.looks_at_clock
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Performed(Leaf):
-    """A condition on how many events of a name a person has in a window, or on what they add up to.
+    """A condition on what is measured over the events of a name that a person has in a window.
 
-    `of` is the property that is summed; None sums the events' value in the reporting currency.
-    All of the filters in `where` must hold of an event for it to be counted.
+    Attributes:
+        measure: a key of `MEASURES`.
+        of: the property that is measured; None for the events' value in the reporting currency.
+        where: all of it must hold of an event for it to be counted.
+        per: "day" or "week": the count is compared as a rate over the rolling window.
+        each: the length of the periods that are counted.
     """
 
     event: str
     amount: Comparison
-    measure: Measure = Measure.COUNT
+    measure: str = "count"
     of: str | None = None
-    where: tuple[Filter, ...] = ()
+    where: tuple[Where, ...] = ()
     within: Window = EVER
+    per: str | None = None
+    each: Duration | None = None
 
     def __post_init__(self) -> None:
-        if self.amount.operator.amount is None:
-            raise ValueError(f"{self.amount.op} doesn't compare amounts")
-        if self.of is not None and self.measure is Measure.COUNT:
-            raise ValueError("a count is not of a property")
+        measure = self.computed
+        if self.amount.kind not in measure.kinds:
+            raise ValueError(f"{self.amount.op} doesn't compare what {self.measure} gives")
+        if (self.of is not None and not measure.takes_property) or (self.of is None and measure.needs_property):
+            raise ValueError(f"{self.measure} is of a property only where it takes one")
+        if (self.per is not None) and (self.measure != "count" or not isinstance(self.within, Rolling)):
+            raise ValueError("only a count in a rolling window has a rate")
+        if (self.measure == "periods") != (self.each is not None):
+            raise ValueError("periods have a length")
+
+    @property
+    def computed(self) -> Measure:
+        return MEASURES[self.measure]
 
     @property
     def holds_of_nothing(self) -> bool:
-        """Whether it is true of a person without any such event. (No amount looks at the clock.)"""
-        return self.amount.holds(Decimal(0), datetime.min.replace(tzinfo=UTC))
+        """Whether it is true of a person without any such event. (What is missing has no time.)"""
+        return self.amount.holds(self.computed.over_nothing, datetime.min.replace(tzinfo=UTC))
+
+    @property
+    def events(self) -> frozenset[str]:
+        return frozenset(name for name in (self.event, self.within.since) if name is not None)
 
     def canonical(self) -> list[object]:
         filters = sorted((one.canonical() for one in self.where), key=json.dumps)
+        more = [one for one in (self.per, self.each and self.each.seconds) if one is not None]
         return [
             "performed",
             self.event,
@@ -146,7 +219,100 @@ class Performed(Leaf):
             *self.amount.canonical(),
             filters,
             self.within.canonical(),
+            *more,
         ]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Compared(Leaf):
+    """What is measured over one kind of event, compared with what is measured over another.
+
+    Attributes:
+        left: its amount says nothing; neither does that of ``right``.
+        op: one of `ORDERS`.
+        times: ``right`` counts so many times.
+    """
+
+    left: Performed
+    op: str
+    right: Performed
+    times: Decimal = Decimal(1)
+
+    def __post_init__(self) -> None:
+        if self.op not in ORDERS or any(side.computed.kinds != (NUMBER,) for side in (self.left, self.right)):
+            raise ValueError("only numbers are compared with each other, by their order")
+
+    @property
+    def operator(self) -> Operator:
+        return OPERATORS[self.op]
+
+    @property
+    def opposite(self) -> "Compared":
+        assert self.operator.opposite is not None, "each order has one"
+        return replace(self, op=self.operator.opposite)
+
+    @property
+    def holds_of_nothing(self) -> bool:
+        """Whether it is true of a person with none of the events."""
+        left, right = (side.computed.over_nothing for side in (self.left, self.right))
+        return (
+            left is not None
+            and right is not None
+            and self.operator.matches(left, right, datetime.min.replace(tzinfo=UTC))
+        )
+
+    @property
+    def events(self) -> frozenset[str]:
+        return self.left.events | self.right.events
+
+    def canonical(self) -> list[object]:
+        return ["compared", self.left.canonical(), self.op, self.right.canonical(), canonical(self.times)]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Step:
+    """One step of a sequence: an event, at most so long after the step before it."""
+
+    event: str
+    where: tuple[Where, ...] = ()
+    within: Duration | None = None
+
+    def canonical(self) -> list[object]:
+        filters = sorted((one.canonical() for one in self.where), key=json.dumps)
+        return [self.event, filters, self.within and self.within.seconds]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sequence(Leaf):
+    """Events one after the other, perhaps with one that did not follow.
+
+    Attributes:
+        steps: in their order; each comes after the one before it, by moment and then by message id.
+        missing: what did not come after the last step within its time. Until that time is over the sequence isn't true.
+        same: a property that has the same value in all steps.
+        within: the window in which the first step lies.
+    """
+
+    steps: tuple[Step, ...]
+    missing: Step | None = None
+    same: str | None = None
+    within: Window = EVER
+
+    def __post_init__(self) -> None:
+        if not self.steps or len(self.steps) + (self.missing is not None) < 2:
+            raise ValueError("a sequence has at least two steps")
+        if self.missing is not None and self.missing.within is None:
+            raise ValueError("that something did not follow is known only after a time")
+
+    @property
+    def events(self) -> frozenset[str]:
+        missing = (self.missing,) if self.missing else ()
+        return frozenset(step.event for step in (*self.steps, *missing))
+
+    def canonical(self) -> list[object]:
+        steps = [step.canonical() for step in self.steps]
+        missing = self.missing.canonical() if self.missing else None
+        return ["sequence", steps, missing, self.same, self.within.canonical()]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,6 +323,10 @@ class InSegment(Leaf):
 
     def canonical(self) -> list[object]:
         return ["in_segment", self.segment]
+
+    @property
+    def segments(self) -> frozenset[str]:
+        return frozenset((self.segment,))
 
 
 @dataclass(frozen=True)
@@ -188,4 +358,4 @@ class Not:
     rule: "Rule"
 
 
-Rule: TypeAlias = All | Any | Not | Everyone | Trait | Performed | InSegment
+Rule: TypeAlias = All | Any | Not | Everyone | Trait | Performed | Compared | Sequence | InSegment

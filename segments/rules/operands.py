@@ -69,10 +69,18 @@ class Duration:
         return f"{self.amount} {self.unit if self.amount != 1 else self.unit.removesuffix('s')}"
 
 
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A regular expression as it was written; ``folded`` when it is matched against folded text."""
+
+    text: str
+    folded: bool = False
+
+
 UNITS: Final = ("minutes", "hours", "days", "weeks")
 
 Scalar: TypeAlias = str | Decimal | bool | Moment
-Operand: TypeAlias = Scalar | Duration | tuple[Scalar, ...] | None
+Operand: TypeAlias = Scalar | Duration | Pattern | tuple[Scalar, ...] | None
 Report: TypeAlias = Callable[..., None]
 """`report(code, message, *steps)`: notes an error at the place under the operand that the steps lead to."""
 
@@ -153,6 +161,22 @@ def read_duration(raw: object) -> Duration:
     return Duration(amount, unit)
 
 
+def product(one: Decimal, other: Decimal) -> Decimal:
+    """The exact product; Python's own would be rounded to 28 digits."""
+    return _WIDE.multiply(one, other)
+
+
+def times(operand: Operand, factor: Decimal) -> Operand:
+    """A number multiplied exactly; each of several numbers."""
+    match operand:
+        case Decimal():
+            return product(operand, factor)
+        case tuple():
+            return tuple(product(item, factor) if isinstance(item, Decimal) else item for item in operand)
+        case _:
+            raise TypeError(f"expected numbers, got {operand!r}")
+
+
 def plain(number: Decimal) -> str:
     """The number without exponent or trailing zeros: 500, 0.25."""
     return f"{number:f}".rstrip("0").rstrip(".") if "." in f"{number:f}" else f"{number:f}"
@@ -167,6 +191,8 @@ def canonical(operand: Operand) -> object:
             return [operand.start.isoformat(), operand.end.isoformat()]
         case Duration():
             return operand.seconds
+        case Pattern():
+            return [operand.text, operand.folded]
         case tuple():
             return [canonical(item) for item in operand]
         case _:

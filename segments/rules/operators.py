@@ -9,24 +9,31 @@ Logic is two-valued. A positive operator is false of a missing value; its class 
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, TypeVar
 
 from sqlglot import exp
 
-from segments.rules.binding import Bind, is_one_of
+from segments.rules.binding import AS_OF, Bind, Moving, is_one_of
+from segments.rules.calendar import coming_days
 from segments.rules.catalog import Type
 from segments.rules.countries import COUNTRIES
+from segments.rules.currencies import CURRENCIES
 from segments.rules.errors import quoted
 from segments.rules.folding import fold
-from segments.rules.kinds import KIND_OF_TYPE, PRESENCE, Comparable, Kind
-from segments.rules.operands import Moment, Operand
-from segments.rules.shapes import ALL_OF, ANY_OF, LASTING, NOTHING, ONE, PAIR, Shape
-from segments.rules.windows import Rolling
+from segments.rules.kinds import EXACT, KIND_OF_TYPE, PRESENCE, TEXT, Comparable, Kind
+from segments.rules.operands import Duration, Moment, Operand
+from segments.rules.patterns import compiled, printed
+from segments.rules.shapes import ALL_OF, ANY_OF, LASTING, NOTHING, ONE, PAIR, REGULAR, Shape
+from segments.rules.windows import Rolling, shifted
+
+DAY: Final = 24 * 60 * 60
+KNOWN_CODES: Final = {Type.COUNTRY: (frozenset(COUNTRIES), "DE"), Type.CURRENCY: (CURRENCIES, "EUR")}
 
 NUMBERS: Final = (Type.NUMBER,)
 DATES: Final = (Type.DATE,)
-TEXTS: Final = (Type.TEXT, Type.COUNTRY)
+CODES: Final = (Type.COUNTRY, Type.CURRENCY)
+TEXTS: Final = (Type.TEXT, *CODES, Type.EMAIL, Type.PHONE)
 LISTS: Final = (Type.LIST,)
 
 
@@ -41,22 +48,27 @@ class Operator(ABC):
     amount: ClassVar[str | None] = None
     """How it qualifies a count or a sum ("at least"); None when it doesn't compare amounts."""
     negative: ClassVar[bool] = False
+    looks_at_clock: ClassVar[bool] = False
+    """Whether time alone can change the verdict on a value that stays as it is."""
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """The ways in which it can read a value, without repetition."""
         if not self.shape.takes_value:
             return (PRESENCE,)
-        return tuple(dict.fromkeys(KIND_OF_TYPE[accepted] for accepted in self.accepts))
+        kinds = dict.fromkeys(KIND_OF_TYPE[accepted] for accepted in self.accepts)
+        return (*kinds, EXACT) if TEXT in kinds else tuple(kinds)
 
     def check(self, operand: Operand, declared: Type) -> Iterator[tuple[str, str, tuple[int, ...]]]:
         """What is wrong with an operand for this declared type: code, message, steps below `value`."""
-        if declared is Type.COUNTRY:
+        if declared in KNOWN_CODES:
+            codes, example = KNOWN_CODES[declared]
             items = operand if isinstance(operand, tuple) else (operand,)
             for position, item in enumerate(items):
-                if isinstance(item, str) and item.upper() not in COUNTRIES:
+                if isinstance(item, str) and item.upper() not in codes:
                     steps = (position,) if isinstance(operand, tuple) else ()
-                    yield "unknown_country", f'expected a country code such as "DE"; received {quoted(item)}', steps
+                    message = f'expected a {declared} code such as "{example}"; received {quoted(item)}'
+                    yield f"unknown_{declared}", message, steps
 
     def check_text(self, operand: Operand) -> str | None:
         """What is wrong with a text operand whatever it is compared with, or None."""
@@ -152,10 +164,16 @@ class NoneOf(Negation):
     key, label, of = "none_of", "is none of", OPERATORS["any_of"]
 
 
-class Pattern(Operator):
+def _like(value: exp.Expr, before: str, text: str, after: str, bind: Bind) -> exp.Expr:
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    like = exp.Like(this=value, expression=bind(f"{before}{escaped}{after}"))
+    return exp.Escape(this=like, expression=exp.Literal.string("\\"))
+
+
+class LikePattern(Operator):
     """Compares text with a pattern made of the operand, in which nothing is special."""
 
-    shape, accepts = ONE, (Type.TEXT,)
+    shape, accepts = ONE, (Type.TEXT, Type.EMAIL, Type.PHONE)
     before: ClassVar[str] = ""
     after: ClassVar[str] = ""
 
@@ -164,13 +182,11 @@ class Pattern(Operator):
         return "expected at least one character" if isinstance(operand, str) and not fold(operand) else None
 
     def compile(self, value: exp.Expr, operand: Any, bind: Bind) -> exp.Expr:
-        escaped = operand.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        like = exp.Like(this=value, expression=bind(f"{self.before}{escaped}{self.after}"))
-        return exp.Escape(this=like, expression=exp.Literal.string("\\"))
+        return _like(value, self.before, operand, self.after, bind)
 
 
 @operator
-class Contains(Pattern):
+class Contains(LikePattern):
     key, label, before, after = "contains", "contains", "%", "%"
 
     def matches(self, value: Any, operand: Any, as_of: datetime) -> bool:
@@ -178,7 +194,7 @@ class Contains(Pattern):
 
 
 @operator
-class StartsWith(Pattern):
+class StartsWith(LikePattern):
     key, label, after = "starts_with", "starts with", "%"
 
     def matches(self, value: Any, operand: Any, as_of: datetime) -> bool:
@@ -186,11 +202,37 @@ class StartsWith(Pattern):
 
 
 @operator
-class EndsWith(Pattern):
+class EndsWith(LikePattern):
     key, label, before = "ends_with", "ends with", "%"
 
     def matches(self, value: Any, operand: Any, as_of: datetime) -> bool:
         return bool(value.endswith(operand))
+
+
+@operator
+class Matches(Operator):
+    """A regular expression of our own small kind (see `patterns`), found anywhere in the text."""
+
+    key, label, shape, accepts = "matches", "matches", REGULAR, (Type.TEXT, Type.EMAIL, Type.PHONE)
+
+    def matches(self, value: Any, operand: Any, as_of: datetime) -> bool:
+        return compiled(operand.text, folded=operand.folded).search(value) is not None
+
+    def compile(self, value: exp.Expr, operand: Any, bind: Bind) -> exp.Expr:
+        return exp.RegexpLike(this=value, expression=bind(printed(operand.text, folded=operand.folded)))
+
+
+@operator
+class AtDomain(Operator):
+    """The part of an email address after the @, subdomains not included."""
+
+    key, label, shape, accepts = "at_domain", "is at", ANY_OF, (Type.EMAIL,)
+
+    def matches(self, value: Any, operand: Any, as_of: datetime) -> bool:
+        return any(value.endswith(f"@{domain}") for domain in operand)
+
+    def compile(self, value: exp.Expr, operand: Any, bind: Bind) -> exp.Expr:
+        return exp.or_(*(_like(value.copy(), "%", f"@{domain}", "", bind) for domain in operand))
 
 
 @operator
@@ -300,13 +342,52 @@ class After(Operator):
 class WithinLast(Operator):
     """In `[as_of - duration, as_of)`: what lies in the future is not within the last days."""
 
-    key, label, shape, accepts = "within_last", "is within the last", LASTING, DATES
+    key, label, shape, accepts, looks_at_clock = "within_last", "is within the last", LASTING, DATES, True
 
     def matches(self, value: Any, operand: Any, as_of: datetime) -> bool:
         return Rolling(operand).contains(value, as_of)
 
     def compile(self, value: exp.Expr, operand: Any, bind: Bind) -> exp.Expr:
         return Rolling(operand).compile(value, bind)
+
+
+@operator
+class WithinNext(Operator):
+    """In `[as_of, as_of + duration)`."""
+
+    key, label, shape, accepts, looks_at_clock = "within_next", "is within the next", LASTING, DATES, True
+
+    def matches(self, value: Any, operand: Any, as_of: datetime) -> bool:
+        return bool(timedelta(0) <= value - as_of < operand.length)
+
+    def compile(self, value: exp.Expr, operand: Any, bind: Bind) -> exp.Expr:
+        return exp.and_(
+            exp.GTE(this=value.copy(), expression=AS_OF.copy()),
+            exp.LT(this=value.copy(), expression=shifted(operand.seconds)),
+        )
+
+
+@operator
+class Anniversary(Operator):
+    """The day and month come round within so many days, today the first, by the workspace's calendar."""
+
+    key, label, shape, accepts, looks_at_clock = "anniversary", "has its anniversary in the next", LASTING, DATES, True
+
+    def check(self, operand: Operand, declared: Type) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+        if isinstance(operand, Duration) and (operand.seconds % DAY or operand.seconds > 366 * DAY):
+            yield "not_whole_days", "anniversaries are looked for in whole days, at most 366", ()
+
+    def matches(self, value: Any, operand: Any, as_of: datetime) -> bool:
+        # A date is stored as midnight in UTC.
+        day = value.astimezone(UTC)
+        return day.month * 100 + day.day in coming_days(as_of, operand.seconds // DAY)
+
+    def compile(self, value: exp.Expr, operand: Any, bind: Bind) -> exp.Expr:
+        local = exp.AtTimeZone(this=value, zone=exp.Literal.string("UTC"))
+        month, day = (exp.Extract(this=exp.Var(this=part), expression=local.copy()) for part in ("MONTH", "DAY"))
+        found = exp.cast(exp.Add(this=exp.Mul(this=month, expression=exp.Literal.number(100)), expression=day), "INT")
+        days = Moving(at=lambda as_of: coming_days(as_of, operand.seconds // DAY), sql_type="INT[]")
+        return is_one_of(found, bind(days))
 
 
 @operator

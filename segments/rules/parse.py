@@ -7,42 +7,54 @@ What operators and windows mean doesn't belong here.
 # mypy: disable-error-code="func-returns-value"
 
 from collections.abc import Callable, Collection
+from decimal import Decimal
 from typing import Final
 
+from segments.rules.calendar import PERIODS
 from segments.rules.catalog import Catalog, Type
 from segments.rules.check import check_leaf
 from segments.rules.errors import Path, RuleError, RuleErrors, pointer, quoted, received
-from segments.rules.kinds import KIND_OF_TYPE, NUMBER, Kind
+from segments.rules.kinds import EXACT, KIND_OF_TYPE, NUMBER, TEXT, Kind
+from segments.rules.measures import MAX_PERIODS, MEASURES, RATES, Measure
 from segments.rules.nodes import (
     EVER,
+    ORDERS,
     VERSION,
     All,
     Any,
+    Compared,
     Comparison,
     Everyone,
     Filter,
+    FilterGroup,
     InSegment,
-    Measure,
+    Joining,
     Not,
     Performed,
     Rule,
+    Sequence,
+    Step,
     Trait,
+    Where,
 )
-from segments.rules.operands import Moment, Unreadable, read_duration, read_moment, storable
+from segments.rules.operands import Duration, Moment, Unreadable, read_duration, read_moment, read_number, storable
 from segments.rules.operators import OPERATORS, Operator
 from segments.rules.shapes import NOTHING
-from segments.rules.windows import Between, Rolling, Window
+from segments.rules.windows import Between, Calendar, Rolling, Since, Window
 
 MAX_DEPTH: Final = 20
 MAX_LEAVES: Final = 200
 MAX_FILTERS: Final = 20
+MAX_FILTER_DEPTH: Final = 5
+MAX_STEPS: Final = 5
 MAX_NAME: Final = 255
 MAX_ERRORS: Final = 100
 
-_FORMS: Final = ("all", "any", "not", "trait", "performed", "in_segment", "everyone")
+_FORMS: Final = ("all", "any", "not", "trait", "performed", "sequence", "in_segment", "everyone")
 _MAY_HAVE: Final = {
-    "trait": {"trait", "op", "value"},
-    "performed": {"performed", "measure", "of", "op", "value", "where", "within"},
+    "trait": {"trait", "op", "value", "exact"},
+    "performed": {"performed", "measure", "of", "op", "value", "where", "within", "per", "each", "than", "times"},
+    "sequence": {"sequence", "same", "within"},
 }
 
 
@@ -137,11 +149,15 @@ class _Parser:
                 came = received(raw["everyone"])
                 return self._refuse("wrong_type", f"expected true; received {came}", (*path, "everyone"))
             return Everyone()
-        leaf: Trait | Performed | InSegment | None
+        leaf: Trait | Performed | Compared | Sequence | InSegment | None
         if form == "trait":
             leaf = self._trait(raw, path)
+        elif form == "performed" and "than" in raw:
+            leaf = self._compared(raw, path)
         elif form == "performed":
             leaf = self._performed(raw, path)
+        elif form == "sequence":
+            leaf = self._sequence(raw, path)
         else:
             key = self._name(raw["in_segment"], (*path, "in_segment"))
             leaf = InSegment(segment=key) if key is not None else None
@@ -155,7 +171,23 @@ class _Parser:
         info = self.catalog.traits.get(key) if self.catalog is not None and key is not None else None
         if self.catalog is not None and key is not None and info is None:
             self._refuse("unknown_trait", f"there is no trait {quoted(key)}", (*path, "trait"))
-        comparison = self._comparison(raw, path, subject=key, declared=info.type if info else None)
+        exact = raw.get("exact", False)
+        if not isinstance(exact, bool):
+            self._refuse("wrong_type", f"expected true or false; received {received(exact)}", (*path, "exact"))
+        texts = [one.key for one in OPERATORS.values() if EXACT in one.kinds]
+        comparison = self._comparison(
+            raw,
+            path,
+            subject=key,
+            declared=info.type if info else None,
+            **({"kinds": (EXACT,), "allowed": texts} if exact is True else {}),  # type: ignore[arg-type]
+        )
+        if exact is True and info is not None and KIND_OF_TYPE[info.type] is not TEXT:
+            self._refuse(
+                "wrong_type",
+                f"only text is compared letter for letter; {quoted(info.key)} is {info.type.noun}",
+                (*path, "exact"),
+            )
         if key is None or comparison is None or (self.catalog is not None and info is None):
             return None
         return Trait(trait=key, comparison=comparison)
@@ -165,42 +197,197 @@ class _Parser:
         event = self._name(raw["performed"], (*path, "performed"))
         measure = self._measure(raw.get("measure", "count"), (*path, "measure"))
         of = self._name(raw["of"], (*path, "of")) if "of" in raw else None
-        if "of" in raw and measure is Measure.COUNT:
-            self._refuse("unknown_key", 'a count is not "of" a property', (*path, "of"))
-        amount = self._amount(raw, measure, path)
+        if measure is not None and "of" in raw and not measure.takes_property:
+            self._refuse("unknown_key", f'"{measure.key}" is not "of" a property', (*path, "of"))
+        if measure is not None and "of" not in raw and measure.needs_property:
+            self._refuse("missing_key", f'"{measure.key}" needs "of": the name of a property', (*path, "of"))
         where = self._filters(raw["where"], (*path, "where")) if "where" in raw else ()
         within = self._window(raw["within"], (*path, "within")) if "within" in raw else EVER
+        per = self._rate(raw, measure, within, path)
+        each = self._each(raw, measure, within, path)
+        amount = self._amount(raw, measure, path, is_rate="per" in raw)
         if len(self.errors) == before and event and measure and amount and where is not None and within:
-            return Performed(event=event, measure=measure, of=of, amount=amount, where=where, within=within)
+            return Performed(
+                event=event, measure=measure.key, of=of, amount=amount, where=where, within=within, per=per, each=each
+            )
         # No leaf comes of it, so the catalogue is asked here about the one name in it.
-        if event is not None and self.catalog is not None and event not in self.catalog.events:
-            self._refuse("unknown_event", f"there is no event {quoted(event)}", (*path, "performed"))
+        self._refuse_unknown_event(event, (*path, "performed"))
         return None
 
-    def _measure(self, raw: object, path: Path) -> Measure | None:
-        if isinstance(raw, str) and raw in tuple(Measure):
-            return Measure(raw)
-        return self._refuse("unknown_measure", f'expected "count" or "sum"; received {received(raw)}', path)
+    def _compared(self, raw: dict[str, object], path: Path) -> Compared | None:
+        before = len(self.errors)
+        for key in ("value", "per", "each"):
+            if key in raw:
+                self._refuse(
+                    "unknown_key", f'there is no "{key}" where one figure is compared with another', (*path, key)
+                )
+        op = raw.get("op")
+        if not isinstance(op, str) or op not in ORDERS:
+            came = received(op) if "op" in raw else "none"
+            self._refuse("unknown_operator", f"expected one of {', '.join(ORDERS)}; received {came}", (*path, "op"))
+        times = Decimal(1)
+        if "times" in raw:
+            try:
+                times = read_number(raw["times"])
+                if times <= 0:
+                    self._refuse("number_out_of_range", "a factor is more than 0", (*path, "times"))
+            except Unreadable as problem:
+                self._refuse(problem.code, problem.message, (*path, "times"))
+        left = self._figure(raw, path)
+        right = self._figure(raw["than"], (*path, "than"))
+        if len(self.errors) > before or left is None or right is None or not isinstance(op, str):
+            return None
+        return Compared(left=left, op=op, right=right, times=times)
 
-    def _amount(self, raw: dict[str, object], measure: Measure | None, path: Path) -> Comparison | None:
-        if measure is not Measure.SUM and "op" not in raw and "value" not in raw:
+    def _figure(self, raw: object, path: Path) -> Performed | None:
+        """What is measured, without anything that it is compared with."""
+        known = {"performed", "measure", "of", "where", "within"}
+        if not isinstance(raw, dict) or "performed" not in raw:
+            return self._refuse("wrong_type", f'expected an object with "performed"; received {received(raw)}', path)
+        if path[-1:] == ("than",):
+            self._refuse_unknown_keys(raw, known, path)
+        measure = raw.get("measure", "count")
+        if isinstance(measure, str) and measure in MEASURES and not _is_figure(MEASURES[measure]):
+            expected = ", ".join(f'"{one.key}"' for one in MEASURES.values() if _is_figure(one))
+            return self._refuse("unknown_measure", f"expected one of {expected}", (*path, "measure"))
+        # Any amount will do: it says nothing here.
+        return self._performed({key: raw[key] for key in known & raw.keys()} | {"op": "gte", "value": 1}, path)
+
+    def _refuse_unknown_event(self, event: str | None, path: Path) -> None:
+        if event is not None and self.catalog is not None and event not in self.catalog.events:
+            self._refuse("unknown_event", f"there is no event {quoted(event)}", path)
+
+    def _measure(self, raw: object, path: Path) -> Measure | None:
+        if isinstance(raw, str) and raw in MEASURES:
+            return MEASURES[raw]
+        expected = ", ".join(f'"{key}"' for key in MEASURES)
+        return self._refuse("unknown_measure", f"expected one of {expected}; received {received(raw)}", path)
+
+    def _rate(self, raw: dict[str, object], measure: Measure | None, within: Window | None, path: Path) -> str | None:
+        if "per" not in raw:
+            return None
+        per, at = raw["per"], (*path, "per")
+        if measure is not None and measure.key != "count":
+            return self._refuse("unknown_key", f'"{measure.key}" has no rate', at)
+        if not isinstance(per, str) or per not in RATES:
+            expected = " or ".join(f'"{one}"' for one in RATES)
+            return self._refuse("wrong_type", f"expected {expected}; received {received(per)}", at)
+        if within is not None and not isinstance(within, Rolling):
+            return self._refuse("window_not_rolling", 'a rate needs a window such as "within": {"days": 30}', at)
+        return per
+
+    def _each(
+        self, raw: dict[str, object], measure: Measure | None, within: Window | None, path: Path
+    ) -> Duration | None:
+        at = (*path, "each")
+        if measure is None or (measure.key != "periods" and "each" not in raw):
+            return None
+        if measure.key != "periods":
+            return self._refuse("unknown_key", f'"{measure.key}" has no periods', at)
+        if "each" not in raw:
+            return self._refuse("missing_key", '"periods" needs "each": how long one is', at)
+        each = self._duration(raw["each"], at)
+        if each is None or within is None:
+            return None
+        if not isinstance(within, Rolling):
+            return self._refuse("window_not_rolling", 'periods need a window such as "within": {"weeks": 4}', at)
+        how_many, rest = divmod(within.duration.seconds, each.seconds)
+        if rest or not 1 <= how_many <= MAX_PERIODS:
+            message = f"the window must be 1 to {MAX_PERIODS} whole periods long"
+            return self._refuse("periods_do_not_fit", message, at)
+        return each
+
+    def _amount(
+        self, raw: dict[str, object], measure: Measure | None, path: Path, *, is_rate: bool
+    ) -> Comparison | None:
+        if (measure is None or measure.is_whole) and "op" not in raw and "value" not in raw:
             raw = {"op": "gte", "value": 1}
-        amounts = [one.key for one in OPERATORS.values() if one.amount is not None]
-        amount = self._comparison(raw, path, subject=None, kinds=(NUMBER,), allowed=amounts)
-        if amount is not None and measure is Measure.COUNT:
+        kinds = measure.kinds if measure is not None else MEASURES["count"].kinds
+        if kinds == MEASURES["count"].kinds:
+            allowed = [one.key for one in OPERATORS.values() if one.amount is not None]
+        else:
+            allowed = [one.key for one in OPERATORS.values() if set(one.kinds) & set(kinds)]
+        amount = self._comparison(raw, path, subject=None, kinds=kinds, allowed=allowed)
+        if amount is not None and (measure is None or measure.is_whole):
             operands = amount.operand if isinstance(amount.operand, tuple) else (amount.operand,)
-            if any(number < 0 or number % 1 for number in operands):  # type: ignore[operator]
+            if any(number < 0 or (number % 1 and not is_rate) for number in operands):  # type: ignore[operator]
                 return self._refuse("wrong_type", "a count is a whole number, 0 or more", (*path, "value"))
         return amount
 
-    def _filters(self, raw: object, path: Path) -> tuple[Filter, ...] | None:
+    def _sequence(self, raw: dict[str, object], path: Path) -> Sequence | None:
+        before = len(self.errors)
+        steps = self._steps(raw["sequence"], (*path, "sequence"))
+        same = self._name(raw["same"], (*path, "same")) if "same" in raw else None
+        within = self._window(raw["within"], (*path, "within")) if "within" in raw else EVER
+        if isinstance(within, Since):
+            self._refuse("unknown_window", "the first step of a sequence has no event before it", (*path, "within"))
+        if len(self.errors) > before or steps is None or within is None:
+            return None
+        *done, (last, last_is_missing) = steps
+        return Sequence(
+            steps=tuple(step for step, _ in done) + (() if last_is_missing else (last,)),
+            missing=last if last_is_missing else None,
+            same=same,
+            within=within,
+        )
+
+    def _steps(self, raw: object, path: Path) -> list[tuple[Step, bool]] | None:
+        if not isinstance(raw, list):
+            return self._refuse("wrong_type", f"expected a list of steps; received {received(raw)}", path)
+        if not 2 <= len(raw) <= MAX_STEPS:
+            return self._refuse("list_length", f"a sequence has 2 to {MAX_STEPS} steps; received {len(raw)}", path)
+        steps = [self._step(one, (*path, number), number, len(raw)) for number, one in enumerate(raw)]
+        kept = [step for step in steps if step is not None]
+        return kept if len(kept) == len(steps) else None
+
+    def _step(self, raw: object, path: Path, number: int, of: int) -> tuple[Step, bool] | None:
+        forms = [form for form in ("performed", "not_performed") if isinstance(raw, dict) and form in raw]
+        if not isinstance(raw, dict) or len(forms) != 1:
+            return self._refuse(
+                "wrong_type", f'a step is an object with "performed" or "not_performed"; received {received(raw)}', path
+            )
+        (form,) = forms
+        before = len(self.errors)
+        self._refuse_unknown_keys(raw, {form, "where", *(("within",) if number else ())}, path)
+        event = self._name(raw[form], (*path, form))
+        where = self._filters(raw["where"], (*path, "where")) if "where" in raw else ()
+        within = self._duration(raw["within"], (*path, "within")) if number and "within" in raw else None
+        if form == "not_performed" and number < of - 1:
+            self._refuse("misplaced_step", "only the last step may be one that did not follow", (*path, form))
+        elif form == "not_performed" and "within" not in raw:
+            self._refuse(
+                "missing_key", 'a step that did not follow needs "within": how long to wait', (*path, "within")
+            )
+        if len(self.errors) > before or event is None or where is None:
+            self._refuse_unknown_event(event, (*path, form))
+            return None
+        return Step(event=event, where=where, within=within), form == "not_performed"
+
+    def _filters(self, raw: object, path: Path, depth: int = 0) -> tuple[Where, ...] | None:
         if not isinstance(raw, list):
             return self._refuse("wrong_type", f"expected a list of filters; received {received(raw)}", path)
         if not 1 <= len(raw) <= MAX_FILTERS:
             return self._refuse("list_length", f"expected 1 to {MAX_FILTERS} filters; received {len(raw)}", path)
-        filters = [self._filter(one, (*path, position)) for position, one in enumerate(raw)]
+        filters = [self._where(one, (*path, position), depth) for position, one in enumerate(raw)]
         kept = tuple(one for one in filters if one is not None)
         return kept if len(kept) == len(filters) else None
+
+    def _where(self, raw: object, path: Path, depth: int) -> Where | None:
+        joinings = [one for one in Joining if isinstance(raw, dict) and one in raw]
+        if not joinings:
+            return self._filter(raw, path)
+        if len(joinings) > 1 or not isinstance(raw, dict):
+            return self._refuse("unknown_condition", 'expected one of "all", "any" and "not"', path)
+        if depth >= MAX_FILTER_DEPTH:
+            return self._refuse("too_deep", f"filters may be nested {MAX_FILTER_DEPTH} deep", path)
+        (joining,) = joinings
+        self._refuse_unknown_keys(raw, {joining.value}, path)
+        at = (*path, joining.value)
+        if joining is Joining.NOT:
+            inner = self._where(raw[joining], at, depth + 1)
+            return FilterGroup(joining=joining, parts=(inner,)) if inner is not None else None
+        parts = self._filters(raw[joining], at, depth + 1)
+        return FilterGroup(joining=joining, parts=parts) if parts is not None else None
 
     def _filter(self, raw: object, path: Path) -> Filter | None:
         if not isinstance(raw, dict) or "property" not in raw:
@@ -245,16 +432,38 @@ class _Parser:
         return Comparison(op=op, kind=kind, operand=operand)
 
     def _window(self, raw: object, path: Path) -> Window | None:
+        if isinstance(raw, str):
+            if raw in PERIODS:
+                return Calendar(raw)
+            return self._refuse(
+                "unknown_window", f"expected one of {', '.join(PERIODS)}; received {received(raw)}", path
+            )
+        if isinstance(raw, dict) and "since" in raw:
+            self._refuse_unknown_keys(raw, {"since"}, path)
+            event = self._name(raw["since"], (*path, "since"))
+            return Since(event) if event is not None else None
         if isinstance(raw, dict) and ("from" in raw or "to" in raw):
-            self._refuse_unknown_keys(raw, {"from", "to"}, path)
-            start, end = (self._moment(raw.get(key), (*path, key)) for key in ("from", "to"))
-            if start is None or end is None:
+            return self._between(raw, path)
+        ago: Duration | None = None
+        if isinstance(raw, dict) and "ago" in raw:
+            ago = self._duration(raw["ago"], (*path, "ago"))
+            raw = {key: value for key, value in raw.items() if key != "ago"}
+            if ago is None:
                 return None
-            if start.start >= end.start:
-                return self._refuse("bounds_reversed", '"from" must be before "to"', path)
-            return Between(start, end)
+        duration = self._duration(raw, path)
+        return Rolling(duration, ago) if duration is not None else None
+
+    def _between(self, raw: dict[str, object], path: Path) -> Window | None:
+        before = len(self.errors)
+        self._refuse_unknown_keys(raw, {"from", "to"}, path)
+        start, end = (self._moment(raw[key], (*path, key)) if key in raw else None for key in ("from", "to"))
+        if start is not None and end is not None and start.start >= end.start:
+            return self._refuse("bounds_reversed", '"from" must be before "to"', path)
+        return Between(start, end) if len(self.errors) == before else None
+
+    def _duration(self, raw: object, path: Path) -> Duration | None:
         try:
-            return Rolling(read_duration(raw))
+            return read_duration(raw)
         except Unreadable as problem:
             return self._refuse(problem.code, problem.message, path)
 
@@ -293,10 +502,17 @@ class _Parser:
             raise _TooManyErrors
 
 
+def _is_figure(measure: Measure) -> bool:
+    return measure.kinds == (NUMBER,) and measure.key != "periods"
+
+
 def _readable(
     chosen: Operator, declared: Type | None, kinds: Collection[Kind] | None, in_properties: bool
 ) -> tuple[Kind, ...]:
     """The kinds that fit the place, or all the operator knows when none does: then the check says what is wrong."""
     readable = tuple(kind for kind in chosen.kinds if kind.in_properties) if in_properties else chosen.kinds
+    if kinds is None and declared is None:
+        # Of one way to write a value the first way to read it: text is meant folded unless it is asked for exactly.
+        return tuple(kind for kind in readable if kind is not EXACT)
     wanted = tuple(kinds) if kinds is not None else (KIND_OF_TYPE[declared],) if declared is not None else readable
     return tuple(kind for kind in readable if kind in wanted) or readable

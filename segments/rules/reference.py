@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from segments.rules.catalog import Type
+from segments.rules.measures import MEASURES
 from segments.rules.operators import OPERATORS, Operator
-from segments.rules.shapes import LASTING, NOTHING, ONE, PAIR
+from segments.rules.shapes import LASTING, NOTHING, ONE, PAIR, REGULAR
 
 BEGIN: Final = "<!-- made by segments.rules.reference: begin -->"
 END: Final = "<!-- made by segments.rules.reference: end -->"
@@ -22,6 +23,9 @@ _EXAMPLES: Final[dict[Type, tuple[object, object]]] = {
     Type.DATE: ("2026-01-01", "2026-03-31"),
     Type.LIST: ("shoes", "bags"),
     Type.COUNTRY: ("DE", "FR"),
+    Type.CURRENCY: ("EUR", "USD"),
+    Type.EMAIL: ("ann@example.com", "bob@example.org"),
+    Type.PHONE: ("+41", "+49"),
 }
 
 
@@ -33,6 +37,12 @@ def tables() -> str:
             if declared in one.accepts:
                 missing = "true" if one.negative else "false"
                 traits.append(f"| {declared} | `{one.key}` | {one.label} | {_example(one, declared)} | {missing} |")
+    measures = ["| measure | of a property | compared as | over no events |", "|---|---|---|---|"]
+    for measure in MEASURES.values():
+        of = "needed" if measure.needs_property else "optional" if measure.takes_property else "no"
+        nothing = "0" if measure.over_nothing is not None else "missing"
+        compared = " or ".join(kind.noun for kind in measure.kinds)
+        measures.append(f"| `{measure.key}` | {of} | {compared} | {nothing} |")
     properties = [one.key for one in OPERATORS.values() if any(kind.in_properties for kind in one.kinds)]
     amounts = [one.key for one in OPERATORS.values() if one.amount is not None]
     return "\n".join(
@@ -58,7 +68,11 @@ def _example(one: Operator, declared: Type) -> str:
     first, second = _EXAMPLES[declared]
     if one.shape is NOTHING:
         return "no value"
-    value = {ONE: first, PAIR: [first, second], LASTING: {"days": 30}}.get(one.shape, [first, second])
+    if one.key == "at_domain":
+        return '`["example.com"]`'
+    value = {REGULAR: "^gold$", ONE: first, PAIR: [first, second], LASTING: {"days": 30}}.get(
+        one.shape, [first, second]
+    )
     return f"`{json.dumps(value)}`"
 
 

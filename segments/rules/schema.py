@@ -6,10 +6,12 @@ What only the catalogue knows (which traits exist, of which types) can't be said
 from collections.abc import Collection
 from typing import Final
 
-from segments.rules.kinds import DATE, NUMBER, Kind
-from segments.rules.nodes import VERSION, Measure
+from segments.rules.calendar import PERIODS
+from segments.rules.kinds import DATE, EXACT, NUMBER, Kind
+from segments.rules.measures import MEASURES, RATES, Measure
+from segments.rules.nodes import ORDERS, VERSION
 from segments.rules.operators import OPERATORS, Operator
-from segments.rules.parse import MAX_FILTERS, MAX_LEAVES, MAX_NAME
+from segments.rules.parse import MAX_FILTERS, MAX_LEAVES, MAX_NAME, MAX_STEPS
 from segments.rules.shapes import duration_schema
 
 Schema = dict[str, object]
@@ -31,8 +33,9 @@ def json_schema() -> Schema:
         "$defs": {
             "name": {"type": "string", "minLength": 1, "maxLength": MAX_NAME},
             "duration": duration_schema(),
-            "window": {"oneOf": [{"$ref": "#/$defs/duration"}, _span()]},
+            "window": {"oneOf": [_rolling(), _span(), _since(), {"enum": list(PERIODS)}]},
             "filter": _filter(),
+            "where": {"type": "array", "minItems": 1, "maxItems": MAX_FILTERS, "items": {"$ref": "#/$defs/filter"}},
             "nested": {"$ref": "#/$defs/condition", "unevaluatedProperties": False},
             "condition": {
                 "type": "object",
@@ -44,10 +47,14 @@ def json_schema() -> Schema:
                     _form({"everyone": {"const": True}}),
                     {"$ref": "#/$defs/trait"},
                     {"$ref": "#/$defs/performed"},
+                    {"$ref": "#/$defs/compared"},
+                    {"$ref": "#/$defs/sequence"},
                 ],
             },
             "trait": _trait(),
             "performed": _performed(),
+            "compared": _compared(),
+            "sequence": _sequence(),
         },
     }
 
@@ -62,11 +69,20 @@ def _group() -> Schema:
 
 def _trait() -> Schema:
     name: Schema = {"trait": {"$ref": "#/$defs/name"}}
-    return {"anyOf": [_form({**name, **_comparison(one, one.kinds)}) for one in OPERATORS.values()]}
+    forms = []
+    for one in OPERATORS.values():
+        kinds = [kind for kind in one.kinds if kind is not EXACT]
+        exact: Schema = {"exact": {"type": "boolean"}} if EXACT in one.kinds else {}
+        forms.append(_form({**name, **_comparison(one, kinds)}, exact))
+    return {"anyOf": forms}
 
 
 def _filter() -> Schema:
-    forms = []
+    forms = [
+        _form({"all": {"$ref": "#/$defs/where"}}),
+        _form({"any": {"$ref": "#/$defs/where"}}),
+        _form({"not": {"$ref": "#/$defs/filter"}}),
+    ]
     for one in OPERATORS.values():
         kinds = [kind for kind in one.kinds if kind.in_properties]
         if kinds:
@@ -76,20 +92,78 @@ def _filter() -> Schema:
 
 def _performed() -> Schema:
     event: Schema = {"performed": {"$ref": "#/$defs/name"}}
-    optional: Schema = {
-        "where": {"type": "array", "minItems": 1, "maxItems": MAX_FILTERS, "items": {"$ref": "#/$defs/filter"}},
-        "within": {"$ref": "#/$defs/window"},
+    optional: Schema = {"where": {"$ref": "#/$defs/where"}, "within": {"$ref": "#/$defs/window"}}
+    forms = []
+    for measure in MEASURES.values():
+        named: Schema = {"measure": {"const": measure.key}}
+        needed: Schema = {} if measure.key == "count" else dict(named)
+        may: Schema = {**named, **optional}
+        if measure.needs_property:
+            needed["of"] = {"$ref": "#/$defs/name"}
+        elif measure.takes_property:
+            may["of"] = {"$ref": "#/$defs/name"}
+        if measure.key == "periods":
+            needed["each"] = {"$ref": "#/$defs/duration"}
+            needed["within"] = _rolling()
+        if measure.is_whole:
+            forms.append(_form({**event, **needed}, may))
+        amounts = [amount for one in OPERATORS.values() for amount in _amounts(one, measure)]
+        forms += [_form({**event, **needed, **amount}, may) for amount in amounts]
+        if measure.key == "count":
+            per: Schema = {"per": {"enum": list(RATES)}, "within": _rolling()}
+            rates = [_comparison(one, (NUMBER,)) for one in OPERATORS.values() if one.amount is not None]
+            forms += [_form({**event, **per, **rate}, may) for rate in rates]
+    return {"anyOf": forms, "not": {"required": ["than"]}}
+
+
+def _compared() -> Schema:
+    """A figure beside another. It shares "performed" with the form above, but never "than"."""
+    figures = []
+    for measure in MEASURES.values():
+        if measure.kinds == (NUMBER,) and measure.key != "periods":
+            named: Schema = {"measure": {"const": measure.key}}
+            of: Schema = {"of": {"$ref": "#/$defs/name"}}
+            needed: Schema = {"performed": {"$ref": "#/$defs/name"}, **(named if measure.key != "count" else {})}
+            may: Schema = {**named, "where": {"$ref": "#/$defs/where"}, "within": {"$ref": "#/$defs/window"}}
+            if measure.needs_property:
+                needed |= of
+            elif measure.takes_property:
+                may |= of
+            figures.append(_form(needed, may))
+    order: Schema = {
+        "op": {"enum": list(ORDERS)},
+        "than": {"type": "object", "anyOf": figures, "unevaluatedProperties": False},
     }
-    count: Schema = {"measure": {"const": Measure.COUNT.value}}
-    total: Schema = {"measure": {"const": Measure.SUM.value}}
-    forms = [_form(event, {**count, **optional})]
-    for one in OPERATORS.values():
-        if one.amount is not None:
-            amount = _comparison(one, (NUMBER,))
-            whole = {**amount, "value": _whole_numbers(amount["value"])}
-            forms.append(_form({**event, **whole}, {**count, **optional}))
-            forms.append(_form({**event, **total, **amount}, {"of": {"$ref": "#/$defs/name"}, **optional}))
-    return {"anyOf": forms}
+    return {**_form(order, {"times": {**NUMBER.schema, "exclusiveMinimum": 0}}), "anyOf": figures}
+
+
+def _amounts(one: Operator, measure: Measure) -> list[Schema]:
+    """The ways in which an operator compares what a measure gives."""
+    if measure.kinds == (NUMBER,):
+        if one.amount is None:
+            return []
+        amount = _comparison(one, (NUMBER,))
+        return [{**amount, "value": _whole_numbers(amount["value"])} if measure.is_whole else amount]
+    kinds = [kind for kind in one.kinds if kind in measure.kinds]
+    return [_comparison(one, kinds)] if kinds else []
+
+
+def _sequence() -> Schema:
+    name: Schema = {"$ref": "#/$defs/name"}
+    where: Schema = {"where": {"$ref": "#/$defs/where"}}
+    within: Schema = {"within": {"$ref": "#/$defs/duration"}}
+    did, did_not = {"performed": name}, {"not_performed": name}
+    closed: Schema = {"type": "object", "unevaluatedProperties": False}
+    steps: Schema = {
+        "type": "array",
+        "minItems": 2,
+        "maxItems": MAX_STEPS,
+        "prefixItems": [{**closed, **_form(dict(did), where)}],
+        "items": {**closed, "anyOf": [_form(dict(did), {**where, **within}), _form({**did_not, **within}, where)]},
+    }
+    return _form(
+        {"sequence": steps}, {"same": name, "within": {"oneOf": [_rolling(), _span(), {"enum": list(PERIODS)}]}}
+    )
 
 
 def _comparison(one: Operator, kinds: Collection[Kind]) -> Schema:
@@ -106,4 +180,28 @@ def _whole_numbers(schema: object) -> Schema:
 
 def _span() -> Schema:
     moment: Schema = dict(DATE.schema)
-    return {**_form({"from": moment, "to": moment}), "type": "object", "additionalProperties": False}
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "properties": {"from": moment, "to": moment},
+        "additionalProperties": False,
+    }
+
+
+def _rolling() -> Schema:
+    duration = duration_schema()
+    units = duration["properties"]
+    assert isinstance(units, dict)
+    forms = [
+        {
+            "required": [unit],
+            "properties": {unit: amount, "ago": {"$ref": "#/$defs/duration"}},
+            "additionalProperties": False,
+        }
+        for unit, amount in units.items()
+    ]
+    return {"type": "object", "oneOf": forms}
+
+
+def _since() -> Schema:
+    return {**_form({"since": {"$ref": "#/$defs/name"}}), "type": "object", "additionalProperties": False}

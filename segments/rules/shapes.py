@@ -15,11 +15,14 @@ from segments.rules.operands import (
     Duration,
     Moment,
     Operand,
+    Pattern,
     Report,
     Scalar,
     Unreadable,
     read_duration,
+    read_text,
 )
+from segments.rules.patterns import MAX_PATTERN, PatternError, printed
 
 Read: TypeAlias = tuple[Kind, Operand] | None
 
@@ -122,6 +125,30 @@ class Lasting(Shape):
         return str(operand)
 
 
+class Regular(Shape):
+    """A regular expression, as in `"^gold|silver$"`."""
+
+    def read(self, raw: object, kinds: Collection[Kind], subject: str, report: Report) -> Read:
+        (kind, *_) = kinds
+        try:
+            pattern = Pattern(read_text(raw))
+            for folded in (True, False):
+                printed(pattern.text, folded=folded)
+        except Unreadable as problem:
+            report(problem.code, problem.message)
+            return None
+        except PatternError as problem:
+            report("unknown_pattern", str(problem))
+            return None
+        return kind, pattern
+
+    def schema(self, kinds: Collection[Kind]) -> dict[str, object]:
+        return {"type": "string", "minLength": 1, "maxLength": MAX_PATTERN}
+
+    def say(self, kind: Kind, operand: Operand) -> str:
+        return f"/{operand.text}/" if isinstance(operand, Pattern) else str(operand)
+
+
 class Nothing(Shape):
     """No operand: the condition must not have a `value`."""
 
@@ -142,6 +169,7 @@ ANY_OF: Final = Many("or")
 ALL_OF: Final = Many("and")
 PAIR: Final = Pair()
 LASTING: Final = Lasting()
+REGULAR: Final = Regular()
 NOTHING: Final = Nothing()
 
 
@@ -194,7 +222,7 @@ def _upside_down(low: Scalar, high: Scalar) -> bool:
 
 
 def _scalar(operand: Operand) -> Scalar:
-    if operand is None or isinstance(operand, tuple | Duration):
+    if operand is None or isinstance(operand, tuple | Duration | Pattern):
         raise TypeError(f"expected a single operand, got {operand!r}")
     return operand
 

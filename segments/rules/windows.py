@@ -1,21 +1,25 @@
-"""When an event must have happened to count: ever, in a rolling window, or between two moments.
+"""When an event must have happened to count: ever, in a rolling window, between two moments, or in a calendar period.
 
-Every window ends at `as_of`: what is dated later has not happened yet. Calendar windows (this month, yesterday)
-need a time zone and don't belong here.
+Every window ends at `as_of`: what is dated later has not happened yet.
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import ClassVar
 
 from sqlglot import exp
 
-from segments.rules.binding import AS_OF, Bind
+from segments.rules.binding import AS_OF, Bind, Moving
+from segments.rules.calendar import bounds
 from segments.rules.operands import Duration, Moment
 
 
 class Window(ABC):
     """A half-open span of time, given `as_of`."""
+
+    since: ClassVar[str | None] = None
+    """The name of the event with which it begins for each person, where it does."""
 
     @abstractmethod
     def contains(self, moment: datetime, as_of: datetime) -> bool:
@@ -53,47 +57,118 @@ class Ever(Window):
 
 @dataclass(frozen=True, slots=True)
 class Rolling(Window):
-    """`[as_of - duration, as_of)`."""
+    """`[as_of - ago - duration, as_of - ago)`: the last 30 days, or the 30 days before those."""
 
     duration: Duration
+    ago: Duration | None = None
+
+    @property
+    def reach(self) -> int:
+        """How far back it goes, in seconds."""
+        return self.duration.seconds + (self.ago.seconds if self.ago else 0)
 
     def contains(self, moment: datetime, as_of: datetime) -> bool:
         # Differences of datetimes can't overflow; `as_of - length` could.
-        return moment < as_of and as_of - moment <= self.duration.length
+        near = self.ago.length if self.ago else timedelta(0)
+        return near < as_of - moment <= near + self.duration.length
 
     def compile(self, moment: exp.Expr, bind: Bind) -> exp.Expr:
-        length = exp.Interval(this=exp.Literal.string(str(self.duration.seconds)), unit=exp.Var(this="SECOND"))
+        end = shifted(-self.ago.seconds) if self.ago else AS_OF.copy()
         return exp.and_(
-            exp.GTE(this=moment.copy(), expression=exp.Sub(this=AS_OF.copy(), expression=length)),
-            exp.LT(this=moment.copy(), expression=AS_OF.copy()),
+            exp.GTE(this=moment.copy(), expression=shifted(-self.reach)),
+            exp.LT(this=moment.copy(), expression=end),
         )
 
     def describe(self) -> str:
-        return f"in the last {self.duration}"
+        return f"in the {self.duration} before the last {self.ago}" if self.ago else f"in the last {self.duration}"
 
     def canonical(self) -> object:
-        return self.duration.seconds
+        return [self.duration.seconds, self.ago.seconds] if self.ago else self.duration.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Between(Window):
-    """`[start, end)`, both the first instant of what was written, and before `as_of`."""
+    """`[start, end)`, both the first instant of what was written, and before `as_of`; one of them may be open."""
 
-    start: Moment
-    end: Moment
+    start: Moment | None
+    end: Moment | None
 
     def contains(self, moment: datetime, as_of: datetime) -> bool:
-        return self.start.start <= moment < self.end.start and moment < as_of
+        return (
+            moment < as_of
+            and (self.start is None or self.start.start <= moment)
+            and (self.end is None or moment < self.end.start)
+        )
 
     def compile(self, moment: exp.Expr, bind: Bind) -> exp.Expr:
+        conditions: list[exp.Expr] = [exp.LT(this=moment.copy(), expression=AS_OF.copy())]
+        if self.end is not None:
+            conditions.insert(0, exp.LT(this=moment.copy(), expression=bind(self.end.start)))
+        if self.start is not None:
+            conditions.insert(0, exp.GTE(this=moment.copy(), expression=bind(self.start.start)))
+        return exp.and_(*conditions)
+
+    def describe(self) -> str:
+        start = f"from {self.start.text}" if self.start else ""
+        end = f"until before {self.end.text}" if self.end else "on"
+        return f"{start} {end}".strip() if self.start else f"before {self.end.text}" if self.end else "ever"
+
+    def canonical(self) -> object:
+        return [moment and moment.start.isoformat() for moment in (self.start, self.end)]
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar(Window):
+    """A day, week, month, quarter or year by the calendar of the time zone that `as_of` comes in."""
+
+    period: str
+
+    def contains(self, moment: datetime, as_of: datetime) -> bool:
+        start, end = bounds(self.period, as_of)
+        return start <= moment < min(end, as_of)
+
+    def compile(self, moment: exp.Expr, bind: Bind) -> exp.Expr:
+        start = Moving(at=lambda as_of: bounds(self.period, as_of)[0], sql_type="TIMESTAMPTZ")
+        end = Moving(at=lambda as_of: min(bounds(self.period, as_of)[1], as_of), sql_type="TIMESTAMPTZ")
         return exp.and_(
-            exp.GTE(this=moment.copy(), expression=bind(self.start.start)),
-            exp.LT(this=moment.copy(), expression=bind(self.end.start)),
-            exp.LT(this=moment.copy(), expression=AS_OF.copy()),
+            exp.GTE(this=moment.copy(), expression=bind(start)),
+            exp.LT(this=moment.copy(), expression=bind(end)),
         )
 
     def describe(self) -> str:
-        return f"from {self.start.text} until before {self.end.text}"
+        return self.period.replace("_", " ")
 
     def canonical(self) -> object:
-        return [self.start.start.isoformat(), self.end.start.isoformat()]
+        return self.period
+
+
+@dataclass(frozen=True, slots=True)
+class Since(Window):
+    """After each person's last event of a name, and before `as_of`. Who never did that one has no such time.
+
+    When it began is looked up per person; `contains` and `compile` say only that it ends now.
+    """
+
+    event: str
+
+    @property
+    def since(self) -> str:  # type: ignore[override]
+        return self.event
+
+    def contains(self, moment: datetime, as_of: datetime) -> bool:
+        return moment < as_of
+
+    def compile(self, moment: exp.Expr, bind: Bind) -> exp.Expr:
+        return exp.LT(this=moment, expression=AS_OF.copy())
+
+    def describe(self) -> str:
+        return f"since they last did {self.event}"
+
+    def canonical(self) -> object:
+        return {"since": self.event}
+
+
+def shifted(seconds: int) -> exp.Expr:
+    """`as_of` and so many seconds more, or less."""
+    length = exp.Interval(this=exp.Literal.string(str(abs(seconds))), unit=exp.Var(this="SECOND"))
+    return (exp.Sub if seconds < 0 else exp.Add)(this=AS_OF.copy(), expression=length)

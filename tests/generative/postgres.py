@@ -97,7 +97,7 @@ class People:
 
     def rows(self, compiled: Compiled, as_of: datetime, scope: Sequence[int] = ()) -> list[tuple[Any, ...]]:
         """All that the query gives."""
-        params = {**compiled.params, "as_of": as_of, "scope": list(scope)}
+        params = {**compiled.at(as_of), "scope": list(scope)}
         return self.cursor.execute(compiled.sql("postgres", TABLES), params).fetchall()
 
     def _copy(self, table: str, columns: str, rows: Iterable[Sequence[object]]) -> None:

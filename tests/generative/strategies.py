@@ -12,9 +12,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from segments.rules import OPERATORS, Occurrence, Operator, Person, Type
-from segments.rules.kinds import BOOLEAN, DATE, NUMBER, TEXT, Kind
-from segments.rules.shapes import ALL_OF, ANY_OF, LASTING, NOTHING, PAIR
+from segments.rules import MEASURES, OPERATORS, Measure, Occurrence, Operator, Person, Type
+from segments.rules.calendar import PERIODS
+from segments.rules.kinds import BOOLEAN, DATE, EXACT, NUMBER, TEXT, Kind
+from segments.rules.nodes import ORDERS
+from segments.rules.shapes import ALL_OF, ANY_OF, LASTING, NOTHING, PAIR, REGULAR
 from tests.spec.world import AS_OF, CATALOG, person
 
 MICROSECOND = timedelta(microseconds=1)
@@ -54,6 +56,8 @@ DATES = [
     "9999-12-30",
     "2026-05-02T13:00:00.000001+01:00",
 ]
+EMAILS = ["ann@b.ch", "ANN@B.CH", "x@mail.b.ch", "bob@c.org", "b.ch", "@b.ch"]
+DOMAINS = ["b.ch", "c.org", "mail.b.ch", "B.CH"]
 COUNTRIES = ["DE", "de", "FR", "AT", "US"]
 ITEMS = ["Shoes", "bags", "É", "e", "a_b"]
 DURATIONS = [{"days": 30}, {"days": 1}, {"hours": 1}, {"minutes": 1}, {"weeks": 4}, {"days": 36500}]
@@ -86,7 +90,26 @@ OPERANDS = {
     Type.DATE: DATES,
     Type.LIST: ITEMS,
     Type.COUNTRY: COUNTRIES,
+    Type.CURRENCY: ["EUR", "eur", "USD", "CHF"],
+    Type.EMAIL: EMAILS,
+    Type.PHONE: ["+41", "+41 44", "+49", "0041", "+4"],
 }
+PATTERNS = [
+    "^a",
+    "a$",
+    "[a-c]",
+    "\\d",
+    "e|b",
+    "^.{1,3}$",
+    "s+e",
+    "É",
+    "ß",
+    "[^a-z]",
+    "\\.",
+    "(a|x)(b|_)",
+    "\\W",
+    "@.+\\.ch$",
+]
 OF_KIND: dict[Kind, Sequence[Any]] = {TEXT: TEXTS, NUMBER: NUMBERS, BOOLEAN: [True, False], DATE: DATES}
 
 Leaves = st.SearchStrategy[dict[str, Any]]
@@ -106,20 +129,34 @@ class Drawn:
         """All that must be drawn: every operator in every place where it may stand, and every kind of condition."""
         traits = {("trait", declared.value, one.key) for one in OPERATORS.values() for declared in one.accepts}
         filters = {("filter", kind.name, one.key) for kind, one in _filter_forms()}
-        measures = ("count", "sum", "sum of")
-        amounts = {(measure, one.key) for one in OPERATORS.values() if one.amount for measure in measures}
-        windows = {("window", name) for name in ("ever", "rolling", "between")}
+        amounts = {(measure.key, of, one.key) for measure, of, one in _amount_forms()}
+        windows = {("window", name) for name in WINDOWS} | {("period", name) for name in PERIODS}
+        exact = {("exact", one.key) for one in OPERATORS.values() if EXACT in one.kinds}
+        others = {("rate", "day"), ("rate", "week"), *(("joined", one) for one in ("all", "any", "not"))}
+        others |= {("compared", op) for op in ORDERS} | {("compared", measure.key) for measure in FIGURES}
+        others |= {("sequence", what) for what in ("then", "then not", "within", "same", "three")}
         groups = {("group", name) for name in ("all", "any", "not", "in_segment", "everyone", "at least once")}
-        return traits | filters | amounts | windows | groups
+        return traits | filters | amounts | windows | groups | exact | others
 
 
 def leaf_forms(drawn: Drawn) -> list[Leaves]:
     """One strategy for each form a leaf can have. Going through them leaves nothing of the language to luck."""
     traits = [_trait(drawn, declared, one.key) for one in OPERATORS.values() for declared in one.accepts]
-    measures = ("count", "sum", "sum of")
-    amounts = [_performed(drawn, measure, one.key) for one in OPERATORS.values() if one.amount for measure in measures]
+    exact = [_exact(drawn, one.key) for one in OPERATORS.values() if EXACT in one.kinds]
+    amounts = [_performed(drawn, measure, of, one) for measure, of, one in _amount_forms()]
+    compared = [_compared(drawn, op, measure) for op in ORDERS for measure in FIGURES]
+    rates = [_rate(drawn, per) for per in ("day", "week")]
     filters = [_filtered(drawn, kind, one.key) for kind, one in _filter_forms()]
-    return [*traits, *amounts, *filters, *(_small(drawn, form) for form in ("in_segment", "everyone", "at least once"))]
+    return [
+        *traits,
+        *exact,
+        *amounts,
+        *rates,
+        _sequence(drawn),
+        *compared,
+        *filters,
+        *(_small(drawn, form) for form in ("in_segment", "everyone", "at least once")),
+    ]
 
 
 def documents(drawn: Drawn, first: Leaves) -> st.SearchStrategy[dict[str, Any]]:
@@ -155,39 +192,161 @@ def _trait(draw: st.DrawFn, drawn: Drawn, declared: Type, op: str) -> dict[str, 
 
 
 @st.composite
-def _performed(draw: st.DrawFn, drawn: Drawn, measure: str, op: str) -> dict[str, Any]:
-    drawn.note(measure, op)
-    operands = [0, 1, 2, 3, 7] if measure == "count" else NUMBERS
+def _exact(draw: st.DrawFn, drawn: Drawn, op: str) -> dict[str, Any]:
+    drawn.note("exact", op)
+    return {"trait": "text" if op != "at_domain" else "email", "op": op, "exact": True, **draw(_value(op, TEXTS))}
+
+
+def _amount_forms() -> list[tuple[Measure, str, Operator]]:
+    """Each measure, of a property or of none, with each operator that can compare it."""
+    return [
+        (measure, of, one)
+        for measure in MEASURES.values()
+        for of in (("of",) if measure.needs_property else ("", "of") if measure.takes_property else ("",))
+        for one in OPERATORS.values()
+        if (one.amount if measure.kinds == (NUMBER,) else set(one.kinds) & set(measure.kinds))
+    ]
+
+
+@st.composite
+def _performed(draw: st.DrawFn, drawn: Drawn, measure: Measure, of: str, one: Operator) -> dict[str, Any]:
+    drawn.note(measure.key, of, one.key)
     condition = {
         "performed": draw(st.sampled_from(sorted(CATALOG.events))),
-        "measure": measure.removesuffix(" of"),
-        "op": op,
-        **draw(_value(op, operands)),
-        **draw(_within(drawn)),
+        "measure": measure.key,
+        "op": one.key,
+        **draw(_operand(measure, one)),
+        **(draw(_within(drawn)) if measure.key != "periods" else draw(_periods())),
     }
-    if measure == "sum of":
+    if of:
         condition["of"] = draw(st.sampled_from(PROPERTIES))
     if draw(st.booleans()):
-        forms = draw(st.lists(st.sampled_from(_filter_forms()), min_size=1, max_size=2))
-        condition["where"] = [draw(_filter(drawn, kind, one.key)) for kind, one in forms]
+        condition["where"] = draw(_wheres(drawn))
     return condition
 
 
 @st.composite
+def _operand(draw: st.DrawFn, measure: Measure, one: Operator) -> dict[str, Any]:
+    if measure.is_whole:
+        return draw(_value(one.key, [0, 1, 2, 3, 7]))
+    kinds = [kind for kind in one.kinds if kind in measure.kinds] or list(one.kinds)
+    kind = draw(st.sampled_from(kinds))
+    return draw(_value(one.key, OF_KIND.get(kind, TEXTS)))
+
+
+@st.composite
+def _rate(draw: st.DrawFn, drawn: Drawn, per: str) -> dict[str, Any]:
+    drawn.note("rate", per)
+    op = draw(st.sampled_from([one.key for one in OPERATORS.values() if one.amount]))
+    name = draw(st.sampled_from(sorted(CATALOG.events)))
+    rate = draw(_value(op, [0, 0.5, 1, 2.3333, 7]))
+    return {"performed": name, "per": per, "op": op, **rate, "within": draw(st.sampled_from(DURATIONS))}
+
+
+@st.composite
+def _compared(draw: st.DrawFn, drawn: Drawn, op: str, measure: Measure) -> dict[str, Any]:
+    drawn.note("compared", op)
+    drawn.note("compared", measure.key)
+    left = draw(_figure(drawn, measure))
+    right = draw(_figure(drawn, draw(st.sampled_from(FIGURES))))
+    factor = draw(st.sampled_from([{}, {"times": 2}, {"times": 0.5}]))
+    return {**left, "op": op, "than": right, **factor}
+
+
+@st.composite
+def _figure(draw: st.DrawFn, drawn: Drawn, measure: Measure) -> dict[str, Any]:
+    figure = {
+        "performed": draw(st.sampled_from(sorted(CATALOG.events))),
+        "measure": measure.key,
+        **draw(_within(drawn)),
+    }
+    if measure.needs_property or (measure.takes_property and draw(st.booleans())):
+        figure["of"] = draw(st.sampled_from(PROPERTIES))
+    return figure
+
+
+FIGURES = [one for one in MEASURES.values() if one.kinds == (NUMBER,) and one.key != "periods"]
+
+
+@st.composite
+def _periods(draw: st.DrawFn) -> dict[str, Any]:
+    each, amounts = draw(st.sampled_from([({"days": 1}, [1, 7, 30]), ({"weeks": 1}, [1, 4])]))
+    (unit,) = each
+    window: dict[str, Any] = {unit: draw(st.sampled_from(amounts))}
+    if draw(st.booleans()):
+        window["ago"] = draw(st.sampled_from(DURATIONS[:4]))
+    return {"each": each, "within": window}
+
+
+@st.composite
+def _wheres(draw: st.DrawFn, drawn: Drawn, depth: int = 0) -> list[dict[str, Any]]:
+    forms = draw(st.lists(st.sampled_from(_filter_forms()), min_size=1, max_size=2))
+    filters = [draw(_filter(drawn, kind, one.key)) for kind, one in forms]
+    if depth < 2 and draw(st.booleans()):
+        joining = draw(st.sampled_from(["all", "any", "not"]))
+        drawn.note("joined", joining)
+        inner = draw(_wheres(drawn, depth + 1))
+        filters.append({joining: inner[0] if joining == "not" else inner})
+    return filters
+
+
+@st.composite
+def _sequence(draw: st.DrawFn, drawn: Drawn) -> dict[str, Any]:
+    names = ["Order Completed", "Product Viewed"]
+    length = draw(st.sampled_from([2, 2, 3]))
+    steps: list[dict[str, Any]] = []
+    for number in range(length):
+        missing = number == length - 1 and draw(st.booleans())
+        step: dict[str, Any] = {"not_performed" if missing else "performed": draw(st.sampled_from(names))}
+        if number and (missing or draw(st.booleans())):
+            step["within"] = draw(st.sampled_from(DURATIONS))
+            drawn.note("sequence", "within")
+        if draw(st.integers(0, 3)) == 0:
+            step["where"] = draw(_wheres(drawn, 2))
+        steps.append(step)
+    drawn.note("sequence", "then not" if "not_performed" in steps[-1] else "then")
+    if length == 3:
+        drawn.note("sequence", "three")
+    condition: dict[str, Any] = {"sequence": steps}
+    if draw(st.booleans()):
+        drawn.note("sequence", "same")
+        condition["same"] = draw(st.sampled_from(PROPERTIES[:3]))
+    within = draw(_within(drawn))
+    return condition if "since" in (within.get("within") or {}) else {**condition, **within}
+
+
+WINDOWS = ("ever", "rolling", "offset", "between", "from", "to", "calendar", "since")
+
+
+@st.composite
 def _within(draw: st.DrawFn, drawn: Drawn) -> dict[str, Any]:
-    form = draw(st.sampled_from(["ever", "rolling", "between"]))
+    form = draw(st.sampled_from(WINDOWS))
     drawn.note("window", form)
-    if form == "ever":
-        return {}
-    if form == "rolling":
-        return {"within": draw(st.sampled_from(DURATIONS))}
     spans = [
         ("2026-05-02", "2026-05-31"),
         ("2026-05-02T12:00:00Z", "2026-06-01T12:00:00Z"),
         ("1970-01-01", "9999-12-30"),
     ]
     start, end = draw(st.sampled_from(spans))
-    return {"within": {"from": start, "to": end}}
+    match form:
+        case "ever":
+            return {}
+        case "rolling":
+            return {"within": draw(st.sampled_from(DURATIONS))}
+        case "offset":
+            return {"within": {**draw(st.sampled_from(DURATIONS[:4])), "ago": draw(st.sampled_from(DURATIONS[:4]))}}
+        case "from":
+            return {"within": {"from": start}}
+        case "to":
+            return {"within": {"to": end}}
+        case "calendar":
+            period = draw(st.sampled_from(sorted(PERIODS)))
+            drawn.note("period", period)
+            return {"within": period}
+        case "since":
+            return {"within": {"since": draw(st.sampled_from(sorted(CATALOG.events)))}}
+        case _:
+            return {"within": {"from": start, "to": end}}
 
 
 def _filter_forms() -> list[tuple[Kind, Operator]]:
@@ -211,6 +370,12 @@ def _value(draw: st.DrawFn, op: str, pool: Sequence[Any]) -> dict[str, Any]:
     shape = OPERATORS[op].shape
     if shape is NOTHING:
         return {}
+    if shape is REGULAR:
+        return {"value": draw(st.sampled_from(PATTERNS))}
+    if op == "at_domain":
+        pool = DOMAINS
+    if op == "anniversary":
+        return {"value": draw(st.sampled_from([{"days": 1}, {"days": 30}, {"weeks": 4}, {"days": 366}]))}
     if shape is LASTING:
         return {"value": draw(st.sampled_from(DURATIONS))}
     if shape is PAIR:
@@ -249,8 +414,14 @@ def _event(chance: random.Random) -> Occurrence:
         timedelta(minutes=1),
         timedelta(hours=1),
         timedelta(days=1),
+        timedelta(days=2),
+        timedelta(days=7),
         timedelta(days=28),
         timedelta(days=30),
+        timedelta(days=31),
+        timedelta(hours=12),
+        timedelta(days=200),
+        timedelta(days=600),
         timedelta(days=4000),
         -timedelta(days=1),
     ]

@@ -155,7 +155,7 @@ def leaf_plan(condition: Any) -> list[dict[str, Any]]:
     known = catalog()
     (leaf,) = leaves(load(rule(condition), known))
     compiled = compile_leaf(leaf, known, scoped=True)
-    params = {**compiled.params, "as_of": datetime.now(UTC), "scope": list(range(2000, 2050))}
+    params = {**compiled.at(datetime.now(UTC)), "scope": list(range(2000, 2050))}
     return explained(compiled.sql("postgres", postgres.TABLES), params)
 
 

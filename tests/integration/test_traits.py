@@ -129,7 +129,10 @@ def test_a_value_of_another_type_is_read_anew(shop: Tracker) -> None:
 @pytest.mark.parametrize("together", [True, False])
 def test_a_repeat_is_known_by_its_message_id_alone(shop: Tracker, together: bool) -> None:
     """A retry has another sentAt, and a library may even have changed its mind about the time."""
-    first = track("Bought", "ann", properties={"revenue": 10}) | {"messageId": "same", "sentAt": NOW.isoformat()}
+    first = track("Bought", "ann", properties={"revenue": 10}) | {
+        "messageId": "same",
+        "sentAt": datetime.now(UTC).isoformat(),
+    }
     again = track("Bought", "bob", properties={"revenue": 99}) | {"messageId": "same"}
     shop.send(first)
     if not together:

@@ -25,6 +25,7 @@ class Table:
     operand: Any
     holds: tuple[Any, ...]
     fails: tuple[Any, ...]
+    exact: bool = False
 
     @property
     def name(self) -> str:
@@ -33,7 +34,7 @@ class Table:
     @property
     def condition(self) -> dict[str, Any]:
         value = {} if self.operand is NO_OPERAND else {"value": self.operand}
-        return {"op": self.op, **value}
+        return {"op": self.op, **value, **({"exact": True} if self.exact else {})}
 
     @property
     def rows(self) -> list[tuple[Any, bool]]:
@@ -52,6 +53,19 @@ TRAITS: Final = (
     Table("text", "contains", "50%_\\", holds=("at 50%_\\ off",), fails=("50%x\\", "505_\\", "50%_", MISSING)),
     Table("text", "starts_with", "a_b", holds=("A_B", "a_bc"), fails=("axb", "xa_b", "a", True, MISSING)),
     Table("text", "ends_with", "%", holds=("5%", "%"), fails=("5", "%5", "", 5, MISSING)),
+    Table("text", "matches", "^go+ld$", holds=("gold", "GOOLD", "góld"), fails=("gld", "golden", "a gold", 5, MISSING)),
+    Table("text", "matches", "[a-c]\\d{2,3}", holds=("x A12", "b1234"), fails=("d12", "a1", "", ["a12"], MISSING)),
+    Table("text", "matches", "^(red|blue)( |$)", holds=("Red", "blue shoes"), fails=("reddish", "dark red", MISSING)),
+    Table("text", "matches", "^.$", holds=("a", "日"), fails=("", "\n", "a\n", "ab", MISSING)),
+    Table("text", "matches", "ß", holds=("STRASSE", "straße"), fails=("strase", MISSING)),
+    Table(
+        "text", "matches", "a\\.b\\D\\S\\W", holds=("a.bxy-",), fails=("axbxy-", "a.b1y-", "a.bx -", "a.bxyz", MISSING)
+    ),
+    Table("text", "equals", "Zoë", holds=("Zoë",), fails=("zoë", "Zoe", 5, MISSING), exact=True),
+    Table("text", "not_equals", "Gold", holds=("gold", MISSING), fails=("Gold",), exact=True),
+    Table("text", "any_of", ["Gold", "Tin"], holds=("Gold", "Tin"), fails=("gold", "TIN", MISSING), exact=True),
+    Table("text", "contains", "Go", holds=("Golden",), fails=("golden", MISSING), exact=True),
+    Table("text", "matches", "^G", holds=("Gold",), fails=("gold", MISSING), exact=True),
     Table("text", "exists", NO_OPERAND, holds=("", "a", 0, False, [], {}), fails=(None, MISSING)),
     Table("text", "missing", NO_OPERAND, holds=(None, MISSING), fails=("", "a", 0, False, [], {})),
     Table("number", "equals", 5, holds=(5, 5.0, 5.00004), fails=(5.0001, "5", True, -5, MISSING)),
@@ -115,6 +129,27 @@ TRAITS: Final = (
         holds=("2026-05-02T12:00:00Z", "2026-06-01T11:59:59.999999Z"),
         fails=("2026-05-02T11:59:59.999999Z", "2026-06-01T12:00:00Z", "2026-07-01", 30, MISSING),
     ),
+    Table(
+        "date",
+        "within_next",
+        {"days": 30},
+        holds=("2026-06-01T12:00:00Z", "2026-07-01T11:59:59.999999Z"),
+        fails=("2026-06-01T11:59:59.999999Z", "2026-07-01T12:00:00Z", "2026-05-01", "soon", MISSING),
+    ),
+    Table(
+        "date",
+        "anniversary",
+        {"days": 7},
+        holds=("2026-06-01", "1990-06-01", "1961-06-07", "2030-06-03"),
+        fails=("1990-05-31", "1990-06-08", "1990-12-01", "June", 601, MISSING),
+    ),
+    Table(
+        "date",
+        "anniversary",
+        {"days": 366},
+        holds=("1988-02-29", "2000-01-01"),
+        fails=("never", MISSING),
+    ),
     Table("date", "exists", NO_OPERAND, holds=("2026-01-01", "soon"), fails=(None, MISSING)),
     Table("date", "missing", NO_OPERAND, holds=(None, MISSING), fails=("2026-01-01", "soon")),
     Table(
@@ -138,9 +173,44 @@ TRAITS: Final = (
     Table("country", "none_of", ["DE", "fr"], holds=("AT", ["DE"], MISSING), fails=("FR", "de")),
     Table("country", "exists", NO_OPERAND, holds=("DE", ""), fails=(None, MISSING)),
     Table("country", "missing", NO_OPERAND, holds=(None, MISSING), fails=("DE", "")),
+    Table("currency", "equals", "EUR", holds=("EUR", "eur"), fails=("EURO", "USD", 978, MISSING)),
+    Table("currency", "not_equals", "EUR", holds=("USD", 978, MISSING), fails=("EUR", "eur")),
+    Table("currency", "any_of", ["EUR", "usd"], holds=("USD", "eur"), fails=("CHF", ["EUR"], MISSING)),
+    Table("currency", "none_of", ["EUR", "usd"], holds=("CHF", MISSING), fails=("USD", "eur")),
+    Table("currency", "exists", NO_OPERAND, holds=("EUR", ""), fails=(None, MISSING)),
+    Table("currency", "missing", NO_OPERAND, holds=(None, MISSING), fails=("EUR",)),
+    Table("email", "equals", "Ann@Example.com", holds=("ann@example.com",), fails=("ann@example.org", 5, MISSING)),
+    Table("email", "not_equals", "ann@example.com", holds=("bob@example.com", 5, MISSING), fails=("ANN@example.com",)),
+    Table("email", "any_of", ["a@b.ch", "c@d.ch"], holds=("C@d.ch",), fails=("e@f.ch", MISSING)),
+    Table("email", "none_of", ["a@b.ch", "c@d.ch"], holds=("e@f.ch", MISSING), fails=("A@B.CH",)),
+    Table("email", "contains", "+news", holds=("ann+News@b.ch",), fails=("ann@b.ch", MISSING)),
+    Table("email", "starts_with", "ann", holds=("Ann@b.ch", "anna@b.ch"), fails=("bann@b.ch", MISSING)),
+    Table("email", "ends_with", ".ch", holds=("ann@b.CH",), fails=("ann@b.chx", 5, MISSING)),
+    Table("email", "matches", "^[a-z]+@", holds=("Ann@b.ch",), fails=("ann.lee@b.ch", MISSING)),
+    Table(
+        "email",
+        "at_domain",
+        ["Example.com", "b_c.ch"],
+        holds=("ann@example.COM", "x@b_c.ch"),
+        fails=("ann@mail.example.com", "ann@example.com.org", "example.com", "x@bxc.ch", 5, MISSING),
+    ),
+    Table("email", "exists", NO_OPERAND, holds=("a@b.ch", ""), fails=(None, MISSING)),
+    Table("email", "missing", NO_OPERAND, holds=(None, MISSING), fails=("a@b.ch",)),
+    Table("phone", "equals", "+41 44", holds=("+41 44",), fails=("+4144", 4144, MISSING)),
+    Table("phone", "not_equals", "+41 44", holds=("+4144", MISSING), fails=("+41 44",)),
+    Table("phone", "any_of", ["+41", "+49"], holds=("+49",), fails=("+43", MISSING)),
+    Table("phone", "none_of", ["+41", "+49"], holds=("+43", 41, MISSING), fails=("+49",)),
+    Table("phone", "contains", "44", holds=("+41 44",), fails=("+41", 44, MISSING)),
+    Table("phone", "starts_with", "+41", holds=("+4144",), fails=("0041", "41", MISSING)),
+    Table("phone", "ends_with", "00", holds=("+4100",), fails=("+41", MISSING)),
+    Table("phone", "matches", "^\\+4[13]", holds=("+41 44", "+43"), fails=("+49", "0041", MISSING)),
+    Table("phone", "exists", NO_OPERAND, holds=("+41", ""), fails=(None, MISSING)),
+    Table("phone", "missing", NO_OPERAND, holds=(None, MISSING), fails=("+41",)),
 )
 
 PROPERTIES: Final = (
+    Table("text", "matches", "^S.+s$", holds=("Shoes",), fails=("shoes", "Shoe", 5, ["Shoes"], MISSING)),
+    Table("text", "at_domain", ["b.ch"], holds=("ann@b.ch",), fails=("ann@B.ch", "b.ch", 5, MISSING)),
     Table("text", "equals", "Shoes", holds=("Shoes",), fails=("shoes", "SHOES", "Shoes ", ["Shoes"], 1, None, MISSING)),
     Table("text", "equals", "é", holds=("é",), fails=("e", "e\u0301", MISSING)),
     Table("text", "not_equals", "Shoes", holds=("shoes", 1, None, MISSING), fails=("Shoes",)),

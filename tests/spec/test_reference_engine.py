@@ -4,10 +4,14 @@ from typing import Any
 
 import pytest
 
-from segments.rules import OPERATORS, evaluate, load
+from segments.rules import MEASURES, OPERATORS, evaluate, load
+from segments.rules.calendar import PERIODS
+from segments.rules.kinds import NUMBER
 from tests.spec.operators import MISSING, PROPERTIES, TRAITS, Table
-from tests.spec.performed import CASES, Case
+from tests.spec.performed import CASES, RELATIONS, Case
 from tests.spec.world import AS_OF, CATALOG, document, event, person
+
+NUMBERS = {key for key, measure in MEASURES.items() if measure.kinds == (NUMBER,)}
 
 
 @pytest.mark.parametrize("table", TRAITS, ids=lambda table: table.name)
@@ -27,7 +31,7 @@ def test_a_property_filter_means_what_its_table_says(table: Table) -> None:
         assert evaluate(rule, person(events=[event(properties=properties)]), AS_OF) is expected, repr(raw)[:80]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*CASES, *RELATIONS], ids=lambda case: case.name)
 def test_a_condition_on_events_means_what_its_table_says(case: Case) -> None:
     rule = load(document(case.rule), CATALOG)
     for events, expected in case.rows:
@@ -49,4 +53,15 @@ def test_every_filter_operator_has_a_table() -> None:
 
 def test_every_way_to_compare_an_amount_has_a_table() -> None:
     wanted = {one.key for one in OPERATORS.values() if one.amount is not None}
-    assert {case.condition.get("op", "gte") for case in CASES} == wanted
+    compared = {case.condition.get("op", "gte") for case in CASES if case.condition.get("measure", "count") in NUMBERS}
+    assert compared == wanted
+
+
+def test_every_measure_has_a_table_with_the_row_of_no_events() -> None:
+    told = {key: [c for c in CASES if c.condition.get("measure", "count") == key] for key in MEASURES}
+    for key, cases in told.items():
+        assert any(() in (*case.holds, *case.fails) for case in cases), key
+
+
+def test_every_calendar_window_has_a_table() -> None:
+    assert {case.condition["within"] for case in CASES if isinstance(case.condition.get("within"), str)} == set(PERIODS)

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segments.rules import Performed, Person, evaluate, load
+from segments.rules import Performed, Person, Rule, Trait, evaluate, load
 from segments.rules.explain import Explained, explain, nodes, without_history
 from segments.rules.findings import Case, Finding, HintKind
+from segments.rules.nodes import EVER
+from segments.rules.windows import Rolling
 from tests.generative.strategies import Drawn, documents, leaf_forms, random_people
 from tests.spec.world import AS_OF, CATALOG, document, event, person
 
@@ -101,6 +103,28 @@ def test_the_hint_is_the_smallest_step_that_would_do(op: str, value: Any, actual
 
 def test_there_is_no_hint_where_nothing_would_do() -> None:
     assert leaf({"performed": "Order Completed", "op": "lt", "value": 0}, orders(1)).hint is None
+
+
+def test_other_figures_are_shown_as_they_are_compared() -> None:
+    someone = person(events=[event(value="10", ago=1 * DAYS), event(value="15", ago=2 * DAYS)])
+    average = {"performed": "Order Completed", "measure": "average", "op": "gt", "value": 20}
+    found = leaf(average, someone)
+    assert (found.said, found.actual, found.event_count) == ("12.50 of more than 20.00", Decimal("12.5"), 2)
+    assert found.hint and found.hint.kind is HintKind.FIGURE
+    assert leaf(average, person()).said == "nothing of more than 20.00"
+    rate = {"performed": "Order Completed", "op": "gte", "value": 1, "per": "week", "within": {"days": 14}}
+    assert leaf(rate, someone).said == "1 of at least 1 a week"
+
+
+def test_two_figures_stand_beside_each_other_and_a_sequence_shows_its_steps() -> None:
+    someone = person(events=[event(ago=2 * DAYS), event("Product Viewed", ago=1 * DAYS)])
+    compared = {"performed": "Order Completed", "op": "gt", "than": {"performed": "Product Viewed"}}
+    found = leaf(compared, someone)
+    assert (found.said, found.event_count) == ("1 beside 1", 2)
+    steps = [{"performed": "Product Viewed"}, {"performed": "Order Completed"}]
+    found = leaf({"sequence": steps}, someone)
+    assert (found.actual, found.said) == (False, "did not happen in this order")
+    assert [one.name for one in found.events] == ["Product Viewed", "Order Completed"], "newest first"
 
 
 def test_a_trait_shows_the_value_it_has() -> None:
@@ -206,7 +230,7 @@ def test_who_does_as_the_hint_says_turns_the_condition(drawn: dict[str, Any], so
         return
     found = explain(rule, Case(person=someone, as_of=AS_OF, catalog=CATALOG)).finding
     assert found is not None
-    if found.hint is None:
+    if found.hint is None or found.hint.kind is HintKind.FIGURE:
         return
     assert isinstance(found.actual, Decimal) and found.hint.amount
     is_more = found.hint.kind in (HintKind.MORE_EVENTS, HintKind.MORE_VALUE)
@@ -224,9 +248,19 @@ def test_a_verdict_stays_until_it_turns(drawn: dict[str, Any], someone: Person) 
         assert turning > AS_OF
         assert evaluate(rule, happened, turning) is not tree.holds
         assert evaluate(rule, happened, turning - timedelta(microseconds=1)) is tree.holds
+    elif not _is_foreseen(rule):
+        return
     for later in (timedelta(hours=1), timedelta(days=1), timedelta(days=29), timedelta(days=400)):
         if turning is None or AS_OF + later < turning:
             assert evaluate(rule, happened, AS_OF + later) is tree.holds
+
+
+def _is_foreseen(rule: Rule) -> bool:
+    """Whether it is known when time turns the condition; of other figures and windows it isn't told."""
+    if isinstance(rule, Performed):
+        rolls = isinstance(rule.within, Rolling) and rule.within.ago is None
+        return rule.measure in ("count", "sum") and rule.per is None and (rolls or rule.within == EVER)
+    return isinstance(rule, Trait) and (not rule.is_time_dependent or rule.comparison.op == "within_last")
 
 
 def _all(tree: Explained) -> Iterator[Explained]:

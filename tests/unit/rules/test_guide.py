@@ -16,7 +16,9 @@ def test_the_operator_tables_are_current() -> None:
 
 
 def test_the_example_is_a_rule_that_reads_as_the_guide_says() -> None:
-    (example,) = re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
+    example, *others = re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
+    for one in others:
+        parse({"version": 1, **json.loads(one)})
     catalog = Catalog(
         traits={"country": TraitInfo(id=1, key="country", label="Country", type=Type.COUNTRY)},
         events={"Order Completed": EventInfo(id=1, name="Order Completed", label="Order Completed")},

@@ -1,0 +1,163 @@
+"""Ready rules for what marketers ask for most, to begin with and to change.
+
+They speak of the public e-commerce events ("Order Completed", "Product Viewed", ...). One that mentions what a workspace
+has never seen is offered as not yet usable, with the reason; see `usable`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from segments.rules import Catalog, Rule, RuleErrors, load
+
+Condition = dict[str, Any]
+
+ORDER: Final = "Order Completed"
+VIEW: Final = "Product Viewed"
+ADDED: Final = "Product Added"
+VISIT: Final = "Session Started"
+PAGE: Final = "Page Viewed"
+REFUND: Final = "Order Refunded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A rule with a name and a sentence on when to use it."""
+
+    key: str
+    name: str
+    purpose: str
+    condition: Condition
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return {"version": 1, **self.condition}
+
+
+def did(event: str, **more: Any) -> Condition:
+    return {"performed": event, **more}
+
+
+def never(event: str, **more: Any) -> Condition:
+    return {"not": did(event, **more)}
+
+
+TEMPLATES: Final = (
+    Template(
+        key="high_value_loyal",
+        name="High-value and loyal",
+        purpose="Spend much and come often: thank them, don't discount to them.",
+        condition={
+            "all": [
+                did(ORDER, measure="sum", op="gt", value=500, within={"days": 30}),
+                did(VISIT, per="week", op="gt", value=3, within={"days": 30}),
+            ]
+        },
+    ),
+    Template(
+        key="at_risk",
+        name="At risk",
+        purpose="Customers who neither bought nor came by for 60 days.",
+        condition={"all": [did(ORDER), never(ORDER, within={"days": 60}), never(VISIT, within={"days": 60})]},
+    ),
+    Template(
+        key="engaged_browser",
+        name="Engaged browser",
+        purpose="Look around a lot and have never bought.",
+        condition={"all": [did(PAGE, op="gt", value=10), never(ORDER)]},
+    ),
+    Template(
+        key="cart_abandoned",
+        name="Cart abandoned",
+        purpose="Put something into the cart in the last week and did not order within a day.",
+        condition={
+            "sequence": [did(ADDED), {"not_performed": ORDER, "within": {"hours": 24}}],
+            "within": {"days": 7},
+        },
+    ),
+    Template(
+        key="recent_buyer",
+        name="Recent buyer",
+        purpose="Ordered in the last 7 days.",
+        condition=did(ORDER, within={"days": 7}),
+    ),
+    Template(
+        key="premium_shopper",
+        name="Premium shopper",
+        purpose="Spend much and look at several products in the same 30 days.",
+        condition={
+            "all": [
+                did(ORDER, measure="sum", op="gt", value=500, within={"days": 30}),
+                did(VIEW, op="gte", value=3, within={"days": 30}),
+            ]
+        },
+    ),
+    Template(
+        key="inactive",
+        name="Inactive",
+        purpose="Known for a while, and not seen for more than 30 days.",
+        condition={"all": [did(VISIT), never(VISIT, within={"days": 30}), never(ORDER, within={"days": 30})]},
+    ),
+    Template(
+        key="viewed_not_bought",
+        name="Viewed, but didn't buy",
+        purpose="Looked at a product in the last two weeks and did not buy that product within three days.",
+        condition={
+            "sequence": [did(VIEW), {"not_performed": "Product Purchased", "within": {"days": 3}}],
+            "same": "product_id",
+            "within": {"days": 14},
+        },
+    ),
+    Template(
+        key="new",
+        name="New customer",
+        purpose="Ordered for the first time in the last 30 days.",
+        condition=did(ORDER, measure="first_at", op="within_last", value={"days": 30}),
+    ),
+    Template(
+        key="birthday_soon",
+        name="Birthday soon",
+        purpose="Have their birthday in the coming week.",
+        condition={"trait": "birthday", "op": "anniversary", "value": {"days": 7}},
+    ),
+    Template(
+        key="discount_seeker",
+        name="Discount seeker",
+        purpose="Most orders of the last year were made with a coupon.",
+        condition={
+            "all": [
+                did(ORDER, op="gte", value=2, within={"days": 365}),
+                {
+                    **did(ORDER, where=[{"property": "coupon", "op": "exists"}], within={"days": 365}),
+                    "op": "gt",
+                    "than": did(ORDER, within={"days": 365}),
+                    "times": 0.5,
+                },
+            ]
+        },
+    ),
+    Template(
+        key="one_time_buyer",
+        name="One-time buyer",
+        purpose="Ordered exactly once, and not just now: the second order is the hard one.",
+        condition={"all": [did(ORDER, op="equals", value=1), never(ORDER, within={"days": 30})]},
+    ),
+    Template(
+        key="refund_prone",
+        name="Refund-prone",
+        purpose="Sent back a third of their orders or more, with at least two refunds.",
+        condition={
+            "all": [
+                did(REFUND, op="gte", value=2),
+                {**did(REFUND), "op": "gte", "than": did(ORDER), "times": 0.3333},
+            ]
+        },
+    ),
+)
+
+
+def usable(template: Template, catalog: Catalog) -> Rule | RuleErrors:
+    """The template's rule, or what keeps this workspace from using it: what it mentions and has not been seen yet."""
+    try:
+        return load(template.document, catalog)
+    except RuleErrors as missing:
+        return missing

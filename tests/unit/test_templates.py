@@ -1,0 +1,121 @@
+"""The ready rules, on people made by hand: one who belongs, and those who just don't."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from segments.rules import (
+    Catalog,
+    EventInfo,
+    Occurrence,
+    RuleErrors,
+    TraitInfo,
+    Type,
+    compile_rule,
+    describe,
+    evaluate,
+    load,
+)
+from segments.templates import ADDED, ORDER, PAGE, REFUND, TEMPLATES, VIEW, VISIT, usable
+from tests.spec.world import AS_OF, event, person
+
+EVENTS = [ORDER, VIEW, ADDED, VISIT, PAGE, REFUND, "Product Purchased"]
+SHOP = Catalog(
+    traits={"birthday": TraitInfo(id=1, key="birthday", label="Birthday", type=Type.DATE)},
+    events={name: EventInfo(id=number, name=name, label=name) for number, name in enumerate(EVENTS, start=1)},
+)
+Story = tuple[Occurrence, ...]
+
+
+def days(name: str, *ago: float, value: str | None = None, **properties: object) -> Story:
+    return tuple(event(name, ago=timedelta(days=one), value=value, properties=properties) for one in ago)
+
+
+VISITS = days(VISIT, *(number * 2 for number in range(1, 15)))
+
+CASES: dict[str, tuple[list[Story], list[Story]]] = {
+    "high_value_loyal": (
+        [days(ORDER, 3, 20, value="251") + VISITS],
+        [days(ORDER, 3, 20, value="250") + VISITS, days(ORDER, 3, 20, value="251") + VISITS[:12], VISITS],
+    ),
+    "at_risk": (
+        [days(ORDER, 61), days(ORDER, 61) + days(VISIT, 90)],
+        [days(ORDER, 61) + days(VISIT, 59), days(ORDER, 59), days(VISIT, 90), ()],
+    ),
+    "engaged_browser": (
+        [days(PAGE, *range(1, 12))],
+        [days(PAGE, *range(1, 11)), days(PAGE, *range(1, 12)) + days(ORDER, 99), ()],
+    ),
+    "cart_abandoned": (
+        [days(ADDED, 2), days(ADDED, 2) + days(ORDER, 3), days(ADDED, 2) + days(ORDER, 0.9)],
+        [days(ADDED, 0.5), days(ADDED, 2) + days(ORDER, 1.5), days(ADDED, 8), ()],
+    ),
+    "recent_buyer": ([days(ORDER, 6.9)], [days(ORDER, 7.1), ()]),
+    "premium_shopper": (
+        [days(ORDER, 9, value="500.01") + days(VIEW, 1, 2, 29)],
+        [days(ORDER, 9, value="500") + days(VIEW, 1, 2, 29), days(ORDER, 9, value="501") + days(VIEW, 1, 2, 31)],
+    ),
+    "inactive": ([days(VISIT, 31)], [days(VISIT, 31, 29), days(VISIT, 31) + days(ORDER, 2), ()]),
+    "viewed_not_bought": (
+        [days(VIEW, 5, product_id="a"), days(VIEW, 5, product_id="a") + days("Product Purchased", 4, product_id="b")],
+        [
+            days(VIEW, 5, product_id="a") + days("Product Purchased", 4, product_id="a"),
+            days(VIEW, 2, product_id="a"),
+            days(VIEW, 15, product_id="a"),
+            (),
+        ],
+    ),
+    "new": ([days(ORDER, 29), days(ORDER, 29, 1)], [days(ORDER, 31), days(ORDER, 31, 1), ()]),
+    "discount_seeker": (
+        [days(ORDER, 1, 2, coupon="TEN") + days(ORDER, 3)],
+        [days(ORDER, 1, coupon="TEN") + days(ORDER, 3), days(ORDER, 1, coupon="TEN"), days(ORDER, 3, 4), ()],
+    ),
+    "one_time_buyer": ([days(ORDER, 31)], [days(ORDER, 29), days(ORDER, 31, 40), ()]),
+    "refund_prone": (
+        [days(ORDER, 9, 8, 7, 6, 5, 4) + days(REFUND, 3, 2), days(REFUND, 3, 2)],
+        [days(ORDER, 9, 8, 7, 6, 5, 4, 3) + days(REFUND, 3, 2), days(ORDER, 9) + days(REFUND, 3), ()],
+    ),
+}
+BIRTHDAYS = (["1990-06-01", "1990-06-07"], ["1990-06-08", "1990-05-31", "soon", None])
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.key)
+def test_a_template_takes_in_whom_it_means_and_nobody_else(template: Any) -> None:
+    rule = load(template.document, SHOP)
+    if template.key == "birthday_soon":
+        for born, expected in [(one, True) for one in BIRTHDAYS[0]] + [(one, False) for one in BIRTHDAYS[1]]:
+            assert evaluate(rule, person(traits={"birthday": born}), AS_OF) is expected, born
+        return
+    belong, don_t = CASES[template.key]
+    for story in belong:
+        assert evaluate(rule, person(events=story), AS_OF), story
+    for story in don_t:
+        assert not evaluate(rule, person(events=story), AS_OF), story
+
+
+def test_every_template_reads_as_a_sentence_and_compiles() -> None:
+    assert len({template.key for template in TEMPLATES}) == len(TEMPLATES)
+    for template in TEMPLATES:
+        rule = usable(template, SHOP)
+        assert not isinstance(rule, RuleErrors)
+        assert describe(rule, SHOP).startswith("People who")
+        assert compile_rule(rule, SHOP, scoped=True).sql("duckdb")
+
+
+def test_a_template_that_mentions_what_was_never_seen_says_so() -> None:
+    errors = usable(TEMPLATES[0], Catalog())
+    assert isinstance(errors, RuleErrors)
+    assert {error.pointer for error in errors.errors} == {"/all/0/performed", "/all/1/performed"}
+
+
+def test_a_leap_day_s_birthday_comes_round_every_year() -> None:
+    rule = load({"version": 1, "trait": "birthday", "op": "anniversary", "value": {"days": 1}}, SHOP)
+    leapling = person(traits={"birthday": "2000-02-29"})
+    for moment, expected in [
+        (datetime(2027, 2, 28, 9, tzinfo=UTC), True),
+        (datetime(2027, 3, 1, 9, tzinfo=UTC), False),
+        (datetime(2028, 2, 28, 9, tzinfo=UTC), False),
+        (datetime(2028, 2, 29, 9, tzinfo=UTC), True),
+    ]:
+        assert evaluate(rule, leapling, moment) is expected, moment
