@@ -70,7 +70,9 @@ class ExplainedSerializer(serializers.Serializer[Any]):
     """A group or condition of the rule with its verdict."""
 
     pointer = serializers.CharField(help_text="Where it stands in the rule.")
-    form = serializers.CharField(help_text="Its key in the rule: all, any, not, trait, performed, sequence, in_segment or everyone.")
+    form = serializers.CharField(
+        help_text="Its key in the rule: all, any, not, trait, performed, sequence, in_segment or everyone."
+    )
     holds = serializers.BooleanField(
         source="told",
         allow_null=True,
