@@ -6,17 +6,30 @@ from cdp.jobs.api import JobCancel, JobDetail, JobList
 from cdp.rest.openapi import SchemaView, docs
 from consent.api import PurposeList
 from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentPreview, SegmentRefresh
+from segments.api_flows import SegmentFlow, SegmentHistory, SegmentOverlap, SegmentsFlow
 from segments.api_members import SegmentMember, SegmentMembers
 from segments.api_people import ProfileLookup
+from segments.api_versions import VersionDifferenceView
+from segments.api_why import SegmentWhy
 
 app_name = "api"
 urlpatterns = [
     path("segments/", SegmentList.as_view(), name="segments"),
     path("segments/preview/", SegmentPreview.as_view(), name="preview"),
+    path("segments/overlap/", SegmentOverlap.as_view(), name="overlap"),
+    path("segments/flow/", SegmentsFlow.as_view(), name="flows"),
     path("segments/<slug:key>/", SegmentDetail.as_view(), name="segment"),
     path("segments/<slug:key>/members/", SegmentMembers.as_view(), name="members"),
     path("segments/<slug:key>/members/<uuid:uuid>/", SegmentMember.as_view(), name="member"),
     path("segments/<slug:key>/refresh/", SegmentRefresh.as_view(), name="refresh"),
+    path("segments/<slug:key>/history/", SegmentHistory.as_view(), name="history"),
+    path("segments/<slug:key>/flow/", SegmentFlow.as_view(), name="flow"),
+    path(
+        "segments/<slug:key>/versions/<int:before>/diff/<int:after>/",
+        VersionDifferenceView.as_view(),
+        name="versions-diff",
+    ),
+    path("segments/<slug:key>/why/<path:identifier>/", SegmentWhy.as_view(), name="why"),
     path("profiles/<path:identifier>/", ProfileLookup.as_view(), name="profile"),
     path("purposes/", PurposeList.as_view(), name="purposes"),
     path("jobs/", JobList.as_view(), name="jobs"),

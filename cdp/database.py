@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Self
 
 import psycopg
-from django.db import connection
+from django.db import connection, transaction
 from psycopg.adapt import Dumper
 
 
@@ -26,6 +26,24 @@ def bound_cursor() -> Iterator[psycopg.Cursor[Any]]:
     with connection.wrap_database_errors, kind(connection.connection) as cursor:
         cursor.adapters.register_dumper(list, ArrayDumper)
         yield cursor
+
+
+@contextmanager
+def snapshot(*, seconds: int) -> Iterator[None]:
+    """A transaction whose statements all see the same data, and may take so long each.
+
+    Within another transaction it sees what that one sees, which may change between statements: it is for the doors.
+
+    Raises:
+        django.db.OperationalError: a statement took longer.
+    """
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            # The first statement of the transaction decides what all of them see.
+            if not connection.savepoint_ids:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds}s"])
+        yield
 
 
 class LoggedCursor(psycopg.Cursor[Any]):

@@ -48,7 +48,7 @@ READ_OR_WRITE: dict[str, str] = {
     "PATCH": Scope.SEGMENTS_WRITE,
 }
 # A segment of this key would stand at the address of something else.
-TAKEN_ADDRESSES = frozenset({"preview"})
+TAKEN_ADDRESSES = frozenset({"preview", "overlap", "flow"})
 DETAILS = ("name", "description", "cadence", "refresh_minutes", "daily_hour")
 
 
@@ -145,7 +145,8 @@ class SegmentPreview(ApiView):
         operation_id="segments_preview", summary="Preview a rule", request=PreviewRequest, responses=PreviewSerializer
     )
     def post(self, request: Request) -> Response:
-        """What a rule would give now: an exact count, its share of everybody, and the rule in English."""
+        """What a rule would give now: an exact count, its share of everybody, and the rule in English; with `counts` also how
+        many each group and condition takes in by itself."""
         given = PreviewRequest(data=request.data)
         given.is_valid(raise_exception=True)
         rule, purpose_key = given.validated_data["rule"], given.validated_data.get("purpose")
@@ -156,7 +157,12 @@ class SegmentPreview(ApiView):
         purpose = purpose_or_error(purpose_key if purpose_key is not None else INTERNAL_ANALYSIS)
         with rule_errors_located(), in_time():
             load_for(caller(request), rule)
-            found = preview(rule=rule, purpose=purpose, sample_size=10 if purpose_key is not None else 0)
+            found = preview(
+                rule=rule,
+                purpose=purpose,
+                sample_size=10 if purpose_key is not None else 0,
+                with_parts=given.validated_data["counts"],
+            )
         with transaction.atomic():
             record_preview(found, rule=rule, purpose=purpose, by=actor_of(request))
         return Response(PreviewSerializer(found, context={"with_sample": purpose_key is not None}).data)
@@ -207,6 +213,16 @@ def visible_segment(request: Request, key: str, *, permission: str = "view_segme
     return segment
 
 
+def demand_scope(request: Request, scope: Scope) -> None:
+    """For what needs a second scope beside the view's own; people who are logged in have roles and grants instead.
+
+    Raises:
+        Forbidden: the key lacks it.
+    """
+    if isinstance(request.auth, ApiKey) and scope not in request.auth.scopes:
+        raise Forbidden("scope_missing", f"This API key lacks the scope {scope}, which this needs too.")
+
+
 @contextmanager
 def rule_errors_located() -> Iterator[None]:
     """Errors of a rule become errors of the request body that carries it."""
@@ -224,7 +240,7 @@ def in_time() -> Iterator[None]:
         if not isinstance(error.__cause__, QueryCanceled):
             raise
         raise DomainError(
-            "preview_too_slow", "Counting took too long and was stopped; narrow the rule.", status=503
+            "preview_too_slow", "Counting took too long and was stopped; narrow what you ask.", status=503
         ) from None
 
 

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from cdp.audit import SYSTEM, Actor
 from cdp.audit.services import record
+from cdp.database import snapshot
 from cdp.errors import Conflict
 from cdp.jobs.models import Job, JobState
 from cdp.jobs.services import Progress
@@ -35,6 +36,8 @@ from segments.models import ChangeKind, ChangeWhy, DriftCheck, Segment, SegmentS
 from segments.moments import moment_of_judgement, moment_of_writing
 from segments.personal import without_values
 from segments.rules import RuleErrors, describe, load
+from segments.rules.errors import pointer
+from segments.rules.explain import nodes
 from segments.schedule import last_time_of_day
 from segments.services import REFRESH_KIND, request_refresh
 from segments.turning import Turnings, in_order_of_reading
@@ -49,6 +52,14 @@ PREVIEW_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """A group or condition of a rule, and of how many people it is true by itself."""
+
+    pointer: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preview:
     """What a rule would give now: an exact count, its share of everybody, and some of the people."""
 
@@ -57,6 +68,8 @@ class Preview:
     of: int
     sample: list[Profile]
     sentence: str
+    # Of how many each group and condition is true, in the order of the document; None where nobody asked.
+    parts: list[Part] | None = None
 
     @property
     def share(self) -> float:
@@ -71,8 +84,13 @@ class Refreshed:
     members: int
 
 
-def preview(*, rule: Any, purpose: Purpose, sample_size: int = 10, as_of: datetime | None = None) -> Preview:
+def preview(
+    *, rule: Any, purpose: Purpose, sample_size: int = 10, as_of: datetime | None = None, with_parts: bool = False
+) -> Preview:
     """What the rule document would give. Count and sample see one snapshot; the sample has only who permits the purpose.
+
+    Args:
+        with_parts: count each group and condition by itself, too, in the same pass over the people.
 
     Raises:
         RuleErrors: all that is wrong with the rule.
@@ -80,19 +98,21 @@ def preview(*, rule: Any, purpose: Purpose, sample_size: int = 10, as_of: dateti
     """
     known = catalog()
     loaded = load(rule, known)
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            # The first statement of the transaction decides what all of them see; inside another one this is left out.
-            if not connection.savepoint_ids:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{PREVIEW_SECONDS}s"])
+    with snapshot(seconds=PREVIEW_SECONDS):
         moment = as_of.astimezone(Workspace.current().zone) if as_of else moment_of_judgement()
-        count = postgres.count(loaded, known, as_of=moment)
+        parts = None
+        if with_parts:
+            placed = list(nodes(loaded))
+            everybody, each = postgres.counts([node for _, node in placed], known, as_of=moment)
+            parts = [Part(pointer=pointer(path), count=n) for (path, _), n in zip(placed, each, strict=True)]
+            count = parts[0].count  # the first is the whole rule
+        else:
+            everybody, count = Profile.objects.count(), postgres.count(loaded, known, as_of=moment)
         may_show = permitted(Profile.objects.all(), purpose).values("pk")
         ids = postgres.sample(loaded, known, as_of=moment, size=sample_size, may_show=may_show) if sample_size else []
         people = list(Profile.objects.filter(pk__in=ids))
         return Preview(
-            as_of=moment, count=count, of=Profile.objects.count(), sample=people, sentence=describe(loaded, known)
+            as_of=moment, count=count, of=everybody, sample=people, sentence=describe(loaded, known), parts=parts
         )
 
 

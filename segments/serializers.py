@@ -136,6 +136,12 @@ class PreviewRequest(serializers.Serializer[Any]):
         max_length=64,
         help_text="Also give a sample, of people who permit this purpose. Needs the scope `members:read`.",
     )
+    counts = serializers.BooleanField(default=False, help_text="Also count each group and condition by itself.")
+
+
+class PartSerializer(serializers.Serializer[Any]):
+    pointer = serializers.CharField(help_text="Which group or condition, in the rule; empty for the whole.")
+    count = serializers.IntegerField(help_text="Of how many people it is true, whatever stands around it.")
 
 
 class PreviewSerializer(serializers.Serializer[Any]):
@@ -146,6 +152,9 @@ class PreviewSerializer(serializers.Serializer[Any]):
     sentence = serializers.CharField()
     sample = serializers.SerializerMethodField(
         help_text="UUIDs of at most ten of them; null when no purpose was named."
+    )
+    parts = PartSerializer(
+        many=True, allow_null=True, help_text="Each group and condition, in the rule's order; null without `counts`."
     )
 
     @extend_schema_field(serializers.ListField(child=serializers.UUIDField(), allow_null=True))

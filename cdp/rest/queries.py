@@ -3,6 +3,7 @@
 A misspelt filter that is ignored would widen the answer, so an unknown name is an error.
 """
 
+from datetime import datetime
 from typing import Any
 
 from rest_framework import serializers
@@ -11,6 +12,18 @@ from rest_framework.request import Request
 from cdp.errors import DomainError
 
 OF_EVERY_LIST = {"cursor", "limit"}
+
+
+class MomentField(serializers.DateTimeField):
+    """A moment within the centuries of which data can tell, so that no sum of it and a span leaves the calendar."""
+
+    default_error_messages = {"out_of_range": "A moment lies between the years 1970 and 9000."}
+
+    def to_internal_value(self, value: Any) -> datetime:
+        moment = super().to_internal_value(value)
+        if not 1970 <= moment.year <= 9000:
+            self.fail("out_of_range")
+        return moment
 
 
 class Query(serializers.Serializer[Any]):

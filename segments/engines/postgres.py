@@ -19,6 +19,7 @@ from segments.rules import (
     Compiled,
     PositiveLeaf,
     Rule,
+    compile_counts,
     compile_edges,
     compile_leaf,
     compile_rule,
@@ -61,6 +62,15 @@ def count(rule: Rule, catalog: Catalog, *, as_of: datetime) -> int:
         cursor.execute(f"SELECT count(*) FROM ({_sql(compiled)}) AS matched", compiled.at(as_of))
         row = cursor.fetchone()
     return int(row[0]) if row else 0
+
+
+def counts(rules: Sequence[Rule], catalog: Catalog, *, as_of: datetime) -> tuple[int, list[int]]:
+    """How many people there are, and of how many each of the rules is true; one pass over them, so it all adds up."""
+    compiled = compile_counts(rules, catalog)
+    with bound_cursor() as cursor:
+        cursor.execute(_sql(compiled), compiled.at(as_of))
+        everybody, *each = cursor.fetchone() or (0,)
+    return everybody, each
 
 
 def sample(rule: Rule, catalog: Catalog, *, as_of: datetime, size: int, may_show: QuerySet[Any]) -> list[int]:

@@ -26,6 +26,7 @@ from segments.rules.compile import (
     compile_together,
     place,
 )
+from segments.rules.counting import compile_counts
 from segments.rules.describe import describe
 from segments.rules.edges import compile_edges, edge_place, edges
 from segments.rules.errors import RuleError, RuleErrors
@@ -92,6 +93,7 @@ __all__ = [
     "Value",
     "check",
     "combine",
+    "compile_counts",
     "compile_edges",
     "compile_leaf",
     "compile_rule",

@@ -60,7 +60,7 @@ LOGICAL_TABLES: Final = ("profile", "trait_value", "event", "event_total", "memb
 
 @dataclass(frozen=True, kw_only=True)
 class Compiled:
-    """A SELECT of one column, `profile_id`, without repetition.
+    """A SELECT; of one column, `profile_id`, without repetition, where nothing else is said.
 
     `params` holds the operands by the name of their placeholder; `at` gives them as they are at a moment, with `as_of`.
     Besides them the text may have `scope` (a list of profile ids), which the caller adds; it may be given even where it
@@ -94,17 +94,19 @@ def compile_rule(rule: Rule, catalog: Catalog, *, scoped: bool) -> Compiled:
     Raises:
         RuleErrors: the rule doesn't fit the catalogue (any more).
     """
-    _refuse_errors(rule, catalog)
-    compiler = _Compiler(catalog, scoped)
-    joined: dict[Leaf, str] = {leaf: f"leaf_{position}" for position, leaf in enumerate(leaves(rule))}
+    refuse_errors(rule, catalog)
+    compiler = Compiler(catalog, scoped)
     query = exp.select(exp.alias_(exp.column("id", "profile"), "profile_id")).from_("profile", copy=False)
     if scoped:
         query.where(is_one_of(exp.column("id", "profile"), SCOPE.copy()), copy=False)
-    for leaf in leaves(rule):
-        alias = joined[leaf]
+    holds: dict[Leaf, exp.Expr] = {}
+    for position, leaf in enumerate(leaves(rule)):
+        alias = f"leaf_{position}"
         partner = exp.EQ(this=exp.column("profile_id", alias), expression=exp.column("id", "profile"))
         query.join(compiler.leaf(leaf).subquery(alias, copy=False), on=partner, join_type="left", copy=False)
-    query.where(_condition(positive(rule), joined), copy=False)
+        has_none = exp.Is(this=exp.column("profile_id", alias), expression=exp.null())
+        holds[leaf] = exp.Not(this=exp.Paren(this=has_none))
+    query.where(condition(positive(rule), holds), copy=False)
     return Compiled(expression=query, params=compiler.bind.params)
 
 
@@ -116,7 +118,7 @@ def compile_leaf(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Compi
         ValueError: the leaf is not positive, so it can't be answered from records alone.
     """
     _refuse(leaf, catalog)
-    compiler = _Compiler(catalog, scoped)
+    compiler = Compiler(catalog, scoped)
     return Compiled(expression=compiler.leaf(leaf), params=compiler.bind.params)
 
 
@@ -159,34 +161,35 @@ def compile_together(leaves: Collection[PositiveLeaf], catalog: Catalog) -> Comp
         _refuse(leaf, catalog)
     if len({place(leaf) for leaf in leaves}) != 1 or len(leaves) > MOST_TOGETHER:
         raise ValueError(f"expected 1 to {MOST_TOGETHER} leaves of one place")
-    compiler = _Compiler(catalog, scoped=True)
+    compiler = Compiler(catalog, scoped=True)
     return Compiled(expression=compiler.together(leaves), params=compiler.bind.params)
 
 
 def _refuse(leaf: PositiveLeaf, catalog: Catalog) -> None:
-    _refuse_errors(leaf, catalog)
+    refuse_errors(leaf, catalog)
     if positive(leaf) != leaf:
         raise ValueError(f"not a positive leaf: {leaf.key}")
 
 
-def _refuse_errors(rule: Rule, catalog: Catalog) -> None:
+def refuse_errors(rule: Rule, catalog: Catalog) -> None:
+    """Raises what is wrong with the rule."""
     if errors := check(rule, catalog):
         raise RuleErrors(errors)
 
 
-def _condition(rule: Rule, joined: Mapping[Leaf, str]) -> exp.Expr:
+def condition(rule: Rule, holds: Mapping[Leaf, exp.Expr]) -> exp.Expr:
+    """The rule over its leaves, each given by what says that it is true."""
     match rule:
         case All(rules):
-            return exp.Paren(this=exp.and_(*(_condition(one, joined) for one in rules), copy=False))
+            return exp.Paren(this=exp.and_(*(condition(one, holds) for one in rules), copy=False))
         case Any(rules):
-            return exp.Paren(this=exp.or_(*(_condition(one, joined) for one in rules), copy=False))
+            return exp.Paren(this=exp.or_(*(condition(one, holds) for one in rules), copy=False))
         case Not(inner):
-            return exp.Not(this=exp.Paren(this=_condition(inner, joined)))
+            return exp.Not(this=exp.Paren(this=condition(inner, holds)))
         case Everyone():
             return exp.true()
         case leaf:
-            partner = exp.Is(this=exp.column("profile_id", joined[leaf]), expression=exp.null())
-            return exp.Not(this=exp.Paren(this=partner))
+            return holds[leaf].copy()
 
 
 def compile_filters(where: Collection[Where], alias: str, bind: Bind) -> list[exp.Expr]:
@@ -210,7 +213,7 @@ def _filter(one: Where, alias: str, bind: Bind) -> exp.Expr:
             return exp.Not(this=exp.Paren(this=positive))
 
 
-class _Compiler:
+class Compiler:
     """Compiles leaves into sub-queries that share one set of parameters."""
 
     def __init__(self, catalog: Catalog, scoped: bool) -> None:

@@ -18,9 +18,12 @@ from cdp.ingestion import inbox
 from consent.models import Purpose
 from segments.catalogue import catalog
 from segments.engines import postgres
+from segments.flows import OVERLAP
+from segments.history import STEPS
 from segments.models import Segment
 from segments.querysets import members_of
 from segments.rules import compile_edges, compile_leaf, leaves, load
+from segments.why import EVENTS, MOST_EVENTS
 from tests.factories import live, performed, process_all, rule, track, tracker
 
 PEOPLE = 20_000
@@ -36,6 +39,11 @@ SELECT profile_id, name_id, count(*), sum(value), min(occurred_at), max(occurred
  WHERE profile_id > 1000 GROUP BY 1, 2;
 INSERT INTO segments_membership (segment_id, profile_id, entered_at)
 SELECT s.id, 1000 + n, now() FROM generate_series(1, {PEOPLE}) AS n CROSS JOIN segments_segment s WHERE n % 2 = s.id % 2;
+INSERT INTO segments_membershipchange
+       (position, segment_id, profile_id, profile_uuid, kind, effective_at, why, recorded_at)
+SELECT 1000000 + row_number() OVER (), s.id, 1000 + n, gen_random_uuid(), 'entered', at, 'event', at
+  FROM (SELECT n, now() - random() * interval '300 days' AS at FROM generate_series(1, {PEOPLE}) AS n) AS g
+ CROSS JOIN segments_segment s;
 INSERT INTO ingestion_inboxmessage (source_id, received_at, endpoint, message_count, body)
 SELECT (SELECT min(id) FROM ingestion_source), now(), 'track', 1, 'x' FROM generate_series(1, 5000);
 INSERT INTO consent_consentrecord
@@ -45,7 +53,10 @@ SELECT 1000 + n, p.id, 'person', 'granted', 'import', '', '{{}}', now(), now()
 INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, record_id)
 SELECT purpose_id, profile_id, decision, collected_at, id FROM consent_consentrecord;
 """
-TABLES = "consent_consentstate, profiles_profile, profiles_event, profiles_eventtotal, segments_membership, ingestion_inboxmessage"
+TABLES = (
+    "consent_consentstate, profiles_profile, profiles_event, profiles_eventtotal, segments_membership,"
+    " segments_membershipchange, ingestion_inboxmessage"
+)
 
 
 @pytest.fixture
@@ -137,6 +148,21 @@ def test_whom_an_edge_has_passed_is_found_by_the_moments_of_events_and_traits(cr
         walks = [node for node in found if "profiles_event" in node.get("Relation Name", "")]
         assert walks and not scanned_whole(found, "profiles_event"), found
         assert all("occurred_at" in node["Index Cond"] and "name_id" in node["Index Cond"] for node in walks), found
+
+
+def test_what_explains_a_person_or_a_segment_is_found_by_index(crowd: None) -> None:
+    asked = {"profile": 2000, "names": ["Bought"], "as_of": datetime.now(UTC), "most": MOST_EVENTS}
+    found = explained(EVENTS, asked)
+    assert any("(profile_id, name_id, occurred_at)" in definition for definition in indexes_of(found).values())
+    assert not scanned_whole(found, "profiles_event"), found
+
+    segment, today = Segment.objects.get(key="buyers"), datetime.now(UTC)
+    starts = [today - timedelta(days=2), today]
+    found = explained(STEPS, {"segment": segment.pk, "starts": starts, "first": starts[0]})
+    assert "segments_change_by_time" in indexes_of(found), found
+
+    found = explained(OVERLAP, {"segments": [segment.pk, segment.pk + 1]})
+    assert len([node for node in found if node.get("Relation Name") == "segments_membership"]) == 1, "in one pass"
 
 
 def leaf_plan(condition: Any) -> list[dict[str, Any]]:

@@ -4,6 +4,8 @@ from typing import Any
 
 import jsonschema
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from cdp.audit.models import AuditEntry
 from cdp.jobs.models import Job
@@ -248,6 +250,27 @@ def test_a_preview_is_on_record_with_whom_it_showed(shop: None) -> None:
     assert (with_sample.purpose, with_sample.detail["sample"]) == ("internal_analysis", sample)
     assert len(sample) == 2 and counted.detail["sample"] == [] and counted.detail["count"] == 2
     assert with_sample.actor_label == str(caller.key)
+
+
+def test_each_condition_of_a_preview_is_counted_by_itself(shop: None) -> None:
+    known = {"trait": "city", "op": "exists"}
+    asked = {"any": [{"all": [TWICE, {"not": known}]}, performed("Looked"), performed("Bought", 3)]}
+    body = found(key().post("segments/preview/", {"rule": rule(asked), "counts": True}))
+    assert {one["pointer"]: one["count"] for one in body["parts"]} == {
+        "": 1, "/any/0": 0, "/any/0/all/0": 1, "/any/0/all/1": 2, "/any/0/all/1/not": 1, "/any/1": 1, "/any/2": 0,
+    }  # fmt: skip
+    assert (body["count"], body["total"]) == (1, 3)
+    assert found(key().post("segments/preview/", {"rule": rule(asked)}))["parts"] is None
+
+
+def test_the_parts_of_a_rule_are_counted_in_one_statement(shop: None, django_assert_max_num_queries: Any) -> None:
+    asked, caller = {"all": [BOUGHT, TWICE, {"trait": "city", "op": "exists"}]}, key()
+    sent = {"rule": rule(asked)}
+    caller.post("segments/preview/", sent)
+    with CaptureQueriesContext(connection) as plain:
+        caller.post("segments/preview/", sent)
+    with django_assert_max_num_queries(len(plain)):
+        caller.post("segments/preview/", {**sent, "counts": True})
 
 
 # ---- Refreshed -----------------------------------------------------------------------------------------------

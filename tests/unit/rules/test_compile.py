@@ -7,7 +7,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from segments.rules import Catalog, RuleErrors, compile_leaf, compile_rule, leaves, load
+from segments.rules import All, Catalog, Not, RuleErrors, compile_counts, compile_leaf, compile_rule, leaves, load
 from segments.rules.dialects import UnsupportedDialect
 from segments.rules.nodes import Leaf, Rule
 from tests.spec.operators import PROPERTIES, TRAITS
@@ -29,29 +29,46 @@ def all_conditions() -> list[dict[str, Any]]:
 
 
 def test_nothing_a_user_wrote_is_in_the_text() -> None:
-    compiled = compile_rule(
-        rule(
-            {
-                "all": [
-                    {"trait": "text", "op": "contains", "value": HOSTILE},
-                    {"trait": "list", "op": "contains_any", "value": [HOSTILE]},
-                    {
-                        "performed": "Order Completed",
-                        "measure": "sum",
-                        "of": HOSTILE,
-                        "op": "gt",
-                        "value": 1,
-                        "where": [{"property": HOSTILE, "op": "any_of", "value": [HOSTILE]}],
-                    },
-                ]
-            }
-        ),
-        CATALOG,
-        scoped=False,
+    hostile = rule(
+        {
+            "all": [
+                {"trait": "text", "op": "contains", "value": HOSTILE},
+                {"trait": "list", "op": "contains_any", "value": [HOSTILE]},
+                {
+                    "performed": "Order Completed",
+                    "measure": "sum",
+                    "of": HOSTILE,
+                    "op": "gt",
+                    "value": 1,
+                    "where": [{"property": HOSTILE, "op": "any_of", "value": [HOSTILE]}],
+                },
+            ]
+        }
     )
-    text = compiled.sql("postgres")
-    assert "DROP" not in text
-    assert re.sub(r"%\(\w+\)s", "", text).count("%") == 0, "psycopg would take it for a placeholder"
+    for compiled in (compile_rule(hostile, CATALOG, scoped=False), compile_counts([hostile, hostile], CATALOG)):
+        text = compiled.sql("postgres")
+        assert "DROP" not in text
+        assert re.sub(r"%\(\w+\)s", "", text).count("%") == 0, "psycopg would take it for a placeholder"
+
+
+def test_a_condition_that_several_rules_share_is_looked_up_once() -> None:
+    shared, other = rule(ORDERED), rule({"trait": "text", "op": "exists"})
+    rules = [All((shared, other)), Not(shared), other, shared]
+    text = compile_counts(rules, CATALOG).sql("postgres")
+    assert text.count('FROM "event"') == text.count('FROM "trait_value"') == 1
+    assert text.count("JOIN") == 1, "people are joined to what was found once"
+
+
+def test_more_conditions_than_a_number_has_bits_are_counted_too() -> None:
+    many = rule({"any": [{**ORDERED, "op": "gte", "value": number} for number in range(1, 200)]})
+    assert len(leaves(many)) == 199
+    text = compile_counts([many, *many.rules], CATALOG).sql("postgres")  # type: ignore[union-attr]
+    assert set(re.findall(r"holds_\d", text)) == {f"holds_{number}" for number in range(4)}
+
+
+def test_rules_that_do_not_fit_the_catalogue_are_not_counted() -> None:
+    with pytest.raises(RuleErrors):
+        compile_counts([rule({"everyone": True}), rule(ORDERED)], Catalog())
 
 
 @pytest.mark.parametrize("dialect", ["postgres", "duckdb"])
