@@ -23,8 +23,8 @@ from consent.models import Purpose
 from segments.catalogue import catalog_for
 from segments.engines import postgres
 from segments.models import Membership, SegmentVersion
-from segments.personal import personal_traits
 from segments.moments import moment_of_judgement
+from segments.personal import personal_traits
 from segments.rules import (
     Compared,
     Leaf,

@@ -11,7 +11,8 @@ from segments.rules.kinds import DATE, EXACT, NUMBER, Kind
 from segments.rules.measures import MEASURES, RATES, Measure
 from segments.rules.nodes import ORDERS, VERSION
 from segments.rules.operators import OPERATORS, Operator
-from segments.rules.parse import MAX_FILTERS, MAX_LEAVES, MAX_NAME, MAX_STEPS
+from segments.rules.parse import MAX_LEAVES, MAX_STEPS
+from segments.rules.reading import MAX_FILTERS, MAX_NAME
 from segments.rules.shapes import duration_schema
 
 Schema = dict[str, object]

@@ -95,9 +95,9 @@ def test_the_usual_snippet_sends_events_here_and_asks_nobody_else(
     page.wait_for_function("window.analytics.initialized")
     page.evaluate("analytics.identify('ann', {city: 'Bern'})")
     page.evaluate("analytics.track('Product Added', {sku: 'a-1'})")
-    events = arrived(page, 4)
+    events = arrived(page, 5)
 
-    assert events.keys() == {"Page Viewed", "Product Viewed", "Identified", "Product Added"}
+    assert events.keys() == {"Page Viewed", "Product Viewed", "Identified", "Product Added", "Session Started"}
     viewed = events["Product Viewed"]
     assert viewed.properties == {"sku": "a-1", "price": 12.5}
     assert viewed.context["library"]["name"] == "analytics.js"

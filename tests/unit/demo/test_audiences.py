@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from cdp.profiles.catalogue import PLATFORM_NAMES
 from demo.audiences import AUDIENCES, Audience
 from demo.shop import messages
 from demo.traits import TRAITS
@@ -17,7 +18,7 @@ CATALOG = Catalog(
     },
     events={
         name: EventInfo(id=n, name=name, label=name)
-        for n, name in enumerate({m["event"] for m in SENT if "event" in m})
+        for n, name in enumerate({m["event"] for m in SENT if "event" in m} | PLATFORM_NAMES)
     },
     segments={a.key: SegmentInfo(id=n, key=a.key, name=a.name, usable=True) for n, a in enumerate(AUDIENCES)},
 )
@@ -33,7 +34,7 @@ def test_there_are_a_dozen_with_keys_and_names_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("audience", AUDIENCES, ids=lambda audience: audience.key)
-def test_the_rule_names_only_what_the_shop_sends(audience: Audience) -> None:
+def test_the_rule_names_only_what_the_shop_sends_or_what_follows_from_it(audience: Audience) -> None:
     rule = load({"version": 1, **audience.rule}, CATALOG)
     assert describe(rule, CATALOG)
 
