@@ -11,6 +11,9 @@ over "has a partner or not". That is two-valued by construction. A planner makes
 anti-joins of what must not, and under OR it still has hash joins, which spill to disk where a hashed `IN` sub-plan
 that outgrew its memory would be scanned again for every profile.
 
+A leaf that must hold takes the place of `profile`, and alternatives with such a leaf each are a UNION: then nobody is
+looked at of whom nothing is recorded. It asks of the engine that each trait value, event and total belongs to a profile.
+
 The tree is built in place (`copy=False`): sqlglot's builders copy all that was built before, which makes a rule of 200
 conditions take seconds.
 """
@@ -96,18 +99,7 @@ def compile_rule(rule: Rule, catalog: Catalog, *, scoped: bool) -> Compiled:
     """
     refuse_errors(rule, catalog)
     compiler = Compiler(catalog, scoped)
-    query = exp.select(exp.alias_(exp.column("id", "profile"), "profile_id")).from_("profile", copy=False)
-    if scoped:
-        query.where(is_one_of(exp.column("id", "profile"), SCOPE.copy()), copy=False)
-    holds: dict[Leaf, exp.Expr] = {}
-    for position, leaf in enumerate(leaves(rule)):
-        alias = f"leaf_{position}"
-        partner = exp.EQ(this=exp.column("profile_id", alias), expression=exp.column("id", "profile"))
-        query.join(compiler.leaf(leaf).subquery(alias, copy=False), on=partner, join_type="left", copy=False)
-        has_none = exp.Is(this=exp.column("profile_id", alias), expression=exp.null())
-        holds[leaf] = exp.Not(this=exp.Paren(this=has_none))
-    query.where(condition(positive(rule), holds), copy=False)
-    return Compiled(expression=query, params=compiler.bind.params)
+    return Compiled(expression=compiler.people(positive(rule)), params=compiler.bind.params)
 
 
 def compile_leaf(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Compiled:
@@ -213,6 +205,44 @@ def _filter(one: Where, alias: str, bind: Bind) -> exp.Expr:
             return exp.Not(this=exp.Paren(this=positive))
 
 
+def _must_hold(rule: Rule) -> PositiveLeaf | None:
+    """A leaf that is true of everybody of whom the rule is, and that only people with a profile are found by."""
+    match rule:
+        case All(rules):
+            return next((must for must in map(_must_hold, rules) if must is not None), None)
+        case Trait() | Performed() | Compared() | Sequence():
+            return rule
+        case _:
+            # A merge ends the memberships of whom it absorbed a moment after it did away with the profile.
+            return None
+
+
+def _must_not_hold(rule: Rule) -> frozenset[Leaf]:
+    """Leaves that are false of everybody of whom the rule is true, as far as that is plain."""
+    match rule:
+        case All(rules):
+            return frozenset[Leaf]().union(*map(_must_not_hold, rules))
+        case Not(Any(rules)):
+            return frozenset[Leaf]().union(*(_must_not_hold(Not(one)) for one in rules))
+        case Not(Leaf() as leaf):
+            return frozenset({leaf})
+        case _:
+            return frozenset()
+
+
+def _once(leaf: PositiveLeaf) -> bool:
+    """Whether a single event is enough, whatever it is."""
+    if not isinstance(leaf, Performed) or leaf.measure != "count" or leaf.per is not None:
+        return False
+    return leaf.amount.op == "gte" and leaf.amount.operand == 1
+
+
+def _are_apart(rules: Collection[Rule]) -> bool:
+    """Whether no leaf occurs in two of the rules: it would be computed twice."""
+    found = [leaf for rule in rules for leaf in leaves(rule)]
+    return len(found) == len(set(found))
+
+
 class Compiler:
     """Compiles leaves into sub-queries that share one set of parameters."""
 
@@ -220,6 +250,42 @@ class Compiler:
         self.catalog = catalog
         self.scoped = scoped
         self.bind = Binder()
+
+    def people(self, rule: Rule) -> exp.Select:
+        """The people of whom a rule without negated leaves is true."""
+        if isinstance(rule, All | Any) and len(rule.rules) == 1:
+            return self.people(rule.rules[0])
+        if isinstance(rule, Any) and _are_apart(rule.rules) and all(map(_must_hold, rule.rules)):
+            each = exp.union(*(self.people(one) for one in rule.rules), distinct=True, copy=False)
+            return exp.select(exp.column("profile_id", "either")).from_(each.subquery("either", copy=False), copy=False)
+        must = _must_hold(rule)
+        if must is not None and must == rule:
+            return self.leaf(must)
+        if must is not None:
+            person = exp.column("profile_id", "leaf_0")
+            query = exp.select(person).from_(self.leaf(must).subquery("leaf_0", copy=False), copy=False)
+            holds: dict[Leaf, exp.Expr] = {must: exp.true()}
+        else:
+            person = exp.column("id", "profile")
+            query = exp.select(exp.alias_(person, "profile_id")).from_("profile", copy=False)
+            holds = {}
+            if self.scoped:
+                query.where(is_one_of(person.copy(), SCOPE.copy()), copy=False)
+        unwanted = _must_not_hold(rule)
+        for position, leaf in enumerate((one for one in leaves(rule) if one != must), start=1):
+            alias = f"leaf_{position}"
+            partner = exp.EQ(this=exp.column("profile_id", alias), expression=person.copy())
+            others = self._partners(leaf, unwanted=leaf in unwanted).subquery(alias, copy=False)
+            query.join(others, on=partner, join_type="left", copy=False)
+            has_none = exp.Is(this=exp.column("profile_id", alias), expression=exp.null())
+            holds[leaf] = exp.Not(this=exp.Paren(this=has_none))
+        return query.where(condition(rule, holds), copy=False)
+
+    def _partners(self, leaf: PositiveLeaf, *, unwanted: bool) -> exp.Select:
+        # Whoever has an unwanted partner is dropped, so it doesn't matter how often: the events needn't be grouped.
+        if unwanted and isinstance(leaf, Performed) and _once(leaf) and not _is_total(leaf):
+            return self._events(leaf, repeated=True)
+        return self.leaf(leaf)
 
     def leaf(self, leaf: PositiveLeaf) -> exp.Select:
         match leaf:
@@ -229,6 +295,8 @@ class Compiler:
                 return self._records(leaf)
             case Performed() if _is_total(leaf):
                 return self._ever(leaf)
+            case Performed() if _once(leaf):
+                return self._records(leaf)
             case Performed():
                 return self._records(leaf).having(self._holds(leaf), copy=False)
 
@@ -292,8 +360,8 @@ class Compiler:
                     within = leaf.within.compile(exp.column("occurred_at", "event"), self.bind)
                 return self._compared(leaf, leaf.computed.sql(leaf, within, self.bind))
 
-    def _events(self, leaf: Performed, *among: exp.Expr) -> exp.Select:
-        """The events that the leaf looks at, by person."""
+    def _events(self, leaf: Performed, *among: exp.Expr, repeated: bool = False) -> exp.Select:
+        """The events that the leaf looks at, by person; ``repeated`` leaves them as they are."""
         moment = exp.column("occurred_at", "event")
         events = self._rows(
             "event",
@@ -314,14 +382,25 @@ class Compiler:
                 exp.GT(this=moment.copy(), expression=exp.column("began_at", "anchor")),
             )
             events.join(anchor.subquery("anchor", copy=False), on=began, copy=False)
-        return events.group_by(exp.column("profile_id", "event"), copy=False)
+        return events if repeated else events.group_by(exp.column("profile_id", "event"), copy=False)
 
     def _ever(self, leaf: Performed) -> exp.Select:
-        """Totals answer for those whose last such event has happened; for the few dated ahead, events do."""
+        """Totals answer for those whose last such event has happened; for the few dated ahead, events do.
+
+        That somebody did it at all, totals can tell of everybody.
+        """
+        if _once(leaf):
+            first_at = exp.column("first_at", "event_total")
+            return self._records(leaf).where(exp.LT(this=first_at, expression=AS_OF.copy()), copy=False)
         last_at = exp.column("last_at", "event_total")
         happened = exp.LT(this=last_at, expression=AS_OF.copy())
         from_totals = self._records(leaf).where(happened, self._holds(leaf), copy=False)
-        ahead = self._records(leaf).where(exp.GTE(this=last_at.copy(), expression=AS_OF.copy()), copy=False)
+        # Asked of the events, whose index has their time: of the totals it would be a look at each of them.
+        ahead = self._rows(
+            "event",
+            _is("event", "name_id", self.catalog.events[leaf.event].id),
+            exp.GTE(this=exp.column("occurred_at", "event"), expression=AS_OF.copy()),
+        )
         among = exp.In(this=exp.column("profile_id", "event"), query=ahead.subquery(copy=False))
         measured = leaf.computed.sql(leaf, None, self.bind)
         from_events = self._events(leaf, among).having(self._compared(leaf, measured), copy=False)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from segments.rules import All, Not, compile_counts, evaluate, load
 from segments.rules.explain import nodes
 from tests.generative.postgres import People
-from tests.generative.strategies import Drawn, documents, leaf_forms, random_people
+from tests.generative.strategies import Drawn, conditions, documents, leaf_forms, random_people
 from tests.spec.world import AS_OF, CATALOG
 
-RULES = st.one_of(*(documents(Drawn(), form) for form in leaf_forms(Drawn())))
+RULES = st.one_of(*(documents(form, conditions(Drawn())) for form in leaf_forms(Drawn())))
 POPULATION = random_people(120, random.Random(20260602))
 
 

@@ -98,9 +98,35 @@ def test_a_condition_that_occurs_twice_is_computed_once() -> None:
     assert len(list(compile_rule(twice, CATALOG, scoped=False).expression.find_all(exp.Subquery))) == 2
 
 
+def tables_of(condition: dict[str, Any]) -> set[str]:
+    return {table.name for table in compile_rule(rule(condition), CATALOG, scoped=False).expression.find_all(exp.Table)}
+
+
+def test_everybody_is_looked_at_only_where_a_rule_may_be_true_of_strangers() -> None:
+    gold = {"trait": "text", "op": "equals", "value": "gold"}
+    for one_must_hold in (
+        gold,
+        ORDERED,
+        {"all": [{"not": ORDERED}, gold]},
+        {"any": [ORDERED, {"all": [gold, {"not": {"performed": "Product Viewed"}}]}]},
+    ):
+        assert "profile" not in tables_of(one_must_hold)
+    for true_of_strangers in ({"not": gold}, {"any": [gold, {"not": ORDERED}]}, {"everyone": True}):
+        assert "profile" in tables_of(true_of_strangers)
+
+
+def test_members_are_looked_up_among_profiles_because_a_membership_may_outlive_its_person() -> None:
+    assert "profile" in tables_of({"in_segment": "loyal"})
+
+
+def test_whether_somebody_ever_did_it_is_asked_of_totals_alone() -> None:
+    assert tables_of({"performed": "Order Completed"}) == {"event_total"}
+    assert tables_of({"performed": "Order Completed", "op": "gte", "value": 2}) == {"event_total", "event"}
+
+
 def test_logical_tables_get_their_physical_names() -> None:
     tables = {"profile": "profiles_profile", "event": "profiles_event", "event_total": "profiles_eventtotal"}
-    text = compile_rule(rule({"all": [ORDERED, {"performed": "Order Completed"}]}), CATALOG, scoped=False).sql(
+    text = compile_rule(rule({"any": [ORDERED, {"not": {"performed": "Order Completed"}}]}), CATALOG, scoped=False).sql(
         "postgres", tables
     )
     named = {table.name for table in sqlglot.parse_one(re.sub(r"%\((\w+)\)s", r":\1", text)).find_all(exp.Table)}
