@@ -27,14 +27,14 @@ from typing import Final, TypeAlias
 
 from sqlglot import exp
 
-from segments.rules import dialects
+from segments.rules import relations
 from segments.rules.algebra import leaves, positive
 from segments.rules.binding import AS_OF, SCOPE, Bind, Bindable, Binder, Plain, at_moment, is_one_of
 from segments.rules.catalog import Catalog
 from segments.rules.check import check
 from segments.rules.dialects import lower
 from segments.rules.errors import RuleErrors
-from segments.rules.kinds import SCALARS
+from segments.rules.filters import compile_filters
 from segments.rules.measures import MeasuredSql
 from segments.rules.nodes import (
     EVER,
@@ -42,15 +42,12 @@ from segments.rules.nodes import (
     Any,
     Compared,
     Everyone,
-    Filter,
     InSegment,
-    Joining,
     Leaf,
     Not,
     Performed,
     Rule,
     Sequence,
-    Step,
     Trait,
     Where,
 )
@@ -184,27 +181,6 @@ def condition(rule: Rule, holds: Mapping[Leaf, exp.Expr]) -> exp.Expr:
             return holds[leaf].copy()
 
 
-def compile_filters(where: Collection[Where], alias: str, bind: Bind) -> list[exp.Expr]:
-    """The filters on events, as conditions on the rows of a table or alias."""
-    return [_filter(one, alias, bind) for one in where]
-
-
-def _filter(one: Where, alias: str, bind: Bind) -> exp.Expr:
-    if isinstance(one, Filter):
-        value = one.comparison.kind.property_sql(exp.column("properties", alias), bind(one.property))
-        return one.comparison.operator.compile(value, one.comparison.operand, bind)
-    parts = compile_filters(one.parts, alias, bind)
-    match one.joining:
-        case Joining.ALL:
-            return exp.Paren(this=exp.and_(*parts, copy=False))
-        case Joining.ANY:
-            return exp.Paren(this=exp.or_(*parts, copy=False))
-        case Joining.NOT:
-            # Two-valued: what is unknown is not so, and its negation is.
-            positive = exp.Is(this=exp.Paren(this=parts[0]), expression=exp.true())
-            return exp.Not(this=exp.Paren(this=positive))
-
-
 def _must_hold(rule: Rule) -> PositiveLeaf | None:
     """A leaf that is true of everybody of whom the rule is, and that only people with a profile are found by."""
     match rule:
@@ -284,7 +260,7 @@ class Compiler:
     def _partners(self, leaf: PositiveLeaf, *, unwanted: bool) -> exp.Select:
         # Whoever has an unwanted partner is dropped, so it doesn't matter how often: the events needn't be grouped.
         if unwanted and isinstance(leaf, Performed) and _once(leaf) and not _is_total(leaf):
-            return self._events(leaf, repeated=True)
+            return self.events(leaf, repeated=True)
         return self.leaf(leaf)
 
     def leaf(self, leaf: PositiveLeaf) -> exp.Select:
@@ -331,11 +307,11 @@ class Compiler:
             case Performed() if _is_total(leaf):
                 return self._rows("event_total", _is("event_total", "name_id", self.catalog.events[leaf.event].id))
             case Performed():
-                return self._events(leaf)
+                return self.events(leaf)
             case Sequence():
-                return self._sequence(leaf)
+                return relations.sequence(self, leaf)
             case Compared():
-                return self._comparison(leaf)
+                return relations.comparison(self, leaf)
 
     def _holds(self, leaf: PositiveLeaf, *, read: PositiveLeaf | None = None) -> exp.Expr:
         """Whether the leaf is true, asked of a record, or of all the events of a person.
@@ -360,7 +336,7 @@ class Compiler:
                     within = leaf.within.compile(exp.column("occurred_at", "event"), self.bind)
                 return self._compared(leaf, leaf.computed.sql(leaf, within, self.bind))
 
-    def _events(self, leaf: Performed, *among: exp.Expr, repeated: bool = False) -> exp.Select:
+    def events(self, leaf: Performed, *among: exp.Expr, repeated: bool = False) -> exp.Select:
         """The events that the leaf looks at, by person; ``repeated`` leaves them as they are."""
         moment = exp.column("occurred_at", "event")
         events = self._rows(
@@ -368,7 +344,7 @@ class Compiler:
             _is("event", "name_id", self.catalog.events[leaf.event].id),
             leaf.within.compile(moment, self.bind),
             *among,
-            *self._filters(leaf.where, "event"),
+            *self.filters(leaf.where, "event"),
         )
         if leaf.within.since is not None:
             anchor = self._rows(
@@ -403,87 +379,11 @@ class Compiler:
         )
         among = exp.In(this=exp.column("profile_id", "event"), query=ahead.subquery(copy=False))
         measured = leaf.computed.sql(leaf, None, self.bind)
-        from_events = self._events(leaf, among).having(self._compared(leaf, measured), copy=False)
+        from_events = self.events(leaf, among).having(self._compared(leaf, measured), copy=False)
         both = exp.union(from_totals, from_events, distinct=False, copy=False)
         return exp.select(exp.column("profile_id", "either")).from_(both.subquery("either", copy=False), copy=False)
 
-    def _comparison(self, leaf: Compared) -> exp.Select:
-        """Both sides by person, joined so that who has only one of them is among them."""
-        left, right = self._side(leaf.left, "left_side"), self._side(leaf.right, "right_side")
-        person = exp.func("COALESCE", exp.column("profile_id", "left_side"), exp.column("profile_id", "right_side"))
-        partner = exp.EQ(this=exp.column("profile_id", "left_side"), expression=exp.column("profile_id", "right_side"))
-        ours = _times(_side_value(leaf.left, "left_side"), _side_factor(leaf.right, "right_side"))
-        theirs = _times(_side_value(leaf.right, "right_side"), _side_factor(leaf.left, "left_side"))
-        if leaf.times != 1:
-            theirs = _times(theirs, self.bind(leaf.times))
-        found = exp.select(exp.alias_(person, "profile_id")).from_(left, copy=False)
-        found.join(right, on=partner, join_type="full", copy=False)
-        return found.where(leaf.operator.compile(ours, None, lambda _: theirs), copy=False)
-
-    def _side(self, side: Performed, alias: str) -> exp.Subquery:
-        measured = side.computed.sql(side, None, self.bind)
-        events = self._events(side).select(exp.alias_(measured.value, "measured"), copy=False)
-        if measured.times is not None:
-            events.select(exp.alias_(measured.times, "factor"), copy=False)
-        return events.subquery(alias, copy=False)
-
-    def _sequence(self, leaf: Sequence) -> exp.Select:
-        """The people in whose events the steps are found one after the other: a join of the events with themselves."""
-        first, *others = leaf.steps
-        person = exp.column("profile_id", "step_0")
-        scope = (is_one_of(person.copy(), SCOPE.copy()),) if self.scoped else ()
-        found = exp.select(person).distinct(copy=False).from_(_aliased("step_0"), copy=False)
-        found.where(
-            *self._step(first, "step_0"),
-            leaf.within.compile(exp.column("occurred_at", "step_0"), self.bind),
-            *scope,
-            *(self._same(leaf.same, "step_0", "step_0") if leaf.same else ()),
-            copy=False,
-        )
-        last = "step_0"
-        for number, step in enumerate(others, start=1):
-            this = f"step_{number}"
-            found.join(_aliased(this), on=exp.and_(*self._follows(leaf, step, this, last)), copy=False)
-            last = this
-        if leaf.missing is not None and leaf.missing.within is not None:
-            moment = exp.column("occurred_at", last)
-            time_is_over = exp.LTE(this=_later(moment, leaf.missing.within.seconds), expression=AS_OF.copy())
-            did = exp.select(exp.Literal.number(1)).from_(_aliased("missing"), copy=False)
-            did.where(*self._follows(leaf, leaf.missing, "missing", last), copy=False)
-            found.where(time_is_over, exp.Not(this=exp.Exists(this=did)), copy=False)
-        return found
-
-    def _step(self, step: Step, alias: str) -> list[exp.Expr]:
-        return [
-            _is(alias, "name_id", self.catalog.events[step.event].id),
-            exp.LT(this=exp.column("occurred_at", alias), expression=AS_OF.copy()),
-            *self._filters(step.where, alias),
-        ]
-
-    def _follows(self, leaf: Sequence, step: Step, this: str, last: str) -> list[exp.Expr]:
-        """That the event `this` is the step, and comes after the event `last` and in time."""
-        now, then = (exp.column("occurred_at", alias) for alias in (this, last))
-        message, other = (dialects.ByBytes(this=exp.column("message_id", alias)) for alias in (this, last))
-        at_once = exp.and_(exp.EQ(this=now.copy(), expression=then.copy()), exp.GT(this=message, expression=other))
-        conditions = [
-            exp.EQ(this=exp.column("profile_id", this), expression=exp.column("profile_id", last)),
-            *self._step(step, this),
-            # Said by itself too, so that an index by time can be used.
-            exp.GTE(this=now.copy(), expression=then.copy()),
-            exp.Paren(this=exp.or_(exp.GT(this=now.copy(), expression=then.copy()), at_once)),
-        ]
-        if step.within is not None:
-            conditions.append(exp.LT(this=now.copy(), expression=_later(then, step.within.seconds)))
-        return conditions + (self._same(leaf.same, this, last) if leaf.same else [])
-
-    def _same(self, name: str, one: str, other: str) -> list[exp.Expr]:
-        values = [
-            [kind.property_sql(exp.column("properties", alias), self.bind(name)) for alias in (one, other)]
-            for kind in SCALARS
-        ]
-        return [exp.Paren(this=exp.or_(*(exp.EQ(this=here, expression=there) for here, there in values)))]
-
-    def _filters(self, where: Collection[Where], alias: str) -> list[exp.Expr]:
+    def filters(self, where: Collection[Where], alias: str) -> list[exp.Expr]:
         return compile_filters(where, alias, self.bind)
 
     def _compared(self, leaf: Performed, measured: MeasuredSql) -> exp.Expr:
@@ -509,30 +409,6 @@ def _is_total(leaf: Performed) -> bool:
     """Whether the running totals have what the leaf asks for."""
     plain = leaf.within == EVER and leaf.of is None and not leaf.where and leaf.per is None
     return plain and leaf.computed.from_total() is not None
-
-
-def _side_value(side: Performed, alias: str) -> exp.Expr:
-    value: exp.Expr = exp.column("measured", alias)
-    if side.computed.over_nothing is None:
-        return value
-    return exp.func("COALESCE", value, exp.Literal.number(0))
-
-
-def _side_factor(side: Performed, alias: str) -> exp.Expr | None:
-    return exp.column("factor", alias) if side.measure == "average" else None
-
-
-def _times(value: exp.Expr, factor: exp.Expr | None) -> exp.Expr:
-    return value if factor is None else exp.Mul(this=value, expression=factor)
-
-
-def _aliased(alias: str) -> exp.Table:
-    return exp.Table(this=exp.to_identifier("event"), alias=exp.TableAlias(this=exp.to_identifier(alias)))
-
-
-def _later(moment: exp.Expr, seconds: int) -> exp.Expr:
-    length = exp.Interval(this=exp.Literal.string(str(seconds)), unit=exp.Var(this="SECOND"))
-    return exp.Add(this=moment.copy(), expression=length)
 
 
 def _reach(leaf: PositiveLeaf) -> int:

@@ -16,7 +16,7 @@ from segments.rules.explain import Explained, explain, nodes, without_history
 from segments.rules.findings import Case, Finding, HintKind
 from segments.rules.nodes import EVER
 from segments.rules.windows import Rolling
-from tests.generative.strategies import Drawn, documents, leaf_forms, random_people
+from tests.generative.strategies import Drawn, conditions, documents, leaf_forms, random_people
 from tests.spec.world import AS_OF, CATALOG, document, event, person
 
 DAYS = timedelta(days=1)
@@ -205,7 +205,7 @@ def test_it_is_told_when_a_date_will_be_too_old_unless_it_is_hidden() -> None:
     assert leaf(condition, person(traits={"date": "2020-01-01"})).turns_at is None
 
 
-RULES = st.one_of(*(documents(Drawn(), form) for form in leaf_forms(Drawn())))
+RULES = st.one_of(*(documents(form, conditions(Drawn())) for form in leaf_forms(Drawn())))
 PEOPLE = random_people(40, random.Random(7))
 
 

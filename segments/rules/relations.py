@@ -1,0 +1,125 @@
+"""Leaves that set events beside each other: sequences, and one figure compared with another.
+
+How single events are found is the compiler's.
+"""
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from segments.rules import dialects
+from segments.rules.binding import AS_OF, SCOPE, is_one_of
+from segments.rules.kinds import SCALARS
+from segments.rules.nodes import Compared, Performed, Sequence, Step
+
+if TYPE_CHECKING:
+    from segments.rules.compile import Compiler
+
+
+def comparison(compiler: "Compiler", leaf: Compared) -> exp.Select:
+    """Both sides by person, joined so that who has only one of them is among them."""
+    left, right = _side(compiler, leaf.left, "left_side"), _side(compiler, leaf.right, "right_side")
+    person = exp.func("COALESCE", exp.column("profile_id", "left_side"), exp.column("profile_id", "right_side"))
+    partner = exp.EQ(this=exp.column("profile_id", "left_side"), expression=exp.column("profile_id", "right_side"))
+    ours = _times(_side_value(leaf.left, "left_side"), _side_factor(leaf.right, "right_side"))
+    theirs = _times(_side_value(leaf.right, "right_side"), _side_factor(leaf.left, "left_side"))
+    if leaf.times != 1:
+        theirs = _times(theirs, compiler.bind(leaf.times))
+    found = exp.select(exp.alias_(person, "profile_id")).from_(left, copy=False)
+    found.join(right, on=partner, join_type="full", copy=False)
+    return found.where(leaf.operator.compile(ours, None, lambda _: theirs), copy=False)
+
+
+def _side(compiler: "Compiler", side: Performed, alias: str) -> exp.Subquery:
+    measured = side.computed.sql(side, None, compiler.bind)
+    events = compiler.events(side).select(exp.alias_(measured.value, "measured"), copy=False)
+    if measured.times is not None:
+        events.select(exp.alias_(measured.times, "factor"), copy=False)
+    return events.subquery(alias, copy=False)
+
+
+def sequence(compiler: "Compiler", leaf: Sequence) -> exp.Select:
+    """The people in whose events the steps are found one after the other: a join of the events with themselves."""
+    first, *others = leaf.steps
+    person = exp.column("profile_id", "step_0")
+    scope = (is_one_of(person.copy(), SCOPE.copy()),) if compiler.scoped else ()
+    found = exp.select(person).distinct(copy=False).from_(_aliased("step_0"), copy=False)
+    found.where(
+        *_step(compiler, first, "step_0"),
+        leaf.within.compile(exp.column("occurred_at", "step_0"), compiler.bind),
+        *scope,
+        *(_same(compiler, leaf.same, "step_0", "step_0") if leaf.same else ()),
+        copy=False,
+    )
+    last = "step_0"
+    for number, step in enumerate(others, start=1):
+        this = f"step_{number}"
+        found.join(_aliased(this), on=exp.and_(*_follows(compiler, leaf, step, this, last)), copy=False)
+        last = this
+    if leaf.missing is not None and leaf.missing.within is not None:
+        moment = exp.column("occurred_at", last)
+        time_is_over = exp.LTE(this=_later(moment, leaf.missing.within.seconds), expression=AS_OF.copy())
+        did = exp.select(exp.Literal.number(1)).from_(_aliased("missing"), copy=False)
+        did.where(*_follows(compiler, leaf, leaf.missing, "missing", last), copy=False)
+        found.where(time_is_over, exp.Not(this=exp.Exists(this=did)), copy=False)
+    return found
+
+
+def _step(compiler: "Compiler", step: Step, alias: str) -> list[exp.Expr]:
+    return [
+        exp.EQ(
+            this=exp.column("name_id", alias),
+            expression=exp.Literal.number(int(compiler.catalog.events[step.event].id)),
+        ),
+        exp.LT(this=exp.column("occurred_at", alias), expression=AS_OF.copy()),
+        *compiler.filters(step.where, alias),
+    ]
+
+
+def _follows(compiler: "Compiler", leaf: Sequence, step: Step, this: str, last: str) -> list[exp.Expr]:
+    """That the event `this` is the step, and comes after the event `last` and in time."""
+    now, then = (exp.column("occurred_at", alias) for alias in (this, last))
+    message, other = (dialects.ByBytes(this=exp.column("message_id", alias)) for alias in (this, last))
+    at_once = exp.and_(exp.EQ(this=now.copy(), expression=then.copy()), exp.GT(this=message, expression=other))
+    conditions = [
+        exp.EQ(this=exp.column("profile_id", this), expression=exp.column("profile_id", last)),
+        *_step(compiler, step, this),
+        # Said by itself too, so that an index by time can be used.
+        exp.GTE(this=now.copy(), expression=then.copy()),
+        exp.Paren(this=exp.or_(exp.GT(this=now.copy(), expression=then.copy()), at_once)),
+    ]
+    if step.within is not None:
+        conditions.append(exp.LT(this=now.copy(), expression=_later(then, step.within.seconds)))
+    return conditions + (_same(compiler, leaf.same, this, last) if leaf.same else [])
+
+
+def _same(compiler: "Compiler", name: str, one: str, other: str) -> list[exp.Expr]:
+    values = [
+        [kind.property_sql(exp.column("properties", alias), compiler.bind(name)) for alias in (one, other)]
+        for kind in SCALARS
+    ]
+    return [exp.Paren(this=exp.or_(*(exp.EQ(this=here, expression=there) for here, there in values)))]
+
+
+def _side_value(side: Performed, alias: str) -> exp.Expr:
+    value: exp.Expr = exp.column("measured", alias)
+    if side.computed.over_nothing is None:
+        return value
+    return exp.func("COALESCE", value, exp.Literal.number(0))
+
+
+def _side_factor(side: Performed, alias: str) -> exp.Expr | None:
+    return exp.column("factor", alias) if side.measure == "average" else None
+
+
+def _times(value: exp.Expr, factor: exp.Expr | None) -> exp.Expr:
+    return value if factor is None else exp.Mul(this=value, expression=factor)
+
+
+def _aliased(alias: str) -> exp.Table:
+    return exp.Table(this=exp.to_identifier("event"), alias=exp.TableAlias(this=exp.to_identifier(alias)))
+
+
+def _later(moment: exp.Expr, seconds: int) -> exp.Expr:
+    length = exp.Interval(this=exp.Literal.string(str(seconds)), unit=exp.Var(this="SECOND"))
+    return exp.Add(this=moment.copy(), expression=length)
