@@ -134,7 +134,7 @@ class Drawn:
         exact = {("exact", one.key) for one in OPERATORS.values() if EXACT in one.kinds}
         others = {("rate", "day"), ("rate", "week"), *(("joined", one) for one in ("all", "any", "not"))}
         others |= {("compared", op) for op in ORDERS} | {("compared", measure.key) for measure in FIGURES}
-        others |= {("sequence", what) for what in ("then", "then not", "within", "same", "three")}
+        others |= {("sequence", what) for what in ("then", "then not", "same", "2", "3")}
         groups = {("group", name) for name in ("all", "any", "not", "in_segment", "everyone", "at least once")}
         return traits | filters | amounts | windows | groups | exact | others
 
@@ -145,6 +145,9 @@ def leaf_forms(drawn: Drawn) -> list[Leaves]:
     exact = [_exact(drawn, one.key) for one in OPERATORS.values() if EXACT in one.kinds]
     amounts = [_performed(drawn, measure, of, one) for measure, of, one in _amount_forms()]
     compared = [_compared(drawn, op, measure) for op in ORDERS for measure in FIGURES]
+    endings = [(length, ending, same) for length in (2, 3) for ending in ("then", "then not") for same in (False, True)]
+    sequences = [_sequence(drawn, *one) for one in endings]
+    periods = [_in_period(drawn, period) for period in PERIODS]
     rates = [_rate(drawn, per) for per in ("day", "week")]
     filters = [_filtered(drawn, kind, one.key) for kind, one in _filter_forms()]
     return [
@@ -152,7 +155,8 @@ def leaf_forms(drawn: Drawn) -> list[Leaves]:
         *exact,
         *amounts,
         *rates,
-        _sequence(drawn),
+        *sequences,
+        *periods,
         *compared,
         *filters,
         *(_small(drawn, form) for form in ("in_segment", "everyone", "at least once")),
@@ -295,24 +299,27 @@ def _wheres(draw: st.DrawFn, drawn: Drawn, depth: int = 0) -> list[dict[str, Any
 
 
 @st.composite
-def _sequence(draw: st.DrawFn, drawn: Drawn) -> dict[str, Any]:
+def _in_period(draw: st.DrawFn, drawn: Drawn, period: str) -> dict[str, Any]:
+    drawn.note("period", period)
+    return {"performed": draw(st.sampled_from(sorted(CATALOG.events))), "within": period}
+
+
+@st.composite
+def _sequence(draw: st.DrawFn, drawn: Drawn, length: int, ending: str, same: bool) -> dict[str, Any]:
     names = ["Order Completed", "Product Viewed"]
-    length = draw(st.sampled_from([2, 2, 3]))
+    drawn.note("sequence", ending)
+    drawn.note("sequence", str(length))
     steps: list[dict[str, Any]] = []
     for number in range(length):
-        missing = number == length - 1 and draw(st.booleans())
+        missing = number == length - 1 and ending == "then not"
         step: dict[str, Any] = {"not_performed" if missing else "performed": draw(st.sampled_from(names))}
         if number and (missing or draw(st.booleans())):
             step["within"] = draw(st.sampled_from(DURATIONS))
-            drawn.note("sequence", "within")
         if draw(st.integers(0, 3)) == 0:
             step["where"] = draw(_wheres(drawn, 2))
         steps.append(step)
-    drawn.note("sequence", "then not" if "not_performed" in steps[-1] else "then")
-    if length == 3:
-        drawn.note("sequence", "three")
     condition: dict[str, Any] = {"sequence": steps}
-    if draw(st.booleans()):
+    if same:
         drawn.note("sequence", "same")
         condition["same"] = draw(st.sampled_from(PROPERTIES[:3]))
     within = draw(_within(drawn))
