@@ -6,7 +6,7 @@ How a leaf is evaluated doesn't belong here.
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
-from segments.rules.nodes import All, Any, Compared, Everyone, InSegment, Leaf, Not, Performed, Rule, Sequence, Trait
+from segments.rules.nodes import All, Any, Compared, Everyone, Leaf, Not, Performed, PositiveLeaf, Rule, Trait
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ def positive(rule: Rule) -> Rule:
             return rule
 
 
-def leaves(rule: Rule) -> tuple[Trait | Performed | Compared | Sequence | InSegment, ...]:
+def leaves(rule: Rule) -> tuple[PositiveLeaf, ...]:
     """The distinct positive leaves that a verdict needs, in the order of the rule."""
     return tuple(dict.fromkeys(_walk(positive(rule))))
 
@@ -74,7 +74,7 @@ def depends_on(rule: Rule) -> Dependencies:
     )
 
 
-def _walk(rule: Rule) -> Iterator[Trait | Performed | Compared | Sequence | InSegment]:
+def _walk(rule: Rule) -> Iterator[PositiveLeaf]:
     match rule:
         case All(rules) | Any(rules):
             for one in rules:

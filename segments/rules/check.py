@@ -8,7 +8,19 @@ from collections.abc import Iterator
 from segments.rules.catalog import Catalog
 from segments.rules.errors import Path, RuleError, pointer, quoted
 from segments.rules.kinds import EXACT, KIND_OF_TYPE, PRESENCE, TEXT
-from segments.rules.nodes import All, Any, Compared, Everyone, InSegment, Not, Performed, Rule, Sequence, Trait
+from segments.rules.nodes import (
+    All,
+    Any,
+    Compared,
+    Everyone,
+    InSegment,
+    Not,
+    Performed,
+    PositiveLeaf,
+    Rule,
+    Sequence,
+    Trait,
+)
 
 
 def check(rule: Rule, catalog: Catalog) -> list[RuleError]:
@@ -16,9 +28,7 @@ def check(rule: Rule, catalog: Catalog) -> list[RuleError]:
     return list(_errors(rule, catalog, ()))
 
 
-def check_leaf(
-    leaf: Trait | Performed | Compared | Sequence | InSegment, catalog: Catalog, path: Path
-) -> Iterator[RuleError]:
+def check_leaf(leaf: PositiveLeaf, catalog: Catalog, path: Path) -> Iterator[RuleError]:
     """All that is wrong with a leaf that stands at the path."""
     match leaf:
         case Trait():

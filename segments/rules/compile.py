@@ -23,7 +23,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Final
 
 from sqlglot import exp
 
@@ -46,14 +46,13 @@ from segments.rules.nodes import (
     Leaf,
     Not,
     Performed,
+    PositiveLeaf,
     Rule,
     Sequence,
     Trait,
     Where,
 )
 from segments.rules.windows import Rolling
-
-PositiveLeaf: TypeAlias = Trait | Performed | Compared | Sequence | InSegment
 
 LOGICAL_TABLES: Final = ("profile", "trait_value", "event", "event_total", "membership")
 

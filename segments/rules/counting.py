@@ -9,8 +9,8 @@ from sqlglot import exp
 
 from segments.rules.algebra import leaves, positive
 from segments.rules.catalog import Catalog
-from segments.rules.compile import MOST_TOGETHER, Compiled, Compiler, PositiveLeaf, condition, refuse_errors
-from segments.rules.nodes import Leaf, Rule
+from segments.rules.compile import MOST_TOGETHER, Compiled, Compiler, condition, refuse_errors
+from segments.rules.nodes import Leaf, PositiveLeaf, Rule
 
 
 def compile_counts(rules: Collection[Rule], catalog: Catalog) -> Compiled:

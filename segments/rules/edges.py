@@ -16,11 +16,11 @@ from sqlglot import exp
 from segments.rules.binding import SCOPE, Binder, is_one_of
 from segments.rules.catalog import Catalog
 from segments.rules.check import check
-from segments.rules.compile import Compiled, PositiveLeaf
+from segments.rules.compile import Compiled
 from segments.rules.errors import RuleErrors
 from segments.rules.evaluate import Person, matches
 from segments.rules.filters import compile_filters
-from segments.rules.nodes import Filter, InSegment, Performed, Trait, Where
+from segments.rules.nodes import Filter, InSegment, Performed, PositiveLeaf, Trait, Where
 
 
 def edge_place(leaf: PositiveLeaf) -> str:

@@ -358,4 +358,7 @@ class Not:
     rule: "Rule"
 
 
-Rule: TypeAlias = All | Any | Not | Everyone | Trait | Performed | Compared | Sequence | InSegment
+PositiveLeaf: TypeAlias = Trait | Performed | Compared | Sequence | InSegment
+"""Every kind of condition; of those that a verdict is computed by, each is false of a person of whom nothing is recorded."""
+
+Rule: TypeAlias = All | Any | Not | Everyone | PositiveLeaf

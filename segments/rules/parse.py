@@ -26,6 +26,7 @@ from segments.rules.nodes import (
     InSegment,
     Not,
     Performed,
+    PositiveLeaf,
     Rule,
     Sequence,
     Step,
@@ -134,7 +135,7 @@ class _Parser(Reader):
                 came = received(raw["everyone"])
                 return self._refuse("wrong_type", f"expected true; received {came}", (*path, "everyone"))
             return Everyone()
-        leaf: Trait | Performed | Compared | Sequence | InSegment | None
+        leaf: PositiveLeaf | None
         if form == "trait":
             leaf = self._trait(raw, path)
         elif form == "performed" and "than" in raw:
