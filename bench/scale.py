@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 from django.db import connections
 from django.db.backends.utils import CursorWrapper
 
-from cdp.profiles.models import EventName, EventType, Trait, Workspace
+from cdp.profiles.models import EventName, EventType, ScoreRun, Trait, Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +37,18 @@ NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 # Name, type, and its share of what somebody does; the shares add up to 1.
 EVENTS = [
-    ("Page Viewed", EventType.PAGE, 0.38),
-    ("Product Viewed", EventType.TRACK, 0.33),
+    ("Page Viewed", EventType.PAGE, 0.32),
+    ("Product Viewed", EventType.TRACK, 0.30),
+    ("Session Started", EventType.DERIVED, 0.11),
     ("Product Added", EventType.TRACK, 0.10),
-    ("Email Opened", EventType.TRACK, 0.08),
-    ("Checkout Started", EventType.TRACK, 0.045),
+    ("Email Opened", EventType.TRACK, 0.07),
+    ("Checkout Started", EventType.TRACK, 0.04),
     ("Order Completed", EventType.TRACK, 0.035),
-    ("Product Searched", EventType.TRACK, 0.025),
+    ("Product Searched", EventType.TRACK, 0.02),
     ("Order Refunded", EventType.TRACK, 0.005),
 ]
+PURCHASED = "Product Purchased"
+"""What follows from an order, once for each: it comes on top of the shares."""
 TRAITS = [
     ("country", "country"),
     ("age", "number"),
@@ -133,7 +136,9 @@ INSERT INTO profiles_event (occurred_at, profile_id, name_id, type, message_id, 
 SELECT at, person, name, type, 'bench-' || number, 1, at + interval '1 second', worth, CASE WHEN worth > 0 THEN 'USD' END, worth,
        CASE WHEN type = 2 THEN jsonb_build_object('path', '/p/' || product, 'referrer', 'https://search.example')
             ELSE jsonb_build_object('product_id', 'p' || product, 'category', (%(categories)s::text[])[1 + product %% 8],
-                                    'price', price, 'currency', 'USD', 'gift', product %% 10 = 0) END,
+                                    'price', price, 'currency', 'USD', 'gift', product %% 10 = 0)
+                 || CASE WHEN name = %(order)s AND bench_unit(person, 51) + bench_unit(number, 50) < 0.6
+                         THEN '{{"coupon": "SPRING"}}'::jsonb ELSE '{{}}'::jsonb END END,
        '{{"library": {{"name": "bench", "version": "1"}}, "locale": "en-GB"}}'
   FROM (SELECT *, CASE WHEN name = %(order)s THEN round((price * (1 + 3 * bench_unit(number, 45)))::numeric, 2) END AS worth
           FROM (SELECT drawn.*, (500 * power(bench_unit(number, 44), 2))::int AS product,
@@ -151,6 +156,24 @@ SELECT at, person, name, type, 'bench-' || number, 1, at + interval '1 second', 
                   JOIN bench_kind AS kind ON drawn.which >= kind.above AND drawn.which < kind.below
                                          AND coalesce(kind.buys = drawn.buys, true)) AS known) AS priced
  ORDER BY at
+"""
+
+# Each order is of one product. Nobody sent these rows: they are what settling makes of orders.
+LINES = """
+INSERT INTO profiles_event (occurred_at, profile_id, name_id, type, message_id, source_id, received_at, value, properties, context)
+SELECT occurred_at, profile_id, %(line)s, %(derived)s, message_id || '/line/0', source_id, received_at, value,
+       jsonb_build_object('product_id', properties -> 'product_id', 'category', properties -> 'category', 'quantity', 1), '{}'
+  FROM profiles_event
+ WHERE name_id = %(order)s AND occurred_at >= %(from)s AND occurred_at < %(to)s
+ ORDER BY occurred_at
+"""
+
+# Which group a buyer belongs to is drawn, not computed: what is measured is how scores are read.
+SCORES = """
+INSERT INTO profiles_score (run_id, key, profile_id, number, label)
+SELECT %(run)s, 'group', id, NULL, (ARRAY['Champions', 'Loyal', 'Promising', 'At risk', 'Hibernating'])
+       [1 + floor(5 * bench_unit(id, 60))::int]
+  FROM bench_person WHERE buys
 """
 
 # What an event is, by where its draw falls. Those who never buy look at products instead.
@@ -178,7 +201,7 @@ def prepare() -> Scale:
         SystemExit: the database holds something else, or was left half-made.
     """
     scale = SCALES[os.environ.get("BENCH_SCALE", "small")]
-    recipe = [scale, NOW, EVENTS, TRAITS, CATEGORIES, SEASONS, UNIT, PEOPLE, TRAITS_SAID, PROFILES, MONTH, KINDS]
+    recipe = [scale, NOW, EVENTS, TRAITS, CATEGORIES, SEASONS, UNIT, PEOPLE, TRAITS_SAID, PROFILES, MONTH, KINDS, LINES, SCORES]
     made_by = f"{scale.name} {hashlib.sha256(repr(recipe).encode()).hexdigest()}"
     with connections["owner"].cursor() as cursor:
         cursor.execute("CREATE TABLE IF NOT EXISTS bench_scale (made_by text NOT NULL)")
@@ -206,13 +229,19 @@ def _make(cursor: CursorWrapper, scale: Scale) -> None:
         key: Trait.objects.using("owner").create(key=key, label=key.title(), type=kind).pk for key, kind in TRAITS
     }
     names = {
-        name: EventName.objects.using("owner").create(name=name, label=name, type=kind).pk for name, kind, _ in EVENTS
+        name: EventName.objects.using("owner").get_or_create(name=name, defaults={"label": name, "type": kind})[0].pk
+        for name, kind, _ in EVENTS
     }
+    line = EventName.objects.using("owner").get(name=PURCHASED).pk
     params = {"now": NOW, "people": scale.people, "traits": json.dumps(traits), "names": json.dumps(names)}
     say(f"making {scale.people:,} people")
     for statement in (UNIT, PEOPLE, TRAITS_SAID, PROFILES, IDENTIFIERS, TRAIT_VALUES):
         cursor.execute(statement, params)
     cursor.execute("SELECT setval(pg_get_serial_sequence('profiles_profile', 'id'), max(id)) FROM profiles_profile")
+    run = ScoreRun.objects.using("owner").create(
+        kind="rfm", version="bench", published_at=NOW, is_current=True
+    )
+    cursor.execute(SCORES, {"run": run.pk})
     cursor.execute(KINDS, {**params, "bands": json.dumps(_bands())})
     cursor.execute("ANALYZE bench_person, bench_kind")
     months = _months()
@@ -222,9 +251,12 @@ def _make(cursor: CursorWrapper, scale: Scale) -> None:
         cursor.execute(EXPECTED, {"from": start, "to": end, "season": season})
         expected += float(cursor.fetchone()[0])
     params |= {"factor": scale.events / expected, "order": names["Order Completed"], "categories": CATEGORIES}
+    params |= {"line": line, "derived": int(EventType.DERIVED)}
     for number, ((start, end), season) in enumerate(zip(months, SEASONS, strict=True)):
         say(f"making events of {start:%B %Y}")
-        cursor.execute(MONTH, {**params, "from": start, "to": end, "season": season, "month": number})
+        span = {"from": start, "to": end, "season": season, "month": number}
+        cursor.execute(MONTH, {**params, **span})
+        cursor.execute(LINES, {**params, **span})
     say("adding up totals")
     cursor.execute(TOTALS)
     cursor.execute("DROP TABLE bench_person, bench_trait, bench_kind")
