@@ -8,6 +8,8 @@ doesn't belong here.
 from dataclasses import dataclass
 from typing import Any
 
+from segments.templates import TEMPLATES
+
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -26,7 +28,161 @@ def viewed(**more: Any) -> dict[str, Any]:
     return {"performed": "Product Viewed", **more}
 
 
+def template(key: str, sql: str) -> Case:
+    """A ready rule, as it is offered, beside its floor."""
+    offered = next(one for one in TEMPLATES if one.key == key)
+    return Case(name=offered.name, rule=offered.condition, sql=sql)
+
+
 CASES = [
+    template(
+        "high_value_loyal",
+        """
+        SELECT count(*) FROM (
+            SELECT FROM profiles_event
+             WHERE name_id IN (%(Order Completed)s, %(Session Started)s)
+               AND occurred_at >= %(as_of)s - interval '30 days' AND occurred_at < %(as_of)s
+             GROUP BY profile_id
+            HAVING sum(value) FILTER (WHERE name_id = %(Order Completed)s) > 500
+               AND count(*) FILTER (WHERE name_id = %(Session Started)s) * 7 > 3 * 30) AS found
+        """,
+    ),
+    template(
+        "at_risk",
+        """
+        SELECT count(*) FROM profiles_eventtotal o
+         WHERE o.name_id = %(Order Completed)s AND o.last_at < %(as_of)s - interval '60 days'
+           AND NOT EXISTS (SELECT FROM profiles_eventtotal s
+                            WHERE s.name_id = %(Session Started)s AND s.profile_id = o.profile_id
+                              AND s.last_at >= %(as_of)s - interval '60 days')
+        """,
+    ),
+    template(
+        "engaged_browser",
+        """
+        SELECT count(*) FROM profiles_eventtotal v
+         WHERE v.name_id = %(Page Viewed)s AND v.count > 10
+           AND NOT EXISTS (SELECT FROM profiles_eventtotal o
+                            WHERE o.name_id = %(Order Completed)s AND o.profile_id = v.profile_id)
+        """,
+    ),
+    template(
+        "cart_abandoned",
+        """
+        SELECT count(DISTINCT a.profile_id) FROM profiles_event a
+         WHERE a.name_id = %(Product Added)s
+           AND a.occurred_at >= %(as_of)s - interval '7 days' AND a.occurred_at <= %(as_of)s - interval '1 day'
+           AND NOT EXISTS (SELECT FROM profiles_event o
+                            WHERE o.name_id = %(Order Completed)s AND o.profile_id = a.profile_id
+                              AND o.occurred_at >= a.occurred_at AND o.occurred_at < a.occurred_at + interval '1 day')
+        """,
+    ),
+    template(
+        "recent_buyer",
+        """
+        SELECT count(DISTINCT profile_id) FROM profiles_event
+         WHERE name_id = %(Order Completed)s
+           AND occurred_at >= %(as_of)s - interval '7 days' AND occurred_at < %(as_of)s
+        """,
+    ),
+    template(
+        "premium_shopper",
+        """
+        SELECT count(*) FROM (
+            SELECT FROM profiles_event
+             WHERE name_id IN (%(Order Completed)s, %(Product Viewed)s)
+               AND occurred_at >= %(as_of)s - interval '30 days' AND occurred_at < %(as_of)s
+             GROUP BY profile_id
+            HAVING sum(value) FILTER (WHERE name_id = %(Order Completed)s) > 500
+               AND count(*) FILTER (WHERE name_id = %(Product Viewed)s) >= 3) AS found
+        """,
+    ),
+    template(
+        "inactive",
+        """
+        SELECT count(*) FROM profiles_eventtotal s
+         WHERE s.name_id = %(Session Started)s AND s.last_at < %(as_of)s - interval '30 days'
+           AND NOT EXISTS (SELECT FROM profiles_event o
+                            WHERE o.name_id = %(Order Completed)s AND o.profile_id = s.profile_id
+                              AND o.occurred_at >= %(as_of)s - interval '30 days' AND o.occurred_at < %(as_of)s)
+        """,
+    ),
+    template(
+        "viewed_not_bought",
+        """
+        SELECT count(DISTINCT v.profile_id) FROM profiles_event v
+         WHERE v.name_id = %(Product Viewed)s AND v.properties ->> 'product_id' IS NOT NULL
+           AND v.occurred_at >= %(as_of)s - interval '14 days' AND v.occurred_at <= %(as_of)s - interval '3 days'
+           AND NOT EXISTS (SELECT FROM profiles_event p
+                            WHERE p.name_id = %(Product Purchased)s AND p.profile_id = v.profile_id
+                              AND p.properties ->> 'product_id' = v.properties ->> 'product_id'
+                              AND p.occurred_at >= v.occurred_at AND p.occurred_at < v.occurred_at + interval '3 days')
+        """,
+    ),
+    template(
+        "new",
+        """
+        SELECT count(*) FROM profiles_eventtotal
+         WHERE name_id = %(Order Completed)s AND first_at >= %(as_of)s - interval '30 days' AND first_at < %(as_of)s
+        """,
+    ),
+    template(
+        "birthday_soon",
+        """
+        SELECT count(*) FROM profiles_traitvalue
+         WHERE trait_id = %(birthday)s AND to_char(moment AT TIME ZONE 'UTC', 'MMDD')
+               = ANY(ARRAY['0601', '0602', '0603', '0604', '0605', '0606', '0607'])
+        """,
+    ),
+    template(
+        "discount_seeker",
+        """
+        SELECT count(*) FROM (
+            SELECT FROM profiles_event
+             WHERE name_id = %(Order Completed)s
+               AND occurred_at >= %(as_of)s - interval '365 days' AND occurred_at < %(as_of)s
+             GROUP BY profile_id
+            HAVING count(*) >= 2 AND count(*) FILTER (WHERE properties ->> 'coupon' IS NOT NULL) > 0.5 * count(*)) AS found
+        """,
+    ),
+    template(
+        "one_time_buyer",
+        """
+        SELECT count(*) FROM profiles_eventtotal
+         WHERE name_id = %(Order Completed)s AND count = 1 AND last_at < %(as_of)s - interval '30 days'
+        """,
+    ),
+    template(
+        "refund_prone",
+        """
+        SELECT count(*) FROM profiles_eventtotal r
+          LEFT JOIN profiles_eventtotal o ON o.name_id = %(Order Completed)s AND o.profile_id = r.profile_id
+         WHERE r.name_id = %(Order Refunded)s AND r.count >= 2 AND r.count >= 0.3333 * coalesce(o.count, 0)
+        """,
+    ),
+    Case(
+        name="Visits in 3 of 4 weeks",
+        rule={
+            "performed": "Session Started",
+            "measure": "periods",
+            "each": {"weeks": 1},
+            "op": "gte",
+            "value": 3,
+            "within": {"weeks": 4},
+        },
+        sql="""
+            SELECT count(*) FROM (
+                SELECT FROM profiles_event
+                 WHERE name_id = %(Session Started)s
+                   AND occurred_at >= %(as_of)s - interval '28 days' AND occurred_at < %(as_of)s
+                 GROUP BY profile_id
+                HAVING count(DISTINCT floor(extract(epoch FROM occurred_at - %(as_of)s) / 604800)) >= 3) AS found
+        """,
+    ),
+]
+
+# What marketers write themselves.
+OTHER_CASES = [
     Case(
         name="spent over 500 in 30 days",
         rule=ordered(measure="sum", op="gt", value=500, within={"days": 30}),

@@ -201,7 +201,22 @@ def prepare() -> Scale:
         SystemExit: the database holds something else, or was left half-made.
     """
     scale = SCALES[os.environ.get("BENCH_SCALE", "small")]
-    recipe = [scale, NOW, EVENTS, TRAITS, CATEGORIES, SEASONS, UNIT, PEOPLE, TRAITS_SAID, PROFILES, MONTH, KINDS, LINES, SCORES]
+    recipe = [
+        scale,
+        NOW,
+        EVENTS,
+        TRAITS,
+        CATEGORIES,
+        SEASONS,
+        UNIT,
+        PEOPLE,
+        TRAITS_SAID,
+        PROFILES,
+        MONTH,
+        KINDS,
+        LINES,
+        SCORES,
+    ]
     made_by = f"{scale.name} {hashlib.sha256(repr(recipe).encode()).hexdigest()}"
     with connections["owner"].cursor() as cursor:
         cursor.execute("CREATE TABLE IF NOT EXISTS bench_scale (made_by text NOT NULL)")
@@ -238,9 +253,7 @@ def _make(cursor: CursorWrapper, scale: Scale) -> None:
     for statement in (UNIT, PEOPLE, TRAITS_SAID, PROFILES, IDENTIFIERS, TRAIT_VALUES):
         cursor.execute(statement, params)
     cursor.execute("SELECT setval(pg_get_serial_sequence('profiles_profile', 'id'), max(id)) FROM profiles_profile")
-    run = ScoreRun.objects.using("owner").create(
-        kind="rfm", version="bench", published_at=NOW, is_current=True
-    )
+    run = ScoreRun.objects.using("owner").create(kind="rfm", version="bench", published_at=NOW, is_current=True)
     cursor.execute(SCORES, {"run": run.pk})
     cursor.execute(KINDS, {**params, "bands": json.dumps(_bands())})
     cursor.execute("ANALYZE bench_person, bench_kind")

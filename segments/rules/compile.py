@@ -35,9 +35,9 @@ from segments.rules.check import check
 from segments.rules.dialects import lower
 from segments.rules.errors import RuleErrors
 from segments.rules.filters import compile_filters
+from segments.rules.fusing import Gathered, gathered, is_once, is_total
 from segments.rules.measures import MeasuredSql
 from segments.rules.nodes import (
-    EVER,
     All,
     Any,
     Compared,
@@ -123,7 +123,7 @@ def place(leaf: PositiveLeaf) -> str:
             found: list[object] = ["trait", trait]
         case InSegment(segment=segment):
             found = ["segment", segment]
-        case Performed() if _is_total(leaf):
+        case Performed() if is_total(leaf):
             found = ["total", leaf.event]
         case Performed(within=Rolling(ago=None)):
             # Windows that roll lie within each other, so the widest has what all of them look at.
@@ -180,12 +180,12 @@ def condition(rule: Rule, holds: Mapping[Leaf, exp.Expr]) -> exp.Expr:
             return holds[leaf].copy()
 
 
-def _must_hold(rule: Rule) -> PositiveLeaf | None:
+def _must_hold(rule: Rule) -> PositiveLeaf | Gathered | None:
     """A leaf that is true of everybody of whom the rule is, and that only people with a profile are found by."""
     match rule:
         case All(rules):
             return next((must for must in map(_must_hold, rules) if must is not None), None)
-        case Trait() | Performed() | Compared() | Sequence():
+        case Trait() | Performed() | Compared() | Sequence() | Gathered():
             return rule
         case _:
             # A merge ends the memberships of whom it absorbed a moment after it did away with the profile.
@@ -203,13 +203,6 @@ def _must_not_hold(rule: Rule) -> frozenset[Leaf]:
             return frozenset({leaf})
         case _:
             return frozenset()
-
-
-def _once(leaf: PositiveLeaf) -> bool:
-    """Whether a single event is enough, whatever it is."""
-    if not isinstance(leaf, Performed) or leaf.measure != "count" or leaf.per is not None:
-        return False
-    return leaf.amount.op == "gte" and leaf.amount.operand == 1
 
 
 def _are_apart(rules: Collection[Rule]) -> bool:
@@ -230,6 +223,7 @@ class Compiler:
         """The people of whom a rule without negated leaves is true."""
         if isinstance(rule, All | Any) and len(rule.rules) == 1:
             return self.people(rule.rules[0])
+        rule = gathered(rule)
         if isinstance(rule, Any) and _are_apart(rule.rules) and all(map(_must_hold, rule.rules)):
             each = exp.union(*(self.people(one) for one in rule.rules), distinct=True, copy=False)
             return exp.select(exp.column("profile_id", "either")).from_(each.subquery("either", copy=False), copy=False)
@@ -258,19 +252,21 @@ class Compiler:
 
     def _partners(self, leaf: PositiveLeaf, *, unwanted: bool) -> exp.Select:
         # Whoever has an unwanted partner is dropped, so it doesn't matter how often: the events needn't be grouped.
-        if unwanted and isinstance(leaf, Performed) and _once(leaf) and not _is_total(leaf):
+        if unwanted and isinstance(leaf, Performed) and is_once(leaf) and not is_total(leaf):
             return self.events(leaf, repeated=True)
         return self.leaf(leaf)
 
-    def leaf(self, leaf: PositiveLeaf) -> exp.Select:
+    def leaf(self, leaf: PositiveLeaf | Gathered) -> exp.Select:
         match leaf:
+            case Gathered():
+                return relations.one_look(self, leaf)
             case Trait():
                 return self._records(leaf).where(self._holds(leaf), copy=False)
             case InSegment() | Sequence() | Compared():
                 return self._records(leaf)
-            case Performed() if _is_total(leaf):
+            case Performed() if is_total(leaf):
                 return self._ever(leaf)
-            case Performed() if _once(leaf):
+            case Performed() if is_once(leaf):
                 return self._records(leaf)
             case Performed():
                 return self._records(leaf).having(self._holds(leaf), copy=False)
@@ -286,7 +282,7 @@ class Compiler:
                 this=bits, expression=exp.Paren(this=_case(condition.copy(), _whole(1 << number), _whole(0)))
             )
         any_holds = exp.or_(*conditions, copy=False)
-        if isinstance(one, Performed) and _is_total(one):
+        if isinstance(one, Performed) and is_total(one):
             ahead = exp.GTE(this=exp.column("last_at", "event_total"), expression=AS_OF.copy())
             bits = _case(ahead, _whole(AHEAD), bits)
             records = records.where(exp.Paren(this=exp.or_(ahead.copy(), any_holds, copy=False)), copy=False)
@@ -303,7 +299,7 @@ class Compiler:
                 return self._rows("trait_value", _is("trait_value", "trait_id", self.catalog.traits[trait].id))
             case InSegment(segment=segment):
                 return self._rows("membership", _is("membership", "segment_id", self.catalog.segments[segment].id))
-            case Performed() if _is_total(leaf):
+            case Performed() if is_total(leaf):
                 return self._rows("event_total", _is("event_total", "name_id", self.catalog.events[leaf.event].id))
             case Performed():
                 return self.events(leaf)
@@ -325,15 +321,15 @@ class Compiler:
                 return comparison.operator.compile(value, comparison.operand, self.bind)
             case InSegment() | Sequence() | Compared():
                 return exp.true()
-            case Performed() if _is_total(leaf):
+            case Performed() if is_total(leaf):
                 total = leaf.computed.from_total()
-                assert total is not None, "see _is_total"
-                return self._compared(leaf, MeasuredSql(value=total))
+                assert total is not None, "see is_total"
+                return self.compared(leaf, MeasuredSql(value=total))
             case Performed():
                 within = None
                 if isinstance(read, Performed) and read.within != leaf.within:
                     within = leaf.within.compile(exp.column("occurred_at", "event"), self.bind)
-                return self._compared(leaf, leaf.computed.sql(leaf, within, self.bind))
+                return self.compared(leaf, leaf.computed.sql(leaf, within, self.bind))
 
     def events(self, leaf: Performed, *among: exp.Expr, repeated: bool = False) -> exp.Select:
         """The events that the leaf looks at, by person; ``repeated`` leaves them as they are."""
@@ -362,30 +358,37 @@ class Compiler:
     def _ever(self, leaf: Performed) -> exp.Select:
         """Totals answer for those whose last such event has happened; for the few dated ahead, events do.
 
-        That somebody did it at all, totals can tell of everybody.
+        That somebody did it at all, and when first, totals can tell of everybody.
         """
-        if _once(leaf):
-            first_at = exp.column("first_at", "event_total")
-            return self._records(leaf).where(exp.LT(this=first_at, expression=AS_OF.copy()), copy=False)
-        last_at = exp.column("last_at", "event_total")
-        happened = exp.LT(this=last_at, expression=AS_OF.copy())
-        from_totals = self._records(leaf).where(happened, self._holds(leaf), copy=False)
-        # Asked of the events, whose index has their time: of the totals it would be a look at each of them.
+        began = exp.LT(this=exp.column("first_at", "event_total"), expression=AS_OF.copy())
+        if is_once(leaf):
+            return self._records(leaf).where(began, copy=False)
+        if leaf.measure == "first_at":
+            return self._records(leaf).where(began, self._holds(leaf), copy=False)
+        from_totals = self.totals(leaf).where(self._holds(leaf), copy=False)
+        measured = leaf.computed.sql(leaf, None, self.bind)
+        from_events = self.events(leaf, self.is_ahead(leaf.event)).having(self.compared(leaf, measured), copy=False)
+        return either(from_totals, from_events)
+
+    def totals(self, leaf: Performed) -> exp.Select:
+        """The totals of the leaf's event, of the people of whom all such events have happened."""
+        happened = exp.LT(this=exp.column("last_at", "event_total"), expression=AS_OF.copy())
+        return self._records(leaf).where(happened, copy=False)
+
+    def is_ahead(self, event: str) -> exp.Expr:
+        """That somebody has such events that are dated ahead; asked of the events, as a condition on them."""
+        # Their index has their time: of the totals it would be a look at each of them.
         ahead = self._rows(
             "event",
-            _is("event", "name_id", self.catalog.events[leaf.event].id),
+            _is("event", "name_id", self.catalog.events[event].id),
             exp.GTE(this=exp.column("occurred_at", "event"), expression=AS_OF.copy()),
         )
-        among = exp.In(this=exp.column("profile_id", "event"), query=ahead.subquery(copy=False))
-        measured = leaf.computed.sql(leaf, None, self.bind)
-        from_events = self.events(leaf, among).having(self._compared(leaf, measured), copy=False)
-        both = exp.union(from_totals, from_events, distinct=False, copy=False)
-        return exp.select(exp.column("profile_id", "either")).from_(both.subquery("either", copy=False), copy=False)
+        return exp.In(this=exp.column("profile_id", "event"), query=ahead.subquery(copy=False))
 
     def filters(self, where: Collection[Where], alias: str) -> list[exp.Expr]:
         return compile_filters(where, alias, self.bind)
 
-    def _compared(self, leaf: Performed, measured: MeasuredSql) -> exp.Expr:
+    def compared(self, leaf: Performed, measured: MeasuredSql) -> exp.Expr:
         bind: Bind = self.bind
         if measured.times is not None:
             factor = measured.times
@@ -404,10 +407,11 @@ class Compiler:
         return exp.select(profile_id).from_(table, copy=False).where(*conditions, *scope, copy=False)
 
 
-def _is_total(leaf: Performed) -> bool:
-    """Whether the running totals have what the leaf asks for."""
-    plain = leaf.within == EVER and leaf.of is None and not leaf.where and leaf.per is None
-    return plain and leaf.computed.from_total() is not None
+def either(one: exp.Select, other: exp.Select, *more: str) -> exp.Select:
+    """The rows of both, of which nobody is in both: their people, and what else is named."""
+    both = exp.union(one, other, distinct=False, copy=False).subquery("either", copy=False)
+    columns = (exp.column(name, "either") for name in ("profile_id", *more))
+    return exp.select(*columns).from_(both, copy=False)
 
 
 def _reach(leaf: PositiveLeaf) -> int:

@@ -1,16 +1,19 @@
-"""Leaves that set events beside each other: sequences, and one figure compared with another.
+"""Leaves that set events beside each other: sequences, figures compared with each other, several figures in one look.
 
 How single events are found is the compiler's.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from segments.rules import dialects
 from segments.rules.binding import AS_OF, SCOPE, is_one_of
+from segments.rules.fusing import Gathered, in_one_look, is_total, same_filters
 from segments.rules.kinds import SCALARS
-from segments.rules.nodes import Compared, Performed, Sequence, Step
+from segments.rules.measures import MeasuredSql
+from segments.rules.nodes import Compared, Performed, Sequence, Step, Where
 
 if TYPE_CHECKING:
     from segments.rules.compile import Compiler
@@ -18,24 +21,110 @@ if TYPE_CHECKING:
 
 def comparison(compiler: "Compiler", leaf: Compared) -> exp.Select:
     """Both sides by person, joined so that who has only one of them is among them."""
+    if (shared := in_one_look(leaf)) is not None:
+        return one_look(compiler, shared)
     left, right = _side(compiler, leaf.left, "left_side"), _side(compiler, leaf.right, "right_side")
     person = exp.func("COALESCE", exp.column("profile_id", "left_side"), exp.column("profile_id", "right_side"))
     partner = exp.EQ(this=exp.column("profile_id", "left_side"), expression=exp.column("profile_id", "right_side"))
-    ours = _times(_side_value(leaf.left, "left_side"), _side_factor(leaf.right, "right_side"))
-    theirs = _times(_side_value(leaf.right, "right_side"), _side_factor(leaf.left, "left_side"))
-    if leaf.times != 1:
-        theirs = _times(theirs, compiler.bind(leaf.times))
+    compared = _compared(
+        compiler,
+        leaf,
+        _side_value(leaf.left, "left_side"),
+        _side_factor(leaf.left, "left_side"),
+        _side_value(leaf.right, "right_side"),
+        _side_factor(leaf.right, "right_side"),
+    )
     found = exp.select(exp.alias_(person, "profile_id")).from_(left, copy=False)
     found.join(right, on=partner, join_type="full", copy=False)
-    return found.where(leaf.operator.compile(ours, None, lambda _: theirs), copy=False)
+    return found.where(compared, copy=False)
 
 
 def _side(compiler: "Compiler", side: Performed, alias: str) -> exp.Subquery:
+    total = side.computed.from_total() if is_total(side) else None
+    if total is not None:
+        from_totals = compiler.totals(side).select(exp.alias_(total, "measured"), copy=False)
+        from_events = _measured(compiler, side, compiler.is_ahead(side.event))
+        both = exp.union(from_totals, from_events, distinct=False, copy=False)
+        return both.subquery(alias, copy=False)
+    return _measured(compiler, side).subquery(alias, copy=False)
+
+
+def _measured(compiler: "Compiler", side: Performed, *among: exp.Expr) -> exp.Select:
     measured = side.computed.sql(side, None, compiler.bind)
-    events = compiler.events(side).select(exp.alias_(measured.value, "measured"), copy=False)
+    events = compiler.events(side, *among).select(exp.alias_(measured.value, "measured"), copy=False)
     if measured.times is not None:
         events.select(exp.alias_(measured.times, "factor"), copy=False)
-    return events.subquery(alias, copy=False)
+    return events
+
+
+def one_look(compiler: "Compiler", leaf: Gathered) -> exp.Select:
+    """Conditions on the events of one name, asked in one look at them."""
+    read = leaf.read if leaf.from_totals else replace(leaf.read, where=leaf.common)
+
+    def holds(one: Performed | Compared, *, is_wanted: bool, total: bool) -> exp.Expr:
+        found = _told_by_total(compiler, one) if total else _told_by_events(compiler, one, read, leaf.common)
+        return (
+            found
+            if is_wanted
+            else exp.Not(this=exp.Paren(this=exp.Is(this=exp.Paren(this=found), expression=exp.true())))
+        )
+
+    if not leaf.from_totals:
+        conditions = [holds(one, is_wanted=wanted, total=False) for one, wanted in leaf.parts]
+        return compiler.events(read).having(*conditions, copy=False)
+    from_totals = compiler.totals(read).where(
+        *(holds(one, is_wanted=wanted, total=True) for one, wanted in leaf.parts), copy=False
+    )
+    from_events = compiler.events(read, compiler.is_ahead(read.event)).having(
+        *(holds(one, is_wanted=wanted, total=False) for one, wanted in leaf.parts), copy=False
+    )
+    both = exp.union(from_totals, from_events, distinct=False, copy=False).subquery("either", copy=False)
+    return exp.select(exp.column("profile_id", "either")).from_(both, copy=False)
+
+
+def _told_by_total(compiler: "Compiler", leaf: Performed | Compared) -> exp.Expr:
+    """The verdict of a leaf on a person of whom no such event is dated ahead."""
+    assert isinstance(leaf, Performed), "see Gathered"
+    total = leaf.computed.from_total() if is_total(leaf) else None
+    if total is not None:
+        return compiler.compared(leaf, MeasuredSql(value=total))
+    # One event of late is enough, and the last one is the latest.
+    return leaf.within.compile(exp.column("last_at", "event_total"), compiler.bind)
+
+
+def _told_by_events(
+    compiler: "Compiler", leaf: Performed | Compared, read: Performed, common: tuple[Where, ...]
+) -> exp.Expr:
+    """The verdict of a leaf on the events of a person that ``read`` looks at."""
+
+    def measured(figure: Performed) -> MeasuredSql:
+        narrower = (
+            ()
+            if figure.within == read.within
+            else (figure.within.compile(exp.column("occurred_at", "event"), compiler.bind),)
+        )
+        own = () if same_filters(figure.where, common) else compiler.filters(figure.where, "event")
+        only = exp.and_(*narrower, *own, copy=False) if narrower or own else None
+        return figure.computed.sql(figure, only, compiler.bind)
+
+    if isinstance(leaf, Performed):
+        return compiler.compared(leaf, measured(leaf))
+    left, right = measured(leaf.left), measured(leaf.right)
+    return _compared(compiler, leaf, left.value, left.times, right.value, right.times)
+
+
+def _compared(
+    compiler: "Compiler",
+    leaf: Compared,
+    left: exp.Expr,
+    left_factor: exp.Expr | None,
+    right: exp.Expr,
+    right_factor: exp.Expr | None,
+) -> exp.Expr:
+    ours, theirs = _times(left, right_factor), _times(right, left_factor)
+    if leaf.times != 1:
+        theirs = _times(theirs, compiler.bind(leaf.times))
+    return leaf.operator.compile(ours, None, lambda _: theirs)
 
 
 def sequence(compiler: "Compiler", leaf: Sequence) -> exp.Select:
