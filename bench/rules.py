@@ -1,6 +1,7 @@
 """The rules that marketers write, each beside the best SQL that somebody who knows the tables would write by hand.
 
-The SQL counts the same people, from the same tables, with nothing that only a compiler would need. It may use what
+The SQL counts the same people, from the same tables, with nothing that only a compiler would need. What came first of two
+events at one moment it tells by their message ids, as rules do. It may use what
 holds of the benchmark's data alone: no event is dated ahead, and every record belongs to a profile. How they are timed
 doesn't belong here.
 """
@@ -74,7 +75,8 @@ CASES = [
            AND a.occurred_at >= %(as_of)s - interval '7 days' AND a.occurred_at <= %(as_of)s - interval '1 day'
            AND NOT EXISTS (SELECT FROM profiles_event o
                             WHERE o.name_id = %(Order Completed)s AND o.profile_id = a.profile_id
-                              AND o.occurred_at >= a.occurred_at AND o.occurred_at < a.occurred_at + interval '1 day')
+                              AND o.occurred_at >= a.occurred_at AND o.occurred_at < a.occurred_at + interval '1 day'
+                              AND (o.occurred_at > a.occurred_at OR o.message_id > a.message_id COLLATE "C"))
         """,
     ),
     template(
@@ -116,7 +118,8 @@ CASES = [
            AND NOT EXISTS (SELECT FROM profiles_event p
                             WHERE p.name_id = %(Product Purchased)s AND p.profile_id = v.profile_id
                               AND p.properties ->> 'product_id' = v.properties ->> 'product_id'
-                              AND p.occurred_at >= v.occurred_at AND p.occurred_at < v.occurred_at + interval '3 days')
+                              AND p.occurred_at >= v.occurred_at AND p.occurred_at < v.occurred_at + interval '3 days'
+                              AND (p.occurred_at > v.occurred_at OR p.message_id > v.message_id COLLATE "C"))
         """,
     ),
     template(
@@ -157,7 +160,7 @@ CASES = [
         """
         SELECT count(*) FROM profiles_eventtotal r
           LEFT JOIN profiles_eventtotal o ON o.name_id = %(Order Completed)s AND o.profile_id = r.profile_id
-         WHERE r.name_id = %(Order Refunded)s AND r.count >= 2 AND r.count >= 0.3333 * coalesce(o.count, 0)
+         WHERE r.name_id = %(Order Refunded)s AND r.count >= 2 AND r.count > 0.3333 * coalesce(o.count, 0)
         """,
     ),
     Case(

@@ -148,7 +148,7 @@ TEMPLATES: Final = (
         condition={
             "all": [
                 did(REFUND, op="gte", value=2),
-                {**did(REFUND), "op": "gte", "than": did(ORDER), "times": 0.3333},
+                {**did(REFUND), "op": "gt", "than": did(ORDER), "times": 0.3333},
             ]
         },
     ),

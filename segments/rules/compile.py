@@ -35,7 +35,7 @@ from segments.rules.check import check
 from segments.rules.dialects import lower
 from segments.rules.errors import RuleErrors
 from segments.rules.filters import compile_filters
-from segments.rules.fusing import Gathered, gathered, is_once, is_total
+from segments.rules.fusing import Gathered, Narrowed, gathered, is_once, is_total
 from segments.rules.measures import MeasuredSql
 from segments.rules.nodes import (
     All,
@@ -180,12 +180,12 @@ def condition(rule: Rule, holds: Mapping[Leaf, exp.Expr]) -> exp.Expr:
             return holds[leaf].copy()
 
 
-def _must_hold(rule: Rule) -> PositiveLeaf | Gathered | None:
+def _must_hold(rule: Rule) -> PositiveLeaf | Gathered | Narrowed | None:
     """A leaf that is true of everybody of whom the rule is, and that only people with a profile are found by."""
     match rule:
         case All(rules):
             return next((must for must in map(_must_hold, rules) if must is not None), None)
-        case Trait() | Performed() | Compared() | Sequence() | Gathered():
+        case Trait() | Performed() | Compared() | Sequence() | Gathered() | Narrowed():
             return rule
         case _:
             # A merge ends the memberships of whom it absorbed a moment after it did away with the profile.
@@ -256,10 +256,12 @@ class Compiler:
             return self.events(leaf, repeated=True)
         return self.leaf(leaf)
 
-    def leaf(self, leaf: PositiveLeaf | Gathered) -> exp.Select:
+    def leaf(self, leaf: PositiveLeaf | Gathered | Narrowed) -> exp.Select:
         match leaf:
             case Gathered():
                 return relations.one_look(self, leaf)
+            case Narrowed():
+                return relations.narrowed(self, leaf)
             case Trait():
                 return self._records(leaf).where(self._holds(leaf), copy=False)
             case InSegment() | Sequence() | Compared():

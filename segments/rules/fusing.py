@@ -5,7 +5,7 @@ over the orders. Only for everybody at once: of given people, leaves are answere
 How the one look is written in SQL is the compiler's.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -41,6 +41,28 @@ class Gathered(Leaf):
         return self.read.where if len(shared) == 1 else ()
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Narrowed(Leaf):
+    """A comparison of two totals that must hold, or must not, of people whom a condition on one of them narrows down.
+
+    Attributes:
+        must: the condition, which must hold.
+        by_left: whether it is on the left side; else on the right.
+    """
+
+    compared: Compared
+    is_wanted: bool
+    must: Performed
+    by_left: bool
+
+    def canonical(self) -> list[object]:
+        return ["narrowed", self.compared.canonical(), self.is_wanted, self.must.canonical(), self.by_left]
+
+    @property
+    def events(self) -> frozenset[str]:
+        return self.compared.events
+
+
 def gathered(rule: Rule) -> Rule:
     """The rule, positive leaves only, with conditions of one "all" gathered where that spares a look."""
     if not isinstance(rule, All):
@@ -55,6 +77,12 @@ def gathered(rule: Rule) -> Rule:
         else:
             others.append(one)
     found: list[Rule] = []
+    for position, one in enumerate(others):
+        if (narrowed := _narrowed(one, by_event)) is not None:
+            del others[position]
+            del by_event[narrowed.must.event]
+            found.append(_as_rule(narrowed))
+            break
     for literals_of_event in by_event.values():
         found += _of_one_event(literals_of_event)
     rules = (*found, *others)
@@ -103,6 +131,18 @@ def _of_one_event(parts: list[tuple[Performed | Compared, bool]]) -> Iterator[Ru
             yield _as_rule(Gathered(parts=tuple(together), read=read, from_totals=False))
         else:
             yield from (leaf if wanted else Not(leaf) for leaf, wanted in together)
+
+
+def _narrowed(one: Rule, by_event: Mapping[str, list[tuple[Performed | Compared, bool]]]) -> Narrowed | None:
+    """The comparison together with the only other condition on the event of one of its sides, where that narrows it down."""
+    leaf, is_wanted = (one.rule, False) if isinstance(one, Not) else (one, True)
+    if not isinstance(leaf, Compared) or not all(map(is_total, figures(leaf))):
+        return None
+    for side in figures(leaf):
+        match by_event.get(side.event):
+            case [(Performed() as must, True)] if is_total(must) and not is_once(must):
+                return Narrowed(compared=leaf, is_wanted=is_wanted, must=must, by_left=side is leaf.left)
+    return None
 
 
 def _is_told_by_totals(leaf: Performed | Compared) -> bool:
@@ -171,5 +211,5 @@ def _flat(rule: All) -> Iterator[Rule]:
             yield one
 
 
-def _as_rule(leaf: Gathered) -> Rule:
+def _as_rule(leaf: Gathered | Narrowed) -> Rule:
     return leaf  # type: ignore[return-value]  # the compiler's own, never part of a document

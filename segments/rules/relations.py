@@ -10,10 +10,11 @@ from sqlglot import exp
 
 from segments.rules import dialects
 from segments.rules.binding import AS_OF, SCOPE, is_one_of
-from segments.rules.fusing import Gathered, in_one_look, is_total, same_filters
+from segments.rules.fusing import Gathered, Narrowed, in_one_look, is_total, same_filters
 from segments.rules.kinds import SCALARS
 from segments.rules.measures import MeasuredSql
 from segments.rules.nodes import Compared, Performed, Sequence, Step, Where
+from segments.rules.windows import shifted
 
 if TYPE_CHECKING:
     from segments.rules.compile import Compiler
@@ -25,8 +26,33 @@ def comparison(compiler: "Compiler", leaf: Compared) -> exp.Select:
         return one_look(compiler, shared)
     left, right = _side(compiler, leaf.left, "left_side"), _side(compiler, leaf.right, "right_side")
     person = exp.func("COALESCE", exp.column("profile_id", "left_side"), exp.column("profile_id", "right_side"))
-    partner = exp.EQ(this=exp.column("profile_id", "left_side"), expression=exp.column("profile_id", "right_side"))
-    compared = _compared(
+    found = exp.select(exp.alias_(person, "profile_id")).from_(left, copy=False)
+    found.join(right, on=_partners(), join_type="left" if _needs_left(leaf) else "full", copy=False)
+    return found.where(_of_sides(compiler, leaf), copy=False)
+
+
+def narrowed(compiler: "Compiler", leaf: Narrowed) -> exp.Select:
+    """The people of one side of whom its condition is true, beside what they have of the other."""
+    compared = leaf.compared
+    left = _side(compiler, compared.left, "left_side", must=leaf.must if leaf.by_left else None)
+    right = _side(compiler, compared.right, "right_side", must=None if leaf.by_left else leaf.must)
+    first, second = (left, right) if leaf.by_left else (right, left)
+    found = exp.select(exp.column("profile_id", first.alias)).from_(first, copy=False)
+    found.join(second, on=_partners(), join_type="left", copy=False)
+    holds = _of_sides(compiler, compared)
+    return found.where(holds if leaf.is_wanted else _is_not_true(holds), copy=False)
+
+
+def _partners() -> exp.Expr:
+    return exp.EQ(this=exp.column("profile_id", "left_side"), expression=exp.column("profile_id", "right_side"))
+
+
+def _is_not_true(condition: exp.Expr) -> exp.Expr:
+    return exp.Not(this=exp.Paren(this=exp.Is(this=exp.Paren(this=condition), expression=exp.true())))
+
+
+def _of_sides(compiler: "Compiler", leaf: Compared) -> exp.Expr:
+    return _compared(
         compiler,
         leaf,
         _side_value(leaf.left, "left_side"),
@@ -34,16 +60,22 @@ def comparison(compiler: "Compiler", leaf: Compared) -> exp.Select:
         _side_value(leaf.right, "right_side"),
         _side_factor(leaf.right, "right_side"),
     )
-    found = exp.select(exp.alias_(person, "profile_id")).from_(left, copy=False)
-    found.join(right, on=partner, join_type="full", copy=False)
-    return found.where(compared, copy=False)
 
 
-def _side(compiler: "Compiler", side: Performed, alias: str) -> exp.Subquery:
+def _needs_left(leaf: Compared) -> bool:
+    """Whether it is false of everybody without any event of the left side: more than what is never negative is more than 0."""
+    return leaf.op == "gt" and leaf.right.computed.is_whole
+
+
+def _side(compiler: "Compiler", side: Performed, alias: str, *, must: Performed | None = None) -> exp.Subquery:
+    """What is measured, by person; of totals only where ``must``, another condition on them, is true."""
     total = side.computed.from_total() if is_total(side) else None
     if total is not None:
         from_totals = compiler.totals(side).select(exp.alias_(total, "measured"), copy=False)
         from_events = _measured(compiler, side, compiler.is_ahead(side.event))
+        if must is not None:
+            from_totals.where(_told_by_total(compiler, must), copy=False)
+            from_events.having(compiler.compared(must, must.computed.sql(must, None, compiler.bind)), copy=False)
         both = exp.union(from_totals, from_events, distinct=False, copy=False)
         return both.subquery(alias, copy=False)
     return _measured(compiler, side).subquery(alias, copy=False)
@@ -63,11 +95,7 @@ def one_look(compiler: "Compiler", leaf: Gathered) -> exp.Select:
 
     def holds(one: Performed | Compared, *, is_wanted: bool, total: bool) -> exp.Expr:
         found = _told_by_total(compiler, one) if total else _told_by_events(compiler, one, read, leaf.common)
-        return (
-            found
-            if is_wanted
-            else exp.Not(this=exp.Paren(this=exp.Is(this=exp.Paren(this=found), expression=exp.true())))
-        )
+        return found if is_wanted else _is_not_true(found)
 
     if not leaf.from_totals:
         conditions = [holds(one, is_wanted=wanted, total=False) for one, wanted in leaf.parts]
@@ -147,7 +175,8 @@ def sequence(compiler: "Compiler", leaf: Sequence) -> exp.Select:
         last = this
     if leaf.missing is not None and leaf.missing.within is not None:
         moment = exp.column("occurred_at", last)
-        time_is_over = exp.LTE(this=_later(moment, leaf.missing.within.seconds), expression=AS_OF.copy())
+        # The moment stands alone, so that an index by time is read no further.
+        time_is_over = exp.LTE(this=moment, expression=shifted(-leaf.missing.within.seconds))
         did = exp.select(exp.Literal.number(1)).from_(_aliased("missing"), copy=False)
         did.where(*_follows(compiler, leaf, leaf.missing, "missing", last), copy=False)
         found.where(time_is_over, exp.Not(this=exp.Exists(this=did)), copy=False)

@@ -17,6 +17,7 @@ from segments.rules.calendar import PERIODS
 from segments.rules.kinds import BOOLEAN, DATE, EXACT, NUMBER, TEXT, Kind
 from segments.rules.nodes import ORDERS
 from segments.rules.shapes import ALL_OF, ANY_OF, LASTING, NOTHING, PAIR, REGULAR
+from tests.generative.fused import FUSED, fused_forms
 from tests.spec.world import AS_OF, CATALOG, person
 
 MICROSECOND = timedelta(microseconds=1)
@@ -136,7 +137,8 @@ class Drawn:
         others |= {("compared", op) for op in ORDERS} | {("compared", measure.key) for measure in FIGURES}
         others |= {("sequence", what) for what in ("then", "then not", "same", "2", "3")}
         groups = {("group", name) for name in ("all", "any", "not", "in_segment", "everyone", "at least once")}
-        return traits | filters | amounts | windows | groups | exact | others
+        fused = {("fused", form) for form in FUSED}
+        return traits | filters | amounts | windows | groups | exact | others | fused
 
 
 def leaf_forms(drawn: Drawn) -> list[Leaves]:
@@ -160,6 +162,7 @@ def leaf_forms(drawn: Drawn) -> list[Leaves]:
         *compared,
         *filters,
         *(_small(drawn, form) for form in ("in_segment", "everyone", "at least once")),
+        *fused_forms(drawn),
     ]
 
 
