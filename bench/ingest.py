@@ -1,6 +1,6 @@
 """How many events a second are accepted, and how many one consumer brings to memberships, each against a bare floor.
 
-Durable commits, batches of 100, 20 live rules, 100,000 people known. Run by `make bench ARGS=ingest`.
+Durable commits, batches of 100, 20 live rules and then 200, 100,000 people known. Run by `make bench ARGS=ingest`.
 """
 
 import json
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -34,6 +34,7 @@ from cdp.pipeline import process_batch
 from cdp.profiles.models import Event, EventType, Profile
 from cdp.profiles.services import ensure_partitions
 from segments.models import Segment
+from segments.refresh import refresh
 from segments.services import create_segment
 from segments.services import publish as publish_segment
 
@@ -111,6 +112,34 @@ RULES = [
     },
     lambda i: {"not": {"performed": "Order Completed", "within": {"days": 30 + i}}},
 ]
+# What a workspace with many segments has besides.
+MORE_RULES = [
+    *RULES,
+    lambda i: {
+        "sequence": [
+            {"performed": "Product Added"},
+            {"not_performed": "Order Completed", "within": {"hours": 1 + i}},
+        ],
+        "within": {"days": 7},
+    },
+    lambda i: {
+        "performed": "Product Viewed",
+        "where": [{"property": "category", "op": "equals", "value": ["Shoes", "Bags", "Home"][i % 3]}],
+        "op": "gte",
+        "value": 2 + i,
+        "within": {"days": 14},
+    },
+    lambda i: {"performed": "Product Viewed", "measure": "distinct", "of": "product_id", "op": "gte", "value": 3 + i},
+    lambda i: {"performed": "Product Viewed", "op": "gt", "value": i, "within": "this_month"},
+    lambda i: {
+        "performed": "Product Added",
+        "op": "gt",
+        "than": {"performed": "Product Viewed", "within": {"days": 7}},
+        "times": 0.5 + i,
+        "within": {"days": 7},
+    },
+]
+FEW, MANY = 20, 200
 
 
 def prepare() -> str:
@@ -144,13 +173,21 @@ def prepare() -> str:
     for body in bodies(missing_events // BATCH, f"{name} before", key, within=timedelta(days=30)):
         put(body, BATCH, key)
     Consumer(until_empty=True).run()
-    for number in range(Segment.objects.filter(key__startswith="bench-").count(), 20):
-        rule = {"version": 1, **RULES[number % len(RULES)](number // len(RULES))}
+    make_live(FEW, RULES)
+    return key
+
+
+def make_live(how_many: int, kinds: Sequence[Callable[[int], dict[str, object]]]) -> None:
+    """So many live segments in all, their rules of these kinds."""
+    for number in range(Segment.objects.filter(key__startswith="bench-").count(), how_many):
+        rule = {"version": 1, **kinds[number % len(kinds)](number // len(kinds))}
         segment = create_segment(name=f"Bench {number}", key=f"bench-{number}", rule=rule, by=SYSTEM)
         publish_segment(segment=segment, version=segment.versions.get(), by=SYSTEM)
+    # Who is in is found by then, as on a system that runs; a batch would find it for its own people.
+    for segment in Segment.objects.filter(last_refreshed_at__isnull=True, key__startswith="bench-"):
+        refresh(segment=segment, progress=lambda done, total, phase: None)
     with connections["owner"].cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
-    return key
 
 
 def put(body: bytes, count: int, key: str) -> None:
@@ -252,7 +289,7 @@ def measure_accepting(key: str) -> Row:
 # ---- Processing --------------------------------------------------------------------------------------------
 
 
-def measure_processing(key: str) -> Row:
+def measure_processing(key: str, rules: int) -> Row:
     ours: list[float] = []
     bare: list[float] = []
     for number in range(ROUNDS):
@@ -262,7 +299,7 @@ def measure_processing(key: str) -> Row:
         ours.append(EVENTS / timed(Consumer(until_empty=True).run))
     return Row(
         name="processed to memberships by one consumer",
-        size=f"{PEOPLE:,} people, {HISTORY:,} events before, 20 live rules, {EVENTS:,} events",
+        size=f"{PEOPLE:,} people, {HISTORY:,} events before, {rules} live rules, {EVENTS:,} events",
         value=median(ours),
         floor=median(bare),
         unit="events/s",
@@ -322,4 +359,7 @@ if __name__ == "__main__":
     inbox.bell.ring = lambda: None  # type: ignore[method-assign]  # no consumer listens here
     durable()
     write_key = prepare()
-    publish([measure_accepting(write_key), measure_processing(write_key)])
+    rows = [measure_accepting(write_key), measure_processing(write_key, FEW)]
+    make_live(MANY, MORE_RULES)
+    rows.append(measure_processing(write_key, MANY))
+    publish(rows)
