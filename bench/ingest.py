@@ -118,9 +118,9 @@ MORE_RULES = [
     lambda i: {
         "sequence": [
             {"performed": "Product Added"},
-            {"not_performed": "Order Completed", "within": {"hours": 1 + i}},
+            {"not_performed": "Order Completed", "within": {"hours": [1, 6, 24][i % 3]}},
         ],
-        "within": {"days": 7},
+        "within": {"days": [2, 7, 14][i // 3 % 3]},
     },
     lambda i: {
         "performed": "Product Viewed",

@@ -36,13 +36,20 @@ T2: Final = exp.cast(exp.Placeholder(this="t2"), "TIMESTAMPTZ")
 
 
 class Binder:
-    """Calling it with a value gives the placeholder that stands for it; `params` is what to send along."""
+    """Calling it with a value gives the placeholder that stands for it; `params` is what to send along.
+
+    A text that comes again, such as the name of a property, has the same placeholder: then a database sees that two
+    aggregates are one.
+    """
 
     def __init__(self) -> None:
         self.params: dict[str, Bindable] = {}
+        self._texts: dict[str, str] = {}
 
     def __call__(self, value: Bindable) -> exp.Expr:
         name = f"p{len(self.params)}"
+        if isinstance(value, str):
+            name = self._texts.setdefault(value, name)
         self.params[name] = value
         placeholder = exp.Placeholder(this=name)
         match value:

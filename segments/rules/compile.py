@@ -130,7 +130,9 @@ def place(leaf: PositiveLeaf) -> str:
             found = ["event", leaf.event, [one.canonical() for one in leaf.where], "rolling"]
         case Performed():
             found = ["event", leaf.event, [one.canonical() for one in leaf.where], leaf.within.canonical()]
-        case Sequence() | Compared():
+        case Compared(left=left, right=right):
+            found = ["compared", left.canonical(), right.canonical()]
+        case Sequence():
             found = list(leaf.canonical())
     return json.dumps(found)
 
@@ -276,8 +278,11 @@ class Compiler:
     def together(self, leaves: Collection[PositiveLeaf]) -> exp.Select:
         """The records of the leaves' one place, read once, with the verdict of each leaf as a bit."""
         one = max(leaves, key=_reach)  # of leaves of one place it has the records of all
-        records = self._records(one)
-        conditions = [self._holds(leaf, read=one) for leaf in leaves]
+        if isinstance(one, Compared):
+            records, conditions = relations.comparisons(self, leaves)  # type: ignore[arg-type]  # they have one place
+        else:
+            records = self._records(one)
+            conditions = [self._holds(leaf, read=one) for leaf in leaves]
         bits: exp.Expr = _whole(0)
         for number, condition in enumerate(conditions):
             bits = exp.Add(
@@ -288,7 +293,7 @@ class Compiler:
             ahead = exp.GTE(this=exp.column("last_at", "event_total"), expression=AS_OF.copy())
             bits = _case(ahead, _whole(AHEAD), bits)
             records = records.where(exp.Paren(this=exp.or_(ahead.copy(), any_holds, copy=False)), copy=False)
-        elif isinstance(one, Performed):
+        elif records.args.get("group"):
             records = records.having(any_holds, copy=False)
         else:
             records = records.where(exp.Paren(this=any_holds), copy=False)

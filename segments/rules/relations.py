@@ -3,6 +3,7 @@
 How single events are found is the compiler's.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,11 +25,25 @@ def comparison(compiler: "Compiler", leaf: Compared) -> exp.Select:
     """Both sides by person, joined so that who has only one of them is among them."""
     if (shared := in_one_look(leaf)) is not None:
         return one_look(compiler, shared)
+    found = _joined(compiler, leaf, "left" if _needs_left(leaf) else "full")
+    return found.where(_of_sides(compiler, leaf), copy=False)
+
+
+def comparisons(compiler: "Compiler", leaves: Collection[Compared]) -> tuple[exp.Select, list[exp.Expr]]:
+    """Comparisons of the same two figures: the figures, read once, and what each comparison says of them."""
+    one = next(iter(leaves))
+    if (shared := in_one_look(one)) is not None:
+        read = replace(shared.read, where=shared.common)
+        conditions = [_told_by_events(compiler, leaf, read, shared.common) for leaf in leaves]
+        return compiler.events(read), conditions
+    return _joined(compiler, one, "full"), [_of_sides(compiler, leaf) for leaf in leaves]
+
+
+def _joined(compiler: "Compiler", leaf: Compared, how: str) -> exp.Select:
     left, right = _side(compiler, leaf.left, "left_side"), _side(compiler, leaf.right, "right_side")
     person = exp.func("COALESCE", exp.column("profile_id", "left_side"), exp.column("profile_id", "right_side"))
     found = exp.select(exp.alias_(person, "profile_id")).from_(left, copy=False)
-    found.join(right, on=_partners(), join_type="left" if _needs_left(leaf) else "full", copy=False)
-    return found.where(_of_sides(compiler, leaf), copy=False)
+    return found.join(right, on=_partners(), join_type=how, copy=False)
 
 
 def narrowed(compiler: "Compiler", leaf: Narrowed) -> exp.Select:
