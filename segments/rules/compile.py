@@ -35,7 +35,7 @@ from segments.rules.check import check
 from segments.rules.dialects import lower
 from segments.rules.errors import RuleErrors
 from segments.rules.filters import compile_filters
-from segments.rules.fusing import Gathered, Narrowed, gathered, is_once, is_total
+from segments.rules.fusing import Fused, Narrowed, fused, is_once, is_total
 from segments.rules.measures import MeasuredSql
 from segments.rules.nodes import (
     All,
@@ -182,12 +182,12 @@ def condition(rule: Rule, holds: Mapping[Leaf, exp.Expr]) -> exp.Expr:
             return holds[leaf].copy()
 
 
-def _must_hold(rule: Rule) -> PositiveLeaf | Gathered | Narrowed | None:
+def _must_hold(rule: Rule) -> PositiveLeaf | Fused | Narrowed | None:
     """A leaf that is true of everybody of whom the rule is, and that only people with a profile are found by."""
     match rule:
         case All(rules):
             return next((must for must in map(_must_hold, rules) if must is not None), None)
-        case Trait() | Performed() | Compared() | Sequence() | Gathered() | Narrowed():
+        case Trait() | Performed() | Compared() | Sequence() | Fused() | Narrowed():
             return rule
         case _:
             # A merge ends the memberships of whom it absorbed a moment after it did away with the profile.
@@ -225,7 +225,7 @@ class Compiler:
         """The people of whom a rule without negated leaves is true."""
         if isinstance(rule, All | Any) and len(rule.rules) == 1:
             return self.people(rule.rules[0])
-        rule = gathered(rule)
+        rule = fused(rule)
         if isinstance(rule, Any) and _are_apart(rule.rules) and all(map(_must_hold, rule.rules)):
             each = exp.union(*(self.people(one) for one in rule.rules), distinct=True, copy=False)
             return exp.select(exp.column("profile_id", "either")).from_(each.subquery("either", copy=False), copy=False)
@@ -258,9 +258,9 @@ class Compiler:
             return self.events(leaf, repeated=True)
         return self.leaf(leaf)
 
-    def leaf(self, leaf: PositiveLeaf | Gathered | Narrowed) -> exp.Select:
+    def leaf(self, leaf: PositiveLeaf | Fused | Narrowed) -> exp.Select:
         match leaf:
-            case Gathered():
+            case Fused():
                 return relations.one_look(self, leaf)
             case Narrowed():
                 return relations.narrowed(self, leaf)

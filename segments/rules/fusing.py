@@ -1,4 +1,4 @@
-"""Conditions that must hold together and look at the same records: gathered, so that the records are read once.
+"""Conditions that must hold together and look at the same records: fused, so that the records are read once.
 
 "Ordered before, but not in the last 60 days" is one look at the totals, "ordered twice, mostly with a coupon" one pass
 over the orders. Only for everybody at once: of given people, leaves are answered by `compile_together`, for many rules.
@@ -14,7 +14,7 @@ from segments.rules.windows import Rolling
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Gathered(Leaf):
+class Fused(Leaf):
     """Leaves on the events of one name that must hold, and others that must not; at least one must.
 
     Attributes:
@@ -28,7 +28,7 @@ class Gathered(Leaf):
     from_totals: bool
 
     def canonical(self) -> list[object]:
-        return ["gathered", *([leaf.canonical(), wanted] for leaf, wanted in self.parts)]
+        return ["fused", *([leaf.canonical(), wanted] for leaf, wanted in self.parts)]
 
     @property
     def events(self) -> frozenset[str]:
@@ -63,8 +63,8 @@ class Narrowed(Leaf):
         return self.compared.events
 
 
-def gathered(rule: Rule) -> Rule:
-    """The rule, positive leaves only, with conditions of one "all" gathered where that spares a look."""
+def fused(rule: Rule) -> Rule:
+    """The rule, positive leaves only, with conditions of one "all" fused where that spares a look."""
     if not isinstance(rule, All):
         return rule
     literals = list(_flat(rule))
@@ -89,11 +89,11 @@ def gathered(rule: Rule) -> Rule:
     return rules[0] if len(rules) == 1 else All(rules)
 
 
-def in_one_look(leaf: Compared) -> Gathered | None:
+def in_one_look(leaf: Compared) -> Fused | None:
     """Both sides of a comparison as one look, where one look has the events of both."""
     if _event_of(leaf) is None or not _pays([(leaf, True)]):
         return None
-    return Gathered(parts=((leaf, True),), read=max(figures(leaf), key=_reach), from_totals=False)
+    return Fused(parts=((leaf, True),), read=max(figures(leaf), key=_reach), from_totals=False)
 
 
 def figures(leaf: Performed | Compared) -> tuple[Performed, ...]:
@@ -115,20 +115,20 @@ def is_total(leaf: Performed) -> bool:
 
 
 def _of_one_event(parts: list[tuple[Performed | Compared, bool]]) -> Iterator[Rule]:
-    """The leaves on one event's name, gathered as far as it pays."""
+    """The leaves on one event's name, fused as far as it pays."""
     told_by_totals = [part for part in parts if _is_told_by_totals(part[0])]
     if len(told_by_totals) > 1 and any(wanted and is_total(leaf) for leaf, wanted in told_by_totals):  # type: ignore[arg-type]
         read = next(
             leaf for leaf, wanted in told_by_totals if wanted and isinstance(leaf, Performed) and is_total(leaf)
         )
-        yield _as_rule(Gathered(parts=tuple(told_by_totals), read=read, from_totals=True))
+        yield _as_rule(Fused(parts=tuple(told_by_totals), read=read, from_totals=True))
         parts = [part for part in parts if part not in told_by_totals]
     by_window = sorted(parts, key=lambda part: _window_key(part[0]))
     for _, group in groupby(by_window, key=lambda part: _window_key(part[0])):
         together = list(group)
         if any(wanted for _, wanted in together) and _pays(together):
             read = max((figure for leaf, _ in together for figure in figures(leaf)), key=_reach)
-            yield _as_rule(Gathered(parts=tuple(together), read=read, from_totals=False))
+            yield _as_rule(Fused(parts=tuple(together), read=read, from_totals=False))
         else:
             yield from (leaf if wanted else Not(leaf) for leaf, wanted in together)
 
@@ -211,5 +211,5 @@ def _flat(rule: All) -> Iterator[Rule]:
             yield one
 
 
-def _as_rule(leaf: Gathered | Narrowed) -> Rule:
+def _as_rule(leaf: Fused | Narrowed) -> Rule:
     return leaf  # type: ignore[return-value]  # the compiler's own, never part of a document

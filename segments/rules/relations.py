@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from segments.rules import dialects
 from segments.rules.binding import AS_OF, SCOPE, is_one_of
-from segments.rules.fusing import Gathered, Narrowed, in_one_look, is_total, same_filters
+from segments.rules.fusing import Fused, Narrowed, in_one_look, is_total, same_filters
 from segments.rules.kinds import SCALARS
 from segments.rules.measures import MeasuredSql
 from segments.rules.nodes import Compared, Performed, Sequence, Step, Where
@@ -104,7 +104,7 @@ def _measured(compiler: "Compiler", side: Performed, *among: exp.Expr) -> exp.Se
     return events
 
 
-def one_look(compiler: "Compiler", leaf: Gathered) -> exp.Select:
+def one_look(compiler: "Compiler", leaf: Fused) -> exp.Select:
     """Conditions on the events of one name, asked in one look at them."""
     read = leaf.read if leaf.from_totals else replace(leaf.read, where=leaf.common)
 
@@ -127,7 +127,7 @@ def one_look(compiler: "Compiler", leaf: Gathered) -> exp.Select:
 
 def _told_by_total(compiler: "Compiler", leaf: Performed | Compared) -> exp.Expr:
     """The verdict of a leaf on a person of whom no such event is dated ahead."""
-    assert isinstance(leaf, Performed), "see Gathered"
+    assert isinstance(leaf, Performed), "see Fused"
     total = leaf.computed.from_total() if is_total(leaf) else None
     if total is not None:
         return compiler.compared(leaf, MeasuredSql(value=total))
