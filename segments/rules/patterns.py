@@ -45,6 +45,23 @@ def compiled(pattern: str, *, folded: bool) -> "re.Pattern[str]":
     return re.compile(printed(pattern, folded=folded, sql=False))
 
 
+def for_java(written: str) -> str:
+    """The same for Java, given the pattern as databases write it (`printed`)."""
+    parts: list[str] = []
+    in_class = False
+    for found in _PIECE.finditer(written):
+        piece = found[0]
+        in_class = piece == "[" or (in_class and piece != "]")
+        parts.append((_JAVA_IN_CLASS if in_class else _JAVA).get(piece, piece))
+    return "".join(parts)
+
+
+# Java's own $ also matches before a last line's end, its \v is every kind of vertical space, and && intersects classes.
+_PIECE: Final = re.compile(r"\\.|.", re.DOTALL)
+_JAVA: Final = {"$": r"\z", r"\v": r"\x0B"}
+_JAVA_IN_CLASS: Final = {"&": r"\&", r"\v": r"\x0B"}
+
+
 class _Reader:
     def __init__(self, pattern: str, folded: bool, sql: bool) -> None:
         self.pattern, self.folded, self.sql = pattern, folded, sql
