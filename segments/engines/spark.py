@@ -90,9 +90,7 @@ class SparkRules:
 
     def ask(self, compiled: Compiled, given: Mapping[str, Plain]) -> "DataFrame":
         """What the query gives, not yet computed; ``given`` has all operands that it names."""
-        return self.session.sql(
-            compiled.sql("spark", self.tables), args=spark.operands(compiled.expression, given)
-        )
+        return self.session.sql(compiled.sql("spark", self.tables), args=spark.operands(compiled.expression, given))
 
 
 def refuse_unsuitable(session: "SparkSession") -> None:

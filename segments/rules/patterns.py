@@ -47,19 +47,12 @@ def compiled(pattern: str, *, folded: bool) -> "re.Pattern[str]":
 
 def for_java(written: str) -> str:
     """The same for Java, given the pattern as databases write it (`printed`)."""
-    parts: list[str] = []
-    in_class = False
-    for found in _PIECE.finditer(written):
-        piece = found[0]
-        in_class = piece == "[" or (in_class and piece != "]")
-        parts.append((_JAVA_IN_CLASS if in_class else _JAVA).get(piece, piece))
-    return "".join(parts)
+    return _ESCAPED_OR_END.sub(lambda found: _IN_JAVA.get(found[0], found[0]), written)
 
 
-# Java's own $ also matches before a last line's end, its \v is every kind of vertical space, and && intersects classes.
-_PIECE: Final = re.compile(r"\\.|.", re.DOTALL)
-_JAVA: Final = {"$": r"\z", r"\v": r"\x0B"}
-_JAVA_IN_CLASS: Final = {"&": r"\&", r"\v": r"\x0B"}
+# Java's own $ also matches before a last line's end, and its \v is every kind of vertical space.
+_IN_JAVA: Final = {"$": r"\z", r"\v": r"\x0B"}
+_ESCAPED_OR_END: Final = re.compile(r"\\.|\$", re.DOTALL)
 
 
 class _Reader:
@@ -231,4 +224,5 @@ def _quoted(character: str) -> str:
 
 
 def _in_class(character: str) -> str:
-    return f"\\{character}" if character in "\\]^-[" else character
+    # Python and Java have or plan operators on classes, such as && for what two of them share.
+    return f"\\{character}" if character in "\\]^-[&~|$" else character

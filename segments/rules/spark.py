@@ -8,7 +8,7 @@ name can be looked up in a map, where a path has no way to write some of them.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypeAlias
@@ -154,20 +154,33 @@ def _case(condition: exp.Expr, result: exp.Expr) -> exp.Expr:
 
 
 def _call(name: str, *arguments: exp.Expr) -> exp.Expr:
-    if name not in _FUNCTIONS:
+    if name not in FUNCTIONS:
         raise AssertionError(f"{name} isn't among the functions that are proven")
     return exp.Anonymous(this=name, expressions=list(arguments))
 
 
-_FUNCTIONS: Final = frozenset(
-    "ARRAY_CONTAINS ARRAY_EXCEPT ARRAYS_OVERLAP ELEMENT_AT EXPLODE FROM_JSON MAP MAX_BY MIN_BY SCHEMA_OF_VARIANT SIZE STRUCT"
-    " TRY_VARIANT_GET".split()
+FUNCTIONS: Final = frozenset(
+    {
+        "ARRAY_CONTAINS",
+        "ARRAY_EXCEPT",
+        "ARRAYS_OVERLAP",
+        "ELEMENT_AT",
+        "EXPLODE",
+        "FROM_JSON",
+        "MAP",
+        "MAX_BY",
+        "MIN_BY",
+        "SCHEMA_OF_VARIANT",
+        "SIZE",
+        "STRUCT",
+        "TRY_VARIANT_GET",
+    }
 )
+"""Spark's own functions that are used, proven as `PROVEN` is."""
+
 # What isn't JSON fails the query rather than being taken for an event without properties. PostgreSQL holds numbers of
 # 147,455 digits; Spark's parser would give up at 1,000 of them, and the query with it.
-_STRICTLY: Final = _call(
-    "MAP", *(exp.Literal.string(text) for text in ("mode", "FAILFAST", "maxNumLen", "200000"))
-)
+_STRICTLY: Final = _call("MAP", *(exp.Literal.string(text) for text in ("mode", "FAILFAST", "maxNumLen", "200000")))
 
 
 # ---- What is known to mean the same ---------------------------------------------------------------------------
@@ -240,7 +253,7 @@ def _refuse_unknown(node: exp.Expr) -> None:
     known = type(node) in PROVEN
     match node:
         case exp.Anonymous():
-            known = node.name in _FUNCTIONS
+            known = node.name in FUNCTIONS
         case exp.Cast():
             known = node.to.sql("spark") in _TYPES
     if not known:

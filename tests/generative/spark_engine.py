@@ -143,3 +143,10 @@ class SparkPeople:
         self.session.catalog.dropTempView(TABLES[table])
         read.createTempView(TABLES[table])
         self.session.catalog.cacheTable(TABLES[table])
+
+    def spoil_properties(self) -> None:
+        """Events whose properties aren't JSON, as a damaged lake would have them."""
+        table = self.session.table(TABLES["event"])
+        self._keep(
+            "event", table.selectExpr(*table.columns[:-1], "substr(properties, 2) AS properties").localCheckpoint()
+        )
