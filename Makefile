@@ -16,7 +16,7 @@ NO_SERVERS := CDP_INSECURE_KEY=1 DATABASE_URL=postgresql://nobody@127.0.0.1:1/no
 TEMPLATES = $$(git ls-files '*.html' | grep -v /vendor/)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo cdnow test drill bench lint format migrate shell stop reset-demo clean
+.PHONY: help install install-dev install-spark demo cdnow test drill bench lint format migrate shell stop reset-demo clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ test: .venv/.installed-dev  ## Run all tests (ARGS="tests/unit -k merge" chooses
 	@CHROMIUM=$$($(PY) -m tests.harness.browser) && export CHROMIUM && \
 		exec $(PY) -m pytest -n $(WORKERS) $(ARGS)
 
-drill: .venv/.installed-dev  ## Run the long drills at their named figures
+drill: .venv/.installed-dev  ## Run the long drills at their named figures (those on Spark where it is found)
 	@DRILL=full exec $(PY) -m pytest -m drill -o faulthandler_timeout=1800 $(ARGS)
 
 # Segments are measured on a year of a shop that takes minutes to make, so each scale keeps its database.
@@ -75,6 +75,9 @@ clean: reset-demo  ## Throw away everything that was made: data, environment, ca
 install: .venv/.installed  ## Make .venv with what the platform needs
 
 install-dev: .venv/.installed-dev  ## Make .venv with what tests and checks need, too
+
+install-spark: .venv/.installed-dev  ## Add Apache Spark (400 MB) to .venv, for the drill of rules on it; needs Java 17
+	@$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements-spark.txt
 
 # ---- The environment -----------------------------------------------------------------------------------------
 # A stamp is newer than the requirements it was made from, so a second run starts at once.

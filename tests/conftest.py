@@ -21,12 +21,14 @@ from tests.harness.browser import HOW, find_chromium
 from tests.harness.databases import Run, started_run
 from tests.harness.network import stay_on_this_machine
 from tests.harness.processes import Processes
+from tests.harness.spark import what_spark_lacks
 
 HOME = Path(os.environ.get("CDP_TEST_HOME", str(Path(__file__).resolve().parent.parent / ".test")))
 REQUIRE_ALL = bool(os.environ.get("REQUIRE_ALL") or os.environ.get("CI"))
 FLUSHING = {"transactional_db", "live_server", "django_db_reset_sequences"}
 RUN = pytest.StashKey[Run]()
 END = pytest.StashKey[ExitStack]()
+NOT_ON_SPARK = pytest.StashKey[str]()
 
 
 # ---- One run: servers, template, this worker's copy ----------------------------------------------------------
@@ -186,7 +188,8 @@ def drill_scale() -> Callable[..., int]:
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m drill` chooses
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _leave_out_spark(config, items)
     for item in items:
         if "drill_scale" in getattr(item, "fixturenames", ()):
             item.add_marker("drill")  # what has a full figure belongs to `make drill`
@@ -196,6 +199,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 f"{item.nodeid}: use the fixture `own_database` instead of a flushed database; "
                 "the app's role may not truncate, and append-only tables can't be emptied"
             )
+
+
+def _leave_out_spark(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Spark is no part of the platform: its tests are chosen by `make drill` or `-m spark`, and only where it is.
+
+    They are left out rather than skipped, because a skipped test is one that CI should have run.
+    """
+    on_spark = [item for item in items if item.get_closest_marker("spark")]
+    is_asked_for = os.environ.get("DRILL") == "full" or "spark" in config.getoption("markexpr", "")
+    lacking = what_spark_lacks() if is_asked_for else ""
+    if on_spark and lacking is not None:
+        items[:] = [item for item in items if item not in on_spark]
+        config.hook.pytest_deselected(items=on_spark)
+        if lacking:
+            config.stash[NOT_ON_SPARK] = f"{len(on_spark)} tests of rules on Apache Spark did NOT run: {lacking}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if NOT_ON_SPARK in config.stash:
+        terminalreporter.write_sep("!", "Apache Spark", red=True, bold=True)
+        terminalreporter.write_line(config.stash[NOT_ON_SPARK], red=True, bold=True)
 
 
 @pytest.hookimpl(trylast=True)

@@ -27,7 +27,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from segments.rules import relations
+from segments.rules import relations, spark
 from segments.rules.algebra import leaves, positive
 from segments.rules.binding import AS_OF, SCOPE, Bind, Bindable, Binder, Plain, at_moment, is_one_of
 from segments.rules.catalog import Catalog
@@ -73,9 +73,14 @@ class Compiled:
         """The text for a dialect, with `tables` giving the real name of each logical table.
 
         For "postgres" the placeholders are psycopg's `%(name)s`. Nothing a user wrote is in the text, so there is no
-        percent sign to double.
+        percent sign to double. For "spark" they are its named parameters, `:name`; what to send for them is not `at` but
+        `spark.operands`.
+
+        Raises:
+            UnsupportedDialect: no engine of ours speaks it, or part of the query isn't known to mean the same in it.
         """
-        return _named(lower(self.expression, dialect), tables or {}).sql(dialect=dialect, identify=True)
+        lowered = spark.lower(self.expression) if dialect == "spark" else lower(self.expression, dialect)
+        return _named(lowered, tables or {}).sql(dialect=dialect, identify=True)
 
     def at(self, as_of: datetime) -> dict[str, Plain]:
         """What to send along. The time zone of `as_of` is the one whose calendar is meant."""

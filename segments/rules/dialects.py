@@ -2,7 +2,7 @@
 
 A rule is compiled to the logical functions below; `lower` replaces them by what one database understands.
 The name of a property is a bound parameter in every dialect: user data never becomes a path or SQL text.
-What rules mean doesn't belong here.
+What rules mean doesn't belong here. Spark differs in more than a few places, so it has a module of its own.
 """
 
 from collections.abc import Callable
@@ -52,9 +52,13 @@ class UnsupportedDialect(ValueError):
 
 
 def lower(tree: exp.Expr, dialect: str) -> exp.Expr:
-    """A copy of the tree in which only what the dialect can print is left."""
+    """A copy of the tree in which only what the dialect can print is left.
+
+    Raises:
+        UnsupportedDialect: no engine of ours speaks it (`segments.rules.spark` has one more).
+    """
     if dialect not in _LOWERINGS:
-        raise UnsupportedDialect(f"{dialect}: expected one of {', '.join(_LOWERINGS)}")
+        raise UnsupportedDialect(f"{dialect}: expected one of {', '.join((*_LOWERINGS, 'spark'))}")
     return tree.transform(lambda node: _lowered(node, dialect))
 
 

@@ -45,6 +45,16 @@ def compiled(pattern: str, *, folded: bool) -> "re.Pattern[str]":
     return re.compile(printed(pattern, folded=folded, sql=False))
 
 
+def for_java(written: str) -> str:
+    """The same for Java, given the pattern as databases write it (`printed`)."""
+    return _ESCAPED_OR_END.sub(lambda found: _IN_JAVA.get(found[0], found[0]), written)
+
+
+# Java's own $ also matches before a last line's end, and its \v is every kind of vertical space.
+_IN_JAVA: Final = {"$": r"\z", r"\v": r"\x0B"}
+_ESCAPED_OR_END: Final = re.compile(r"\\.|\$", re.DOTALL)
+
+
 class _Reader:
     def __init__(self, pattern: str, folded: bool, sql: bool) -> None:
         self.pattern, self.folded, self.sql = pattern, folded, sql
@@ -214,4 +224,5 @@ def _quoted(character: str) -> str:
 
 
 def _in_class(character: str) -> str:
-    return f"\\{character}" if character in "\\]^-[" else character
+    # Python and Java have or plan operators on classes, such as && for what two of them share.
+    return f"\\{character}" if character in "\\]^-[&~|$" else character
