@@ -6,9 +6,9 @@ can change. Finding those people among everybody is the sweep's part.
 
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from math import inf
 
@@ -22,7 +22,7 @@ from segments.evaluation import Difference, Moments
 from segments.live import LiveRule, LiveRules, rules_now
 from segments.models import ChangeKind, Membership, Segment, SegmentStatus
 from segments.moments import moment_of_judgement
-from segments.rules import Occurrence, Person, Value, edges, evaluate
+from segments.rules import Occurrence, Person, Span, Value, edges, edges_ahead, evaluate
 
 log = get_logger(__name__)
 
@@ -74,7 +74,7 @@ class Turnings:
                         found[rule.segment_id, profile_id] = at
         for rule, profile_id, kind in differences:
             at = found.get((rule.segment_id, profile_id), self.as_of)
-            self._turned[rule.key, profile_id] = at, kind
+            self._turned[rule.key, profile_id] = at.astimezone(UTC), kind
         return found
 
     @property
@@ -87,11 +87,13 @@ class Turnings:
         if not self.rules.queries.have_edges(rule.leaves):
             return None
         since = self.since.get(rule.segment_id, self._earliest)
-        moments = {at for at in _edges_of(rule, person, self.as_of) if since < at <= self.as_of}
-        moments |= {self._turned[key, person.id][0].astimezone(self.as_of.tzinfo) for key in self._read(rule, person)}
+        span = Span(after=since, until=self.as_of, zone=self.as_of.tzinfo)
+        moments = {at for leaf in rule.leaves for at in edges(leaf, person, span)}
+        moments |= {self._turned[key, person.id][0] for key in self._read(rule, person)}
         turned = None
         for at in sorted(moments, reverse=True)[:MOST_MOMENTS]:
-            if evaluate(rule.rule, self._person_at(rule, person, at), at) != (kind == ChangeKind.ENTERED):
+            local = at.astimezone(self.as_of.tzinfo)
+            if evaluate(rule.rule, self._person_at(rule, person, at), local) != (kind == ChangeKind.ENTERED):
                 return turned
             turned = at
         return turned
@@ -157,12 +159,11 @@ def outlook(*, profile: Profile, segment: Segment) -> Outlook:
         )
     as_of = moment_of_judgement(Workspace.current())
     belongs = _verdict(read, person, as_of)
-    ahead = sorted({at for one in read for at in _edges_of(one, person, as_of) if at > as_of})
-    for at in ahead[:MOST_MOMENTS]:
-        if _verdict(read, person, at) != belongs:
+    ahead = edges_ahead([leaf for one in read for leaf in one.leaves], person, as_of=as_of, most=MOST_MOMENTS)
+    for at in ahead.moments:
+        if _verdict(read, person, at.astimezone(as_of.tzinfo)) != belongs:
             return Outlook(as_of=as_of, belongs=belongs, changes_at=at)
-    until = ahead[MOST_MOMENTS] if len(ahead) > MOST_MOMENTS else None
-    return Outlook(as_of=as_of, belongs=belongs, changes_at=None, looked_until=until)
+    return Outlook(as_of=as_of, belongs=belongs, changes_at=None, looked_until=ahead.until)
 
 
 def _verdict(read: Sequence[LiveRule], person: Person, as_of: datetime) -> bool:
@@ -173,13 +174,6 @@ def _verdict(read: Sequence[LiveRule], person: Person, as_of: datetime) -> bool:
         verdict = evaluate(one.rule, replace(person, segments=frozenset(segments)), as_of)
         (segments.add if verdict else segments.discard)(one.key)
     return verdict
-
-
-def _edges_of(rule: LiveRule, person: Person, as_of: datetime) -> Iterator[datetime]:
-    """The edges in the time zone of ``as_of``, by whose calendar the rule is evaluated at them."""
-    for leaf in rule.leaves:
-        for at in edges(leaf, person):
-            yield at.astimezone(as_of.tzinfo)
 
 
 def in_order_of_reading(rule: LiveRule, rules: LiveRules) -> list[LiveRule]:

@@ -151,7 +151,7 @@ def test_whom_an_edge_has_passed_is_found_by_the_moments_of_events_and_traits(cr
 
 
 def test_what_explains_a_person_or_a_segment_is_found_by_index(crowd: None) -> None:
-    asked = {"profile": 2000, "names": ["Bought"], "as_of": datetime.now(UTC), "most": MOST_EVENTS}
+    asked = {"profile": 2000, "names": ["Bought"], "before": datetime.now(UTC), "most": MOST_EVENTS}
     found = explained(EVENTS, asked)
     assert any("(profile_id, name_id, occurred_at)" in definition for definition in indexes_of(found).values())
     assert not scanned_whole(found, "profiles_event"), found
