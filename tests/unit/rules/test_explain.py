@@ -11,11 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segments.rules import Performed, Person, Rule, Trait, evaluate, load
+from segments.rules import Performed, Person, evaluate, load
 from segments.rules.explain import Explained, explain, nodes, without_history
 from segments.rules.findings import Case, Finding, HintKind
-from segments.rules.nodes import EVER
-from segments.rules.windows import Rolling
 from tests.generative.strategies import Drawn, conditions, documents, leaf_forms, random_people
 from tests.spec.world import AS_OF, CATALOG, document, event, person
 
@@ -248,19 +246,10 @@ def test_a_verdict_stays_until_it_turns(drawn: dict[str, Any], someone: Person) 
         assert turning > AS_OF
         assert evaluate(rule, happened, turning) is not tree.holds
         assert evaluate(rule, happened, turning - timedelta(microseconds=1)) is tree.holds
-    elif not _is_foreseen(rule):
-        return
+    looked_until = tree.finding.looked_until if tree.finding else None
     for later in (timedelta(hours=1), timedelta(days=1), timedelta(days=29), timedelta(days=400)):
-        if turning is None or AS_OF + later < turning:
+        if all(limit is None or AS_OF + later < limit for limit in (turning, looked_until)):
             assert evaluate(rule, happened, AS_OF + later) is tree.holds
-
-
-def _is_foreseen(rule: Rule) -> bool:
-    """Whether it is known when time turns the condition; of other figures and windows it isn't told."""
-    if isinstance(rule, Performed):
-        rolls = isinstance(rule.within, Rolling) and rule.within.ago is None
-        return rule.measure in ("count", "sum") and rule.per is None and (rolls or rule.within == EVER)
-    return isinstance(rule, Trait) and (not rule.is_time_dependent or rule.comparison.op == "within_last")
 
 
 def _all(tree: Explained) -> Iterator[Explained]:
