@@ -6,7 +6,7 @@ can change. Finding those people among everybody is the sweep's part.
 
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -30,6 +30,7 @@ log = get_logger(__name__)
 MOST_EVENTS = 2_000
 MOST_MOMENTS = 500
 PEOPLE_AT_ONCE = 100
+OUTLOOK_SECONDS = 5
 # Of the time in which a verdict must be committed, what may go into finding the moments.
 SHARE_OF_BATCH = 0.25
 
@@ -62,16 +63,10 @@ class Turnings:
         by_person: dict[int, list[Difference]] = {}
         for difference in differences:
             by_person.setdefault(difference[1], []).append(difference)
-        for start in range(0, len(ids), PEOPLE_AT_ONCE):
-            if time.monotonic() > self._patience:
-                log.warning("moments_left_out", people=len(ids) - start)
-                break
-            some = ids[start : start + PEOPLE_AT_ONCE]
-            people = load_people(some, {rule for rule, _, _ in differences})
-            for profile_id, person in people.items():
-                for rule, _, kind in by_person[profile_id]:
-                    if at := self._turned_at(rule, person, kind):
-                        found[rule.segment_id, profile_id] = at
+        for person in self._people(ids, {rule for rule, _, _ in differences}):
+            for rule, _, kind in by_person[person.id]:
+                if at := self._turned_at(rule, person, kind):
+                    found[rule.segment_id, person.id] = at
         for rule, profile_id, kind in differences:
             at = found.get((rule.segment_id, profile_id), self.as_of)
             self._turned[rule.key, profile_id] = at.astimezone(UTC), kind
@@ -81,6 +76,18 @@ class Turnings:
     def late_by(self) -> float:
         """How long before the judgement the earliest of them became true, in seconds."""
         return max(((self.as_of - at).total_seconds() for at, _ in self._turned.values()), default=0.0)
+
+    def _people(self, ids: Sequence[int], rules: Collection[LiveRule]) -> Iterator[Person]:
+        """The people, one after the other, for as long as there is time."""
+        people: dict[int, Person] = {}
+        for number, profile_id in enumerate(ids):
+            if time.monotonic() > self._patience:
+                log.warning("moments_left_out", people=len(ids) - number)
+                return
+            if number % PEOPLE_AT_ONCE == 0:
+                people = load_people(ids[number : number + PEOPLE_AT_ONCE], rules)
+            if profile_id in people:
+                yield people[profile_id]
 
     def _turned_at(self, rule: LiveRule, person: Person, kind: ChangeKind) -> datetime | None:
         """The first of the moments from which on the verdict was what it is now."""
@@ -119,7 +126,8 @@ class Turnings:
 class Outlook:
     """Whether somebody belongs, and when that will change if nothing happens.
 
-    ``changes_at`` None: it won't before ``looked_until``, and never where that is None too.
+    ``changes_at`` None: it won't before ``looked_until``, and never where that is None too. It is looked no further than ten
+    years ahead where something comes round every year.
     """
 
     as_of: datetime
@@ -160,7 +168,11 @@ def outlook(*, profile: Profile, segment: Segment) -> Outlook:
     as_of = moment_of_judgement(Workspace.current())
     belongs = _verdict(read, person, as_of)
     ahead = edges_ahead([leaf for one in read for leaf in one.leaves], person, as_of=as_of, most=MOST_MOMENTS)
+    patience = time.monotonic() + OUTLOOK_SECONDS
     for at in ahead.moments:
+        # Events beside each other, in a sequence, may take long to look at: whoever asks is told how far it went.
+        if time.monotonic() > patience:
+            return Outlook(as_of=as_of, belongs=belongs, changes_at=None, looked_until=at)
         if _verdict(read, person, at.astimezone(as_of.tzinfo)) != belongs:
             return Outlook(as_of=as_of, belongs=belongs, changes_at=at)
     return Outlook(as_of=as_of, belongs=belongs, changes_at=None, looked_until=ahead.until)
