@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from segments.rules.binding import Span
-from segments.rules.edges import LAST, edges_ahead, sources
+from segments.rules.edges import LAST, Source, edges_ahead, sources
 from segments.rules.evaluate import Occurrence, Person, evaluate, matches
 from segments.rules.nodes import InSegment, Performed, PositiveLeaf, Sequence
 
@@ -32,17 +32,17 @@ def foresee(leaf: PositiveLeaf, person: Person, as_of: datetime) -> Foreseen:
 
     `person` has no other events than those of which the condition speaks: how far it is looked depends on how many.
     """
-    unknown = Foreseen(turns_at=None, looked_until=as_of)
     if isinstance(leaf, InSegment):
-        return unknown  # it hangs on that segment's rule
-    if isinstance(leaf, Performed) and adds_up(leaf) and leaf.within.since is None:
-        return Foreseen(turns_at=_first_turn_of_total(leaf, person, as_of))
+        return Foreseen(turns_at=None, looked_until=as_of)  # it hangs on that segment's rule
+    try:
+        clocked = sources(leaf)
+    except NotImplementedError:  # a new kind of condition that doesn't say when
+        return Foreseen(turns_at=None, looked_until=as_of)
+    if isinstance(leaf, Performed) and adds_up(leaf) and len(clocked) == 1:
+        return Foreseen(turns_at=_first_turn_of_total(leaf, clocked[0], person, as_of))
     how_many = len(person.events) + 1
     looks = how_many**2 if isinstance(leaf, Sequence) else how_many
-    try:
-        ahead = edges_ahead((leaf,), person, as_of=as_of, most=max(1, min(MOST_MOMENTS, MOST_LOOKS // looks)))
-    except NotImplementedError:
-        return unknown
+    ahead = edges_ahead((leaf,), person, as_of=as_of, most=max(1, min(MOST_MOMENTS, MOST_LOOKS // looks)))
     holds = evaluate(leaf, person, as_of)
     for at in ahead.moments:
         if evaluate(leaf, person, at.astimezone(as_of.tzinfo)) is not holds:
@@ -55,9 +55,8 @@ def adds_up(leaf: Performed) -> bool:
     return leaf.measure in ("count", "sum") and leaf.per is None
 
 
-def _first_turn_of_total(leaf: Performed, person: Person, as_of: datetime) -> datetime | None:
+def _first_turn_of_total(leaf: Performed, source: Source, person: Person, as_of: datetime) -> datetime | None:
     """The same where shares come and go: each event is looked at when its own edges pass, however many there are."""
-    (source,) = sources(leaf)
     span = Span(after=as_of, until=LAST, zone=as_of.tzinfo)
     total = Decimal(0)
     coming: dict[datetime, list[Occurrence]] = {}

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segments.rules import Performed, Person, evaluate, load
-from segments.rules.edges import FURTHEST
+from segments.rules.edges import FURTHEST, sources
 from segments.rules.explain import Explained, explain, nodes, without_history
 from segments.rules.findings import Case, Finding, HintKind
+from segments.rules.windows import Calendar
 from tests.generative.strategies import Drawn, conditions, documents, leaf_forms, random_people
 from tests.spec.world import AS_OF, CATALOG, document, event, person
 
@@ -247,6 +248,10 @@ def test_how_far_it_was_looked_is_told_where_that_is_not_for_ever(monkeypatch: p
     assert (never.turns_at, never.looked_until) == (None, None)
     other = leaf({"in_segment": "loyal"}, person())
     assert (other.turns_at, other.looked_until) == (None, AS_OF), "whoever explains that segment knows"
+    monkeypatch.delattr(Calendar, "clocks")
+    sources.cache_clear()
+    unsaid = leaf(at_least(1, within="last_quarter"), orders(1))
+    assert (unsaid.turns_at, unsaid.looked_until) == (None, AS_OF), "a window that doesn't say when its edges pass"
     monkeypatch.setattr("segments.rules.foresight.MOST_LOOKS", 1)
     far = {"performed": "Order Completed", "measure": "average", "op": "gt", "value": 1000, "within": {"days": 30}}
     limited = leaf(far, orders(1, 10))
