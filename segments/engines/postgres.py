@@ -37,7 +37,6 @@ TABLES = {
     "membership": "segments_membership",
 }
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
-SPAN = ("t1", "t2", "scope")
 
 
 # How many sets of leaves are kept compiled: batches ask for the same few again and again.
@@ -182,10 +181,14 @@ class LeafQueries:
         if texts:
             params: dict[str, Any] = {"scope": sorted(scope or ())}
             asked: list[str] = []
+            ends: dict[Any, str] = {}
             for number, text in enumerate(texts):
-                operands = over_span(text.params, span)
-                names = {name: f"e{number}_{name}" for name in text.params} | {name: name for name in SPAN}
-                params |= {names[name]: operand for name, operand in operands.items()}
+                names = {"scope": "scope"}
+                for name, operand in over_span(text.params, span).items():
+                    # Windows of one length share their ends: a statement has 65,535 operands at most.
+                    is_end = isinstance(operand, datetime)
+                    names[name] = ends.setdefault(operand, f"m{len(ends)}") if is_end else f"e{number}_{name}"
+                    params[names[name]] = operand
                 asked.append(f"SELECT {number} AS part, profile_id FROM ({_renamed(text.sql, names)}) AS part_{number}")
             with bound_cursor() as cursor:
                 # Many parts together look dear enough for helpers and for a compiler; starting those takes longer.

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 from sqlglot import exp
 
-from segments.rules.binding import T1, T2, Bind, Span, Spanning, is_one_of, shifted
+from segments.rules.binding import T1, T2, Bind, Span, Spanning, is_one_of
 from segments.rules.calendar import anniversary, begins, days_that_turn, midnight, today
 
 # The smallest step of time that engines can tell apart.
@@ -60,10 +60,20 @@ class Passing(Clock):
             yield at
 
     def compile(self, moment: exp.Expr, bind: Bind) -> exp.Expr:
-        low, high = shifted(-self.seconds, T1), shifted(-self.seconds, T2)
+        low, high = (self._before(end, bind) for end in (T1, T2))
         if self.at_once:
             return exp.and_(exp.GT(this=moment.copy(), expression=low), exp.LTE(this=moment.copy(), expression=high))
         return exp.and_(exp.GTE(this=moment.copy(), expression=low), exp.LT(this=moment.copy(), expression=high))
+
+    def _before(self, end: exp.Expr, bind: Bind) -> exp.Expr:
+        """So many seconds before the end of the span: worked out here, so that a planner knows which months to look at."""
+        if self.seconds == 0:
+            return end.copy()
+
+        def before(span: Span) -> datetime:
+            return _earlier(span.after if end is T1 else span.until, self.seconds)
+
+        return bind(Spanning(over=before, sql_type="TIMESTAMPTZ"))
 
     def canonical(self) -> list[object]:
         return ["passing", self.seconds, self.at_once]
@@ -159,6 +169,13 @@ def month_and_day(moment: exp.Expr) -> exp.Expr:
     local = exp.AtTimeZone(this=moment.copy(), zone=exp.Literal.string("UTC"))
     month, day = (exp.Extract(this=exp.Var(this=part), expression=local.copy()) for part in ("MONTH", "DAY"))
     return exp.cast(exp.Add(this=exp.Mul(this=month, expression=exp.Literal.number(100)), expression=day), "INT")
+
+
+def _earlier(moment: datetime, seconds: int) -> datetime:
+    try:
+        return moment - timedelta(seconds=seconds)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC) if seconds > 0 else datetime.max.replace(tzinfo=UTC)
 
 
 def _first_and_last_day(span: Span) -> tuple[date, date]:
