@@ -56,7 +56,10 @@ class FindingSerializer(serializers.Serializer[Any]):
     hint = HintSerializer(allow_null=True, help_text="Null where nothing needs to change, or nothing simple would do.")
     turns_at = serializers.DateTimeField(
         allow_null=True,
-        help_text="When time alone will change the verdict, if nothing else happens; null: never, or unknown.",
+        help_text="When time alone will change the verdict, if nothing else happens; null when it will not.",
+    )
+    looked_until = serializers.DateTimeField(
+        allow_null=True, help_text="Where it was not looked for any further: the verdict stays until this moment."
     )
 
     @extend_schema_field(OpenApiTypes.ANY)

@@ -35,7 +35,7 @@ from segments.live import LiveRule, flag_broken, live_rules, rules_lock, rules_n
 from segments.models import ChangeKind, ChangeWhy, DriftCheck, Segment, SegmentStatus, SweepState
 from segments.moments import moment_of_judgement, moment_of_writing
 from segments.personal import without_values
-from segments.rules import RuleErrors, describe, load
+from segments.rules import RuleErrors, Span, describe, load
 from segments.rules.errors import pointer
 from segments.rules.explain import nodes
 from segments.schedule import last_time_of_day
@@ -250,7 +250,8 @@ def _judge_again(
         return turnings(differences)
 
     changes = evaluate(facts, rules, as_of=as_of, why=why, became_true=became_true)
-    touched = rules.queries.touched(rule.leaves, t1=since, t2=as_of, scope=set().union(*changed.values()))
+    span = Span(after=since, until=as_of, zone=as_of.tzinfo)
+    touched = rules.queries.touched(rule.leaves, span, scope=set().union(*changed.values()))
     by_time = set[int]().union(*touched.values())
     return _Judged(
         entered=changes.entered[segment.pk],

@@ -30,6 +30,7 @@ from segments.evaluation import FAILED, Facts, disagreeing, evaluate
 from segments.live import LiveRule, LiveRules, flag_broken, live_rules, rules_lock, rules_now
 from segments.models import ChangeWhy, Segment, SweepState
 from segments.moments import moment_of_judgement, moment_of_writing
+from segments.rules import Span
 from segments.schedule import sweep_is_due
 from segments.services import request_refresh
 from segments.turning import Turnings
@@ -121,7 +122,7 @@ def _raise_unless_of_a_rule(error: DatabaseError) -> None:
 
 
 def _refresh_instead(segment: Segment, *, swept_to: datetime, now: datetime) -> None:
-    """Not every condition says yet when its edges pass. Rules with one that doesn't are refreshed in full, at their pace."""
+    """A new kind of condition may not say yet when its edges pass. Rules with one are refreshed in full, at their pace."""
     if now - swept_to >= timedelta(minutes=segment.refresh_minutes):
         request_refresh(segment=segment, by=SYSTEM)
 
@@ -195,7 +196,7 @@ def _sweep_slice(
     low = since - timedelta(seconds=settings.BATCH_SECONDS)
     leaves = {leaf: None for rule in ours for leaf in rule.leaves}
     with transaction.atomic():
-        touched = rules.queries.touched(leaves, t1=low, t2=until)
+        touched = rules.queries.touched(leaves, Span(after=low, until=until, zone=now.tzinfo))
     arrays = {id(ids): ids for ids in touched.values()}
     starts = _chunks(list(arrays.values()))
     done.candidates += starts.people

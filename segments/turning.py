@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from math import inf
 
@@ -22,7 +22,7 @@ from segments.evaluation import Difference, Moments
 from segments.live import LiveRule, LiveRules, rules_now
 from segments.models import ChangeKind, Membership, Segment, SegmentStatus
 from segments.moments import moment_of_judgement
-from segments.rules import Occurrence, Person, Value, edges, evaluate
+from segments.rules import Occurrence, Person, Span, Value, edges, edges_ahead, evaluate
 
 log = get_logger(__name__)
 
@@ -30,6 +30,7 @@ log = get_logger(__name__)
 MOST_EVENTS = 2_000
 MOST_MOMENTS = 500
 PEOPLE_AT_ONCE = 100
+OUTLOOK_SECONDS = 5
 # Of the time in which a verdict must be committed, what may go into finding the moments.
 SHARE_OF_BATCH = 0.25
 
@@ -62,19 +63,13 @@ class Turnings:
         by_person: dict[int, list[Difference]] = {}
         for difference in differences:
             by_person.setdefault(difference[1], []).append(difference)
-        for start in range(0, len(ids), PEOPLE_AT_ONCE):
-            if time.monotonic() > self._patience:
-                log.warning("moments_left_out", people=len(ids) - start)
-                break
-            some = ids[start : start + PEOPLE_AT_ONCE]
-            people = load_people(some, {rule for rule, _, _ in differences})
-            for profile_id, person in people.items():
-                for rule, _, kind in by_person[profile_id]:
-                    if at := self._turned_at(rule, person, kind):
-                        found[rule.segment_id, profile_id] = at
+        for person in self._people(ids, {rule for rule, _, _ in differences}):
+            for rule, _, kind in by_person[person.id]:
+                if at := self._turned_at(rule, person, kind):
+                    found[rule.segment_id, person.id] = at
         for rule, profile_id, kind in differences:
             at = found.get((rule.segment_id, profile_id), self.as_of)
-            self._turned[rule.key, profile_id] = at, kind
+            self._turned[rule.key, profile_id] = at.astimezone(UTC), kind
         return found
 
     @property
@@ -82,16 +77,30 @@ class Turnings:
         """How long before the judgement the earliest of them became true, in seconds."""
         return max(((self.as_of - at).total_seconds() for at, _ in self._turned.values()), default=0.0)
 
+    def _people(self, ids: Sequence[int], rules: Collection[LiveRule]) -> Iterator[Person]:
+        """The people, one after the other, for as long as there is time."""
+        people: dict[int, Person] = {}
+        for number, profile_id in enumerate(ids):
+            if time.monotonic() > self._patience:
+                log.warning("moments_left_out", people=len(ids) - number)
+                return
+            if number % PEOPLE_AT_ONCE == 0:
+                people = load_people(ids[number : number + PEOPLE_AT_ONCE], rules)
+            if profile_id in people:
+                yield people[profile_id]
+
     def _turned_at(self, rule: LiveRule, person: Person, kind: ChangeKind) -> datetime | None:
         """The first of the moments from which on the verdict was what it is now."""
         if not self.rules.queries.have_edges(rule.leaves):
             return None
         since = self.since.get(rule.segment_id, self._earliest)
-        moments = {at for at in _edges_of(rule, person, self.as_of) if since < at <= self.as_of}
-        moments |= {self._turned[key, person.id][0].astimezone(self.as_of.tzinfo) for key in self._read(rule, person)}
+        span = Span(after=since, until=self.as_of, zone=self.as_of.tzinfo)
+        moments = {at for leaf in rule.leaves for at in edges(leaf, person, span)}
+        moments |= {self._turned[key, person.id][0] for key in self._read(rule, person)}
         turned = None
         for at in sorted(moments, reverse=True)[:MOST_MOMENTS]:
-            if evaluate(rule.rule, self._person_at(rule, person, at), at) != (kind == ChangeKind.ENTERED):
+            local = at.astimezone(self.as_of.tzinfo)
+            if evaluate(rule.rule, self._person_at(rule, person, at), local) != (kind == ChangeKind.ENTERED):
                 return turned
             turned = at
         return turned
@@ -117,7 +126,8 @@ class Turnings:
 class Outlook:
     """Whether somebody belongs, and when that will change if nothing happens.
 
-    ``changes_at`` None: it won't before ``looked_until``, and never where that is None too.
+    ``changes_at`` None: it won't before ``looked_until``, and never where that is None too. It is looked no further than ten
+    years ahead where something comes round every year.
     """
 
     as_of: datetime
@@ -157,12 +167,15 @@ def outlook(*, profile: Profile, segment: Segment) -> Outlook:
         )
     as_of = moment_of_judgement(Workspace.current())
     belongs = _verdict(read, person, as_of)
-    ahead = sorted({at for one in read for at in _edges_of(one, person, as_of) if at > as_of})
-    for at in ahead[:MOST_MOMENTS]:
-        if _verdict(read, person, at) != belongs:
+    ahead = edges_ahead([leaf for one in read for leaf in one.leaves], person, as_of=as_of, most=MOST_MOMENTS)
+    patience = time.monotonic() + OUTLOOK_SECONDS
+    for at in ahead.moments:
+        # Events beside each other, in a sequence, may take long to look at: whoever asks is told how far it went.
+        if time.monotonic() > patience:
+            return Outlook(as_of=as_of, belongs=belongs, changes_at=None, looked_until=at)
+        if _verdict(read, person, at.astimezone(as_of.tzinfo)) != belongs:
             return Outlook(as_of=as_of, belongs=belongs, changes_at=at)
-    until = ahead[MOST_MOMENTS] if len(ahead) > MOST_MOMENTS else None
-    return Outlook(as_of=as_of, belongs=belongs, changes_at=None, looked_until=until)
+    return Outlook(as_of=as_of, belongs=belongs, changes_at=None, looked_until=ahead.until)
 
 
 def _verdict(read: Sequence[LiveRule], person: Person, as_of: datetime) -> bool:
@@ -173,13 +186,6 @@ def _verdict(read: Sequence[LiveRule], person: Person, as_of: datetime) -> bool:
         verdict = evaluate(one.rule, replace(person, segments=frozenset(segments)), as_of)
         (segments.add if verdict else segments.discard)(one.key)
     return verdict
-
-
-def _edges_of(rule: LiveRule, person: Person, as_of: datetime) -> Iterator[datetime]:
-    """The edges in the time zone of ``as_of``, by whose calendar the rule is evaluated at them."""
-    for leaf in rule.leaves:
-        for at in edges(leaf, person):
-            yield at.astimezone(as_of.tzinfo)
 
 
 def in_order_of_reading(rule: LiveRule, rules: LiveRules) -> list[LiveRule]:

@@ -6,7 +6,7 @@ How a verdict is explained is in `segments.rules.explain`; who may ask, and how 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -48,11 +48,12 @@ log = get_logger(__name__)
 WHY_SECONDS = 10
 # A device that sent more than this of what a rule asks about is no person, and its story could not be read by one.
 MOST_EVENTS = 20_000
+END = datetime.max.replace(tzinfo=UTC)
 
 EVENTS = """
     SELECT n.name, e.occurred_at, e.id, e.message_id, e.value, e.properties::text
       FROM profiles_event e JOIN profiles_eventname n ON n.id = e.name_id
-     WHERE e.profile_id = %(profile)s AND e.occurred_at < %(as_of)s
+     WHERE e.profile_id = %(profile)s AND e.occurred_at < %(before)s
        AND e.name_id = ANY(ARRAY(SELECT id FROM profiles_eventname WHERE name = ANY(%(names)s::text[])))
      LIMIT %(most)s
 """
@@ -127,7 +128,8 @@ def why(
         if as_of is not None and as_of > now:
             raise DomainError("as_of_ahead", "as_of lies ahead; leave it out to ask as of now.", "/as_of")
         moment = as_of.astimezone(now.tzinfo) if as_of is not None else now  # by whose calendar rules mean "today"
-        person, raw = _facts(profile, rule, moment)
+        # Of the present it is asked, too, when time will change the verdict: by what is dated ahead, among others.
+        person, raw = _facts(profile, rule, before=moment if as_of is not None else END)
         seen = masked_properties(raw, personal=personal_traits()) if is_masked else raw
         visible = visible_segments(reader).filter(key__in=known.segments).values_list("key", flat=True)
         open_to_them = {key: known.segments[key] for key in visible}
@@ -175,7 +177,7 @@ def why(
     )
 
 
-def _facts(profile: Profile, rule: Rule, as_of: datetime) -> tuple[Person, dict[str, Any]]:
+def _facts(profile: Profile, rule: Rule, *, before: datetime) -> tuple[Person, dict[str, Any]]:
     """All that the rule can ask about the person, and their traits as JSON."""
     asked = depends_on(rule)
     values = list(TraitValue.objects.filter(profile=profile, trait__key__in=asked.traits).select_related("trait"))
@@ -183,7 +185,7 @@ def _facts(profile: Profile, rule: Rule, as_of: datetime) -> tuple[Person, dict[
     person = Person(
         id=profile.pk,
         traits={one.trait.key: _value(one) for one in values},
-        events=_events(profile, asked.events, as_of) if asked.events else (),
+        events=_events(profile, asked.events, before) if asked.events else (),
         segments=frozenset(segments.values_list("segment__key", flat=True)),
     )
     return person, {one.trait.key: one.raw for one in values}
@@ -200,14 +202,16 @@ def _value(stored: TraitValue) -> Value:
     )
 
 
-def _events(profile: Profile, names: Iterable[str], as_of: datetime) -> list[Recorded]:
+def _events(profile: Profile, names: Iterable[str], before: datetime) -> list[Recorded]:
     """Events of these names before the moment.
 
     Raises:
         Conflict: there are more than `MOST_EVENTS`.
     """
     with bound_cursor() as cursor:
-        cursor.execute(EVENTS, {"profile": profile.pk, "names": sorted(names), "as_of": as_of, "most": MOST_EVENTS + 1})
+        cursor.execute(
+            EVENTS, {"profile": profile.pk, "names": sorted(names), "before": before, "most": MOST_EVENTS + 1}
+        )
         rows = cursor.fetchall()
     if len(rows) > MOST_EVENTS:
         raise Conflict("too_many_events", f"More than {MOST_EVENTS} events would have to be looked at to tell why.")

@@ -27,7 +27,7 @@ from segments.rules import (
     edge_place,
     place,
 )
-from segments.rules.binding import at_moment
+from segments.rules.binding import Span, at_moment, over_span
 
 TABLES = {
     "profile": "profiles_profile",
@@ -37,7 +37,6 @@ TABLES = {
     "membership": "segments_membership",
 }
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
-SPAN = ("t1", "t2", "scope")
 
 
 # How many sets of leaves are kept compiled: batches ask for the same few again and again.
@@ -157,12 +156,11 @@ class LeafQueries:
     def touched(
         self,
         leaves: Iterable[PositiveLeaf],
+        span: Span,
         *,
-        t1: datetime,
-        t2: datetime,
         scope: Set[int] | None = None,
     ) -> dict[PositiveLeaf, "array[int]"]:
-        """For each leaf, in order, the ids of the people whose verdict on it may change by time alone in ``(t1, t2]``.
+        """For each leaf, in order, the ids of the people whose verdict on it may change by time alone in the span.
 
         Of everybody, or of the people in ``scope``; all leaves in one statement. Leaves with the same edges share one
         array; eight bytes for each of the people, so that a day made up for at once stays small.
@@ -181,11 +179,16 @@ class LeafQueries:
                     parts.append(found[where])
             answers[leaf] = found[where]
         if texts:
-            params: dict[str, Any] = {"t1": t1, "t2": t2, "scope": sorted(scope or ())}
+            params: dict[str, Any] = {"scope": sorted(scope or ())}
             asked: list[str] = []
+            ends: dict[Any, str] = {}
             for number, text in enumerate(texts):
-                names = {name: f"e{number}_{name}" for name in text.params} | {name: name for name in SPAN}
-                params |= {names[name]: operand for name, operand in text.params.items()}
+                names = {"scope": "scope"}
+                for name, operand in over_span(text.params, span).items():
+                    # Windows of one length share their ends: a statement has 65,535 operands at most.
+                    is_end = isinstance(operand, datetime)
+                    names[name] = ends.setdefault(operand, f"m{len(ends)}") if is_end else f"e{number}_{name}"
+                    params[names[name]] = operand
                 asked.append(f"SELECT {number} AS part, profile_id FROM ({_renamed(text.sql, names)}) AS part_{number}")
             with bound_cursor() as cursor:
                 # Many parts together look dear enough for helpers and for a compiler; starting those takes longer.

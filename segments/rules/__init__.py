@@ -13,6 +13,7 @@ Databases, Django and HTTP don't belong here: this package imports the standard 
 """
 
 from segments.rules.algebra import Dependencies, combine, depends_on, leaves, positive
+from segments.rules.binding import Span
 from segments.rules.catalog import Catalog, EventInfo, SegmentInfo, TraitInfo, Type
 from segments.rules.check import check
 from segments.rules.compile import (
@@ -27,7 +28,7 @@ from segments.rules.compile import (
 )
 from segments.rules.counting import compile_counts
 from segments.rules.describe import describe
-from segments.rules.edges import compile_edges, edge_place, edges
+from segments.rules.edges import compile_edges, edge_place, edges, edges_ahead
 from segments.rules.errors import RuleError, RuleErrors
 from segments.rules.evaluate import Occurrence, Person, evaluate
 from segments.rules.folding import fold
@@ -86,6 +87,7 @@ __all__ = [
     "RuleErrors",
     "SegmentInfo",
     "Sequence",
+    "Span",
     "Step",
     "Trait",
     "TraitInfo",
@@ -102,6 +104,7 @@ __all__ = [
     "describe",
     "edge_place",
     "edges",
+    "edges_ahead",
     "evaluate",
     "fold",
     "json_schema",

@@ -5,7 +5,7 @@ What the placeholders stand in doesn't belong here.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import Final, TypeAlias
 
@@ -25,7 +25,36 @@ class Moving:
     sql_type: str
 
 
-Bindable: TypeAlias = Plain | Moving
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """The time `(after, until]`: a verdict as of `after` is known, the one as of `until` is wanted.
+
+    `zone` is the workspace's, by whose calendar days and months begin. It is named by itself because moments are stored in
+    UTC: were it that of one of the ends, a conversion forgotten somewhere would quietly count days in UTC.
+    """
+
+    after: datetime
+    until: datetime
+    zone: tzinfo | None
+
+    def __post_init__(self) -> None:
+        # Two times of one zone are compared by what its clocks show, and those go back once a year.
+        object.__setattr__(self, "after", self.after.astimezone(UTC))
+        object.__setattr__(self, "until", self.until.astimezone(UTC))
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.after < moment <= self.until
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spanning:
+    """An operand that follows from a span of time: the month that began in it, the birthdays that came round in it."""
+
+    over: Callable[[Span], Plain]
+    sql_type: str
+
+
+Bindable: TypeAlias = Plain | Moving | Spanning
 Bind: TypeAlias = Callable[[Bindable], exp.Expr]
 
 AS_OF: Final = exp.cast(exp.Placeholder(this="as_of"), "TIMESTAMPTZ")
@@ -60,7 +89,7 @@ class Binder:
                 return exp.cast(placeholder, "TIMESTAMPTZ")
             case [str(), *_]:
                 return exp.cast(placeholder, "TEXT[]")
-            case Moving():
+            case Moving() | Spanning():
                 return exp.cast(placeholder, value.sql_type)
             case _:
                 return placeholder
@@ -68,8 +97,30 @@ class Binder:
 
 def at_moment(params: Mapping[str, Bindable], as_of: datetime) -> dict[str, Plain]:
     """The operands as they are at that moment, with `as_of` itself among them."""
-    found = {name: value.at(as_of) if isinstance(value, Moving) else value for name, value in params.items()}
-    return {**found, "as_of": as_of}
+    found: dict[str, Plain] = {"as_of": as_of}
+    for name, value in params.items():
+        if isinstance(value, Spanning):
+            raise TypeError(f"{name} follows from a span of time, and is asked as of a moment")
+        found[name] = value.at(as_of) if isinstance(value, Moving) else value
+    return found
+
+
+def over_span(params: Mapping[str, Bindable], span: Span) -> dict[str, Plain]:
+    """The operands as they are for that span, with its ends `t1` and `t2` among them."""
+    found: dict[str, Plain] = {"t1": span.after, "t2": span.until}
+    for name, value in params.items():
+        if isinstance(value, Moving):
+            raise TypeError(f"{name} follows from a moment, and is asked over a span of time")
+        found[name] = value.over(span) if isinstance(value, Spanning) else value
+    return found
+
+
+def shifted(seconds: int, moment: exp.Expr = AS_OF) -> exp.Expr:
+    """`as_of`, or another moment, and so many seconds more, or less."""
+    if seconds == 0:
+        return moment.copy()
+    length = exp.Interval(this=exp.Literal.string(str(abs(seconds))), unit=exp.Var(this="SECOND"))
+    return (exp.Sub if seconds < 0 else exp.Add)(this=moment.copy(), expression=length)
 
 
 def is_one_of(value: exp.Expr, members: exp.Expr) -> exp.Expr:

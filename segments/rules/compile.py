@@ -29,7 +29,7 @@ from sqlglot import exp
 
 from segments.rules import relations, spark
 from segments.rules.algebra import leaves, positive
-from segments.rules.binding import AS_OF, SCOPE, Bind, Bindable, Binder, Plain, at_moment, is_one_of
+from segments.rules.binding import AS_OF, SCOPE, Bind, Bindable, Binder, Plain, Span, at_moment, is_one_of, over_span
 from segments.rules.catalog import Catalog
 from segments.rules.check import check
 from segments.rules.dialects import lower
@@ -85,6 +85,10 @@ class Compiled:
     def at(self, as_of: datetime) -> dict[str, Plain]:
         """What to send along. The time zone of `as_of` is the one whose calendar is meant."""
         return at_moment(self.params, as_of)
+
+    def over(self, span: Span) -> dict[str, Plain]:
+        """The same of a query that asks about a span of time (`segments.rules.edges`), with `t1` and `t2`."""
+        return over_span(self.params, span)
 
     @property
     def placeholders(self) -> frozenset[str]:

@@ -1,43 +1,188 @@
 """When time alone changes a verdict: for each positive leaf, whose verdict may change between two moments.
 
-`compile_edges` asks the records of everybody, by one range of an index per edge; `edges` asks one person's, for the
-reference engine. Both give candidates: whether a verdict did change is for whoever evaluates the rule. What an edge is
-stands with each window and operator, and what doesn't say so is refused here. Running the query doesn't belong here.
-
-Everything here speaks of `(t1, t2]`: a verdict as of `t1` is known, the one as of `t2` is wanted.
+Each leaf says once on which records of a person which clocks run (`sources`). From that follow `compile_edges`, which asks
+the records of everybody, by one range of an index per clock, and `edges`, which asks one person's, for the reference engine:
+they name the same people because they read the same description. Both give candidates: whether a verdict did change is for
+whoever evaluates the rule. What is not described is refused here. Running the query doesn't belong here.
 """
 
 import json
-from collections.abc import Iterator
-from datetime import datetime
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from heapq import nsmallest
+from typing import Final
 
 from sqlglot import exp
 
-from segments.rules.binding import SCOPE, Binder, is_one_of
+from segments.rules.binding import SCOPE, Bind, Binder, Span, is_one_of
 from segments.rules.catalog import Catalog
 from segments.rules.check import check
+from segments.rules.clocks import Clock, Passing
 from segments.rules.compile import Compiled
 from segments.rules.errors import RuleErrors
 from segments.rules.evaluate import Person, matches
 from segments.rules.filters import compile_filters
-from segments.rules.nodes import Filter, InSegment, Performed, PositiveLeaf, Trait, Where
+from segments.rules.nodes import Compared, Filter, InSegment, Performed, PositiveLeaf, Sequence, Trait, Where
+
+# To look further ahead would tell nothing more: in ten years each day of the calendar has come round, leap days too.
+FURTHEST: Final = timedelta(days=3653)
+# The last day that every time zone has.
+LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+# ---- On which records which clocks run ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Records in SQL: a table, what is true of those that are meant, and their moment."""
+
+    table: str
+    moment: exp.Expr
+    conditions: tuple[exp.Expr, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(ABC):
+    """Records that are dated, and the clocks that run on their moments."""
+
+    clocks: tuple[Clock, ...]
+
+    @abstractmethod
+    def moments(self, person: Person) -> Iterator[datetime]:
+        """The moments of the person's records."""
+
+    @abstractmethod
+    def rows(self, catalog: Catalog, bind: Bind) -> Rows:
+        """The records of everybody."""
+
+    @abstractmethod
+    def canonical(self) -> list[object]:
+        """JSON that is equal for equal records."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Events(Source):
+    """Events of a name of which the filters hold."""
+
+    event: str
+    where: tuple[Where, ...] = ()
+
+    def __post_init__(self) -> None:
+        _refuse_clocks_in(self.where)
+
+    def moments(self, person: Person) -> Iterator[datetime]:
+        for event in person.events:
+            # No filter looks at the clock, so any moment will do.
+            if event.name == self.event and matches(self.where, event, event.occurred_at):
+                yield event.occurred_at
+
+    def rows(self, catalog: Catalog, bind: Bind) -> Rows:
+        name = _is("event", "name_id", catalog.events[self.event].id)
+        filters = compile_filters(self.where, "event", bind)
+        return Rows(table="event", moment=exp.column("occurred_at", "event"), conditions=(name, *filters))
+
+    def canonical(self) -> list[object]:
+        return ["event", self.event, sorted((one.canonical() for one in self.where), key=json.dumps)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dates(Source):
+    """The values of a trait that can be read as moments."""
+
+    trait: Trait
+
+    def moments(self, person: Person) -> Iterator[datetime]:
+        value = person.traits.get(self.trait.trait)
+        readable = None if value is None else self.trait.comparison.kind.of_trait(value)
+        if isinstance(readable, datetime):
+            yield readable
+
+    def rows(self, catalog: Catalog, bind: Bind) -> Rows:
+        moment = self.trait.comparison.kind.trait_sql("trait_value")
+        name = _is("trait_value", "trait_id", catalog.traits[self.trait.trait].id)
+        return Rows(table="trait_value", moment=moment, conditions=(name,))
+
+    def canonical(self) -> list[object]:
+        return ["trait", self.trait.trait, self.trait.comparison.kind.name]
+
+
+# Asked for each of the people in a sweep, and worked out from the leaf alone. What is refused isn't kept.
+@lru_cache(maxsize=1000)
+def sources(leaf: PositiveLeaf) -> tuple[Source, ...]:
+    """All records by which time alone may change the verdict on the leaf, with their clocks. None: it never does.
+
+    Raises:
+        NotImplementedError: part of the leaf looks at the clock without saying when its edges pass.
+    """
+    match leaf:
+        case Trait():
+            comparison = leaf.comparison.stored
+            clocks = comparison.operator.clocks(comparison.operand)
+            return (Dates(trait=leaf, clocks=clocks),) if clocks else ()
+        case Performed():
+            counted = Events(event=leaf.event, where=leaf.where, clocks=leaf.computed.clocks(leaf))
+            if leaf.within.since is None:
+                return (counted,)
+            # The later anchor begins the window anew; whatever happened between the two is no longer in it.
+            return counted, Events(event=leaf.within.since, clocks=(Passing(),))
+        case Compared(left=left, right=right):
+            return *sources(left), *sources(right)
+        case Sequence():
+            return _of_sequence(leaf)
+        case InSegment():
+            # When a membership changes, whoever changes it evaluates the rules that read it.
+            return ()
+        # A condition on what has no date, or never goes out of date, has no sources: `return ()`.
+        case _:
+            raise NotImplementedError(f"{type(leaf).__name__} doesn't say when its edges pass")
+
+
+def _of_sequence(leaf: Sequence) -> tuple[Source, ...]:
+    """The first step comes into its window and goes out of it; the last one completes the sequence.
+
+    Steps between them have happened once the last one has, so nothing changes when they do. Nor does it when what must be
+    missing happens: until the time for it is over the sequence isn't true, and by then it has happened or never will in time.
+    """
+    first, last, missing = leaf.steps[0], leaf.steps[-1], leaf.missing
+    _refuse_clocks_in(one for step in (*leaf.steps, *((missing,) if missing else ())) for one in step.where)
+    if missing is None or missing.within is None:
+        completes = Passing()
+    else:
+        completes = Passing(missing.within.seconds, at_once=True)
+    return (
+        Events(event=first.event, where=first.where, clocks=leaf.within.clocks()),
+        Events(event=last.event, where=last.where, clocks=(completes,)),
+    )
+
+
+def _refuse_clocks_in(where: Iterable[Where]) -> None:
+    """Events are judged as they are: a filter that looked at the clock would need edges of its own."""
+    for one in where:
+        if not isinstance(one, Filter):
+            _refuse_clocks_in(one.parts)
+        elif one.comparison.operator.clocks(one.comparison.operand):
+            raise NotImplementedError(
+                f"a filter looks at the clock ({one.comparison.op}) without saying when it changes"
+            )
+
+
+# ---- Whose verdict may change --------------------------------------------------------------------------------------
 
 
 def edge_place(leaf: PositiveLeaf) -> str:
     """Leaves with the same place have the same candidates between any two moments: asked once, they serve for all."""
-    match leaf:
-        case Performed():
-            filters = sorted((one.canonical() for one in leaf.where), key=json.dumps)
-            return json.dumps(["performed", leaf.event, filters, leaf.within.canonical()])
-        case _:
-            return leaf.key
+    parts = {json.dumps([one.canonical(), clock.canonical()]) for one in sources(leaf) for clock in one.clocks}
+    return json.dumps(sorted(parts))
 
 
 def compile_edges(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Compiled | None:
-    """The people, all or those among `scope`, whose verdict on the leaf may change by time alone in `(t1, t2]`.
+    """The people, all or those among `scope`, whose verdict on the leaf may change by time alone in a span of time.
 
-    None when time alone never changes it. Membership of another segment is such a leaf: when that changes, whoever
-    changes it evaluates the rules that read it.
+    None when time alone never changes it. The operands are given by `Compiled.over`.
 
     Raises:
         RuleErrors: the leaf doesn't fit the catalogue (any more).
@@ -46,35 +191,14 @@ def compile_edges(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Comp
     if errors := check(leaf, catalog):
         raise RuleErrors(errors)
     bind = Binder()
-    match leaf:
-        case InSegment():
-            return None
-        case Trait():
-            comparison = leaf.comparison.stored
-            table, row_id = "trait_value", ("trait_id", catalog.traits[leaf.trait].id)
-            value = comparison.kind.trait_sql(table)
-            ranges = comparison.operator.compile_edges(value, comparison.operand, bind)
-            also: list[exp.Expr] = []
-        case Performed():
-            table, row_id = "event", ("name_id", catalog.events[leaf.event].id)
-            _refuse_clock_in(leaf)
-            ranges = leaf.within.compile_edges(exp.column("occurred_at", table), bind)
-            also = compile_filters(leaf.where, table, bind)
-        case _:
-            raise NotImplementedError(f"{type(leaf).__name__} doesn't say when its edges pass")
-    if not ranges:
-        return None
-    column, number = row_id
-    of_leaf = exp.EQ(this=exp.column(column, table), expression=exp.Literal.number(int(number)))
-    if scoped:
-        also.append(is_one_of(exp.column("profile_id", table), SCOPE.copy()))
-    # One query per range and not one with OR: each walks its own stretch of the index, and is pruned to its months.
+    # One query per clock and not one with OR: each walks its own stretch of an index, and is pruned to its months.
     asked = [
-        exp.select(exp.column("profile_id", table))
-        .from_(table, copy=False)
-        .where(of_leaf.copy(), one, *(condition.copy() for condition in also), copy=False)
-        for one in ranges
+        one
+        for source in sources(leaf)
+        for one in _asked(source.rows(catalog, bind), source.clocks, bind, scoped=scoped)
     ]
+    if not asked:
+        return None
     if len(asked) == 1:
         return Compiled(expression=asked[0].distinct(copy=False), params=bind.params)
     either = exp.union(*asked, distinct=True, copy=False).subquery("edge", copy=False)
@@ -82,41 +206,59 @@ def compile_edges(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Comp
     return Compiled(expression=query, params=bind.params)
 
 
-def edges(leaf: PositiveLeaf, person: Person) -> Iterator[datetime]:
-    """The values of `as_of` from which on the verdict on this person may be another, in no order.
+def _asked(rows: Rows, clocks: Iterable[Clock], bind: Bind, *, scoped: bool) -> Iterator[exp.Select]:
+    profile_id = exp.column("profile_id", rows.table)
+    scope = (is_one_of(profile_id.copy(), SCOPE.copy()),) if scoped else ()
+    for clock in dict.fromkeys(clocks):
+        found = exp.select(profile_id.copy()).from_(rows.table, copy=False)
+        others = (condition.copy() for condition in (*rows.conditions, *scope))
+        yield found.where(clock.compile(rows.moment, bind), *others, copy=False)
+
+
+def edges(leaf: PositiveLeaf, person: Person, span: Span) -> Iterator[datetime]:
+    """The values of `as_of` in the span from which on the verdict on this person may be another, in UTC, in no order.
 
     Raises:
         NotImplementedError: part of the leaf looks at the clock without saying when its edges pass.
     """
-    match leaf:
-        case InSegment():
-            return
-        case Trait(trait=trait, comparison=comparison):
-            value = person.traits.get(trait)
-            readable = None if value is None else comparison.kind.of_trait(value)
-            if readable is not None:
-                yield from comparison.operator.edges(readable, comparison.stored.operand)
-        case Performed():
-            _refuse_clock_in(leaf)
-            for event in person.events:
-                # No filter looks at the clock, so any moment will do.
-                if event.name == leaf.event and matches(leaf.where, event, event.occurred_at):
-                    yield from leaf.within.edges(event.occurred_at)
-        case _:
-            raise NotImplementedError(f"{type(leaf).__name__} doesn't say when its edges pass")
+    for source in sources(leaf):
+        clocks = tuple(dict.fromkeys(source.clocks))
+        for moment in source.moments(person):
+            for clock in clocks:
+                yield from clock.edges(moment, span)
 
 
-def _refuse_clock_in(leaf: Performed) -> None:
-    """Refuses what depends on the clock by more than the window of the events."""
-    if leaf.measure == "periods" or leaf.amount.operator.looks_at_clock:
-        raise NotImplementedError(f"{leaf.measure} with {leaf.amount.op} doesn't say when its edges pass")
-    for one in leaf.where:
-        _refuse_clock_in_filter(one)
+@dataclass(frozen=True, kw_only=True)
+class Ahead:
+    """The edges that lie ahead, in order and in UTC; all of them before ``until``, or all there will ever be."""
+
+    moments: tuple[datetime, ...]
+    until: datetime | None
 
 
-def _refuse_clock_in_filter(one: Where) -> None:
-    if not isinstance(one, Filter):
-        for part in one.parts:
-            _refuse_clock_in_filter(part)
-    elif one.comparison.operator.compile_edges(exp.column("value"), one.comparison.operand, Binder()):
-        raise NotImplementedError(f"a filter that looks at the clock ({one.comparison.op}) doesn't say when it changes")
+def edges_ahead(leaves: Iterable[PositiveLeaf], person: Person, *, as_of: datetime, most: int) -> Ahead:
+    """The first edges after `as_of` of any of the leaves, at most so many.
+
+    Where something comes round every year, it is looked no further ahead than `FURTHEST`.
+
+    Raises:
+        NotImplementedError: part of a leaf looks at the clock without saying when its edges pass.
+    """
+    leaves = tuple(leaves)
+    comes_round = any(
+        clock.recurs
+        for leaf in leaves
+        for source in sources(leaf)
+        if any(True for _ in source.moments(person))
+        for clock in source.clocks
+    )
+    until = min(as_of.astimezone(UTC) + FURTHEST, LAST) if comes_round else LAST
+    span = Span(after=as_of, until=until, zone=as_of.tzinfo)
+    found = nsmallest(most + 1, {at for leaf in leaves for at in edges(leaf, person, span)})
+    if len(found) > most:
+        return Ahead(moments=tuple(found[:most]), until=found[most])
+    return Ahead(moments=tuple(found), until=until if comes_round else None)
+
+
+def _is(table: str, column: str, row_id: int) -> exp.Expr:
+    return exp.EQ(this=exp.column(column, table), expression=exp.Literal.number(int(row_id)))

@@ -11,7 +11,8 @@ from segments.rules.algebra import depends_on
 from segments.rules.describe import describe
 from segments.rules.errors import Path, RuleError, pointer
 from segments.rules.evaluate import Occurrence, evaluate
-from segments.rules.findings import Case, Finding, has_history, look, turn, turns_at
+from segments.rules.findings import Case, Finding, has_history, look, turn
+from segments.rules.foresight import foresee
 from segments.rules.nodes import All, Any, Compared, Everyone, InSegment, Leaf, Not, Rule
 
 
@@ -113,9 +114,11 @@ def _explained(rule: Rule, eyes: _Eyes, path: Path, *, wanted: bool) -> Explaine
             if isinstance(leaf, InSegment) and finding.is_hidden:
                 told = None
             else:
-                hint = turn(leaf, case, wanted=wanted) if holds is not wanted else None
-                # Of a hidden date, the day on which it grows too old would tell.
-                finding = replace(finding, hint=hint, turns_at=None if finding.is_hidden else turns_at(leaf, case))
+                finding = replace(finding, hint=turn(leaf, case, wanted=wanted) if holds is not wanted else None)
+            # Of a hidden date, the day on which it grows too old would tell.
+            if not finding.is_hidden:
+                seen = foresee(leaf, case.person, case.as_of)
+                finding = replace(finding, turns_at=seen.turns_at, looked_until=seen.looked_until)
     return Explained(
         pointer=pointer(path),
         form=form_of(rule),

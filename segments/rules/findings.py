@@ -1,26 +1,24 @@
 """What was found of a person where a condition of a rule looks, and what would change the verdict on it.
 
-All that explaining knows of one kind of leaf stands here: a new one plugs in with `look` (what was found), `turn` and
-`turns_at` (what would change it) and `has_history`; without them it has just a verdict. The tree of a rule doesn't belong
-here.
+All that explaining knows of one kind of leaf stands here: a new one plugs in with `look` (what was found), `turn` (what
+would change it) and `has_history`; without them it has just a verdict. When time will change it is in `foresight`. The tree
+of a rule doesn't belong here.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import singledispatch
-from itertools import groupby
 from typing import Any, Final
 
 from segments.rules.catalog import Catalog
 from segments.rules.evaluate import Occurrence, Person, counted, evaluate, matches
+from segments.rules.foresight import adds_up
 from segments.rules.kinds import NUMBER, Comparable, Kind, Number
 from segments.rules.nodes import Compared, InSegment, Leaf, Performed, Sequence, Trait
-from segments.rules.operands import Duration, Scalar, plain
-from segments.rules.operators import WithinLast
-from segments.rules.windows import Rolling
+from segments.rules.operands import Scalar, plain
 
 MOST_EVIDENCE: Final = 20
 # Of the measures that add up, the smallest step by which they grow.
@@ -55,7 +53,8 @@ class Finding:
 
     `actual` is a count (`is_count`), a sum, a trait's value, or whether the person is in a segment; None when nothing
     was found, and when it `is_hidden` from the reader. `events` are the newest of the `event_count` events that count,
-    newest first. `turns_at` is when time alone will change the verdict, if nothing else happens until then.
+    newest first. `turns_at` is when time alone will change the verdict, if nothing else happens until then; None: not before
+    `looked_until`, and never where that is None too, unless it `is_hidden`.
     """
 
     said: str
@@ -67,6 +66,7 @@ class Finding:
     event_count: int = 0
     hint: Hint | None = None
     turns_at: datetime | None = None
+    looked_until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -238,7 +238,7 @@ def _(leaf: Performed, case: Case, *, wanted: bool) -> Hint | None:
     actual = _figure(leaf, counted(leaf, case.person, case.as_of), case)
     events, when = _event(leaf, case), leaf.within.describe()
     of = f' "{leaf.of}"' if leaf.of is not None else " value" if leaf.computed.takes_property else ""
-    if not _adds_up(leaf) or not isinstance(actual, Decimal):
+    if not adds_up(leaf) or not isinstance(actual, Decimal):
         said = f"{leaf.computed.noun}{of} of {events} {when}: {_amount_said(leaf)}"
         return Hint(kind=HintKind.FIGURE, sentence=said if wanted else f"not: {said}")
     nearest = _nearest(leaf, actual, case.as_of, wanted=wanted)
@@ -252,11 +252,6 @@ def _(leaf: Performed, case: Case, *, wanted: bool) -> Hint | None:
         kind = HintKind.MORE_VALUE if more else HintKind.LESS_VALUE
         sentence = f"{_kind_of(leaf).say(amount)} {'more' if more else 'less'}{of} of {events} {when}"
     return Hint(kind=kind, amount=amount, sentence=sentence)
-
-
-def _adds_up(leaf: Performed) -> bool:
-    """Whether each event adds its own share to the figure."""
-    return leaf.measure in _SMALLEST and leaf.per is None
 
 
 def _nearest(leaf: Performed, actual: Decimal, as_of: datetime, *, wanted: bool) -> Decimal | None:
@@ -273,54 +268,6 @@ def _nearest(leaf: Performed, actual: Decimal, as_of: datetime, *, wanted: bool)
     fitting = [one for one in candidates if leaf.amount.holds(one, as_of) is wanted]
     # Of two that are equally near, the larger: people can do more, and can't undo.
     return min(fitting, key=lambda one: (abs(one - actual), -one), default=None)
-
-
-# ---- When time would turn it ---------------------------------------------------------------------------------
-
-
-@singledispatch
-def turns_at(leaf: Leaf, case: Case) -> datetime | None:
-    """The first moment at which the verdict is another one, of what is known of the person; None: never, or unknown."""
-    return None
-
-
-@turns_at.register
-def _(leaf: Trait, case: Case) -> datetime | None:
-    value, operator = case.person.traits.get(leaf.trait), leaf.comparison.operator
-    lasts = leaf.comparison.operand
-    if value is None or value.moment is None or not isinstance(operator, WithinLast) or not isinstance(lasts, Duration):
-        return None
-    holds = evaluate(leaf, case.person, case.as_of)
-    for at in (_after(value.moment), _after(value.moment, lasts.length)):
-        if at is not None and at > case.as_of and evaluate(leaf, case.person, at) is not holds:
-            return at
-    return None
-
-
-@turns_at.register
-def _(leaf: Performed, case: Case) -> datetime | None:
-    if not isinstance(leaf.within, Rolling) or leaf.within.ago is not None or not _adds_up(leaf):
-        return None
-    events = counted(leaf, case.person, case.as_of)
-    left = _figure(leaf, events, case)
-    holds = leaf.amount.holds(left, case.as_of)
-    for occurred_at, together in groupby(events, key=lambda event: event.occurred_at):
-        leaves = _figure(leaf, list(together), case)
-        assert isinstance(left, Decimal) and isinstance(leaves, Decimal), (
-            "counts and sums are numbers, over nothing too"
-        )
-        left -= leaves
-        if leaf.amount.holds(left, case.as_of) is not holds:
-            return _after(occurred_at, leaf.within.duration.length)
-    return None
-
-
-def _after(moment: datetime, length: timedelta = timedelta()) -> datetime | None:
-    """The instant after so long; None past the end of the calendar."""
-    try:
-        return moment + length + timedelta(microseconds=1)
-    except OverflowError:
-        return None
 
 
 # ---- In words ------------------------------------------------------------------------------------------------

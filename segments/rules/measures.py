@@ -18,6 +18,7 @@ from sqlglot import exp
 
 from segments.rules import dialects
 from segments.rules.binding import Bind, Moving
+from segments.rules.clocks import Clock
 from segments.rules.kinds import DATE, NUMBER, SCALARS, Comparable, Kind
 from segments.rules.operands import Duration, number_in_range
 from segments.rules.windows import Rolling
@@ -70,6 +71,16 @@ class Measure(ABC):
     def from_total(self) -> exp.Expr | None:
         """The result for all time, from the running totals (table `event_total`); None when they don't have it."""
         return None
+
+    def clocks(self, leaf: "Performed") -> tuple[Clock, ...]:
+        """What says when an event of the leaf may make another difference to it.
+
+        Raises:
+            NotImplementedError: part of the leaf looks at the clock without saying when its edges pass.
+        """
+        # Only dates have clocks; a figure that was compared with the clock in another way would have to say so here.
+        leaf.amount.operator.clocks(leaf.amount.operand)
+        return leaf.within.clocks()
 
 
 _registry: dict[str, Measure] = {}
@@ -223,15 +234,23 @@ class Periods(Measure):
         assert total is not None, "a window has at least one period"
         return MeasuredSql(value=total)
 
+    def clocks(self, leaf: "Performed") -> tuple[Clock, ...]:
+        # Where one period ends the next begins, which is one edge.
+        return tuple(dict.fromkeys(clock for period in _periods(leaf) for clock in period.clocks()))
 
-class _Edge(Measure):
+
+class _MomentAt(Measure):
     """The moment of the first or the last event."""
 
     kinds = (DATE,)
 
+    def clocks(self, leaf: "Performed") -> tuple[Clock, ...]:
+        # Whichever of the events is the first or the last, the comparison looks at its moment.
+        return *leaf.within.clocks(), *leaf.amount.operator.clocks(leaf.amount.operand)
+
 
 @measure
-class FirstAt(_Edge):
+class FirstAt(_MomentAt):
     key, noun = "first_at", "first"
 
     def of(self, leaf: "Performed", events: Sequence["Occurrence"], as_of: datetime) -> Measured:
@@ -245,7 +264,7 @@ class FirstAt(_Edge):
 
 
 @measure
-class LastAt(_Edge):
+class LastAt(_MomentAt):
     key, noun = "last_at", "last"
 
     def of(self, leaf: "Performed", events: Sequence["Occurrence"], as_of: datetime) -> Measured:

@@ -14,9 +14,10 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from sqlglot import exp
 
-from segments.rules.binding import AS_OF, Bind, Binder, Moving, is_one_of
+from segments.rules.binding import AS_OF, Bind, Binder, Moving, is_one_of, shifted
 from segments.rules.calendar import coming_days
 from segments.rules.catalog import Type
+from segments.rules.clocks import Anniversaries, Clock, Passing, month_and_day
 from segments.rules.countries import COUNTRIES
 from segments.rules.currencies import CURRENCIES
 from segments.rules.errors import quoted
@@ -25,7 +26,7 @@ from segments.rules.kinds import EXACT, KIND_OF_TYPE, PRESENCE, TEXT, Comparable
 from segments.rules.operands import Duration, Moment, Operand
 from segments.rules.patterns import compiled, printed
 from segments.rules.shapes import ALL_OF, ANY_OF, LASTING, NOTHING, ONE, PAIR, REGULAR, Shape
-from segments.rules.windows import STEP, Rolling, later, passing, shifted
+from segments.rules.windows import Rolling
 
 DAY: Final = 24 * 60 * 60
 KNOWN_CODES: Final = {Type.COUNTRY: (frozenset(COUNTRIES), "DE"), Type.CURRENCY: (CURRENCIES, "EUR")}
@@ -86,24 +87,16 @@ class Operator(ABC):
     def compile(self, value: exp.Expr, operand: Any, bind: Bind) -> exp.Expr:
         """The same meaning in SQL: true, or else false or NULL."""
 
-    def edges(self, value: Any, operand: Any) -> tuple[datetime, ...]:
-        """The values of `as_of` from which on the verdict on this value may be another.
+    def clocks(self, operand: Any) -> tuple[Clock, ...]:
+        """What says, of a date, when the verdict on it may be another.
 
         An operator that never looks at the clock has none; one that does and doesn't say when is refused.
         """
-        self._refuse_unsaid_edges(operand)
-        return ()
-
-    def compile_edges(self, value: exp.Expr, operand: Any, bind: Bind) -> tuple[exp.Expr, ...]:
-        """The same in SQL: conditions, one range of values each, of which one holds when an edge is in `(t1, t2]`."""
-        self._refuse_unsaid_edges(operand)
-        return ()
-
-    def _refuse_unsaid_edges(self, operand: Any) -> None:
         compiled = self.compile(exp.column("value"), operand, Binder())
         mentions_it = any(one.name == AS_OF.this.name for one in compiled.find_all(exp.Placeholder))
         if self.looks_at_clock or mentions_it:
             raise NotImplementedError(f"{self.key} looks at the clock and doesn't say when its edges pass")
+        return ()
 
     def describe(self, said: str) -> str:
         """The predicate in English, given the operand in English."""
@@ -132,11 +125,8 @@ class Negation(Operator):
         positive = self.of.compile(value, operand, bind)
         return exp.Not(this=exp.Paren(this=exp.Is(this=exp.Paren(this=positive), expression=exp.true())))
 
-    def edges(self, value: Any, operand: Any) -> tuple[datetime, ...]:
-        return self.of.edges(value, operand)
-
-    def compile_edges(self, value: exp.Expr, operand: Any, bind: Bind) -> tuple[exp.Expr, ...]:
-        return self.of.compile_edges(value, operand, bind)
+    def clocks(self, operand: Any) -> tuple[Clock, ...]:
+        return self.of.clocks(operand)
 
 
 _registry: dict[str, Operator] = {}
@@ -375,11 +365,8 @@ class WithinLast(Operator):
     def compile(self, value: exp.Expr, operand: Any, bind: Bind) -> exp.Expr:
         return Rolling(operand).compile(value, bind)
 
-    def edges(self, value: Any, operand: Any) -> tuple[datetime, ...]:
-        return Rolling(operand).edges(value)
-
-    def compile_edges(self, value: exp.Expr, operand: Any, bind: Bind) -> tuple[exp.Expr, ...]:
-        return Rolling(operand).compile_edges(value, bind)
+    def clocks(self, operand: Any) -> tuple[Clock, ...]:
+        return Rolling(operand).clocks()
 
 
 @operator
@@ -397,11 +384,8 @@ class WithinNext(Operator):
             exp.LT(this=value.copy(), expression=shifted(operand.seconds)),
         )
 
-    def edges(self, value: Any, operand: Any) -> tuple[datetime, ...]:
-        return later(value, STEP) + later(value, STEP - operand.length)
-
-    def compile_edges(self, value: exp.Expr, operand: Any, bind: Bind) -> tuple[exp.Expr, ...]:
-        return passing(value), passing(value, -operand.seconds)
+    def clocks(self, operand: Any) -> tuple[Clock, ...]:
+        return Passing(), Passing(-operand.seconds)
 
 
 @operator
@@ -420,11 +404,11 @@ class Anniversary(Operator):
         return day.month * 100 + day.day in coming_days(as_of, operand.seconds // DAY)
 
     def compile(self, value: exp.Expr, operand: Any, bind: Bind) -> exp.Expr:
-        local = exp.AtTimeZone(this=value, zone=exp.Literal.string("UTC"))
-        month, day = (exp.Extract(this=exp.Var(this=part), expression=local.copy()) for part in ("MONTH", "DAY"))
-        found = exp.cast(exp.Add(this=exp.Mul(this=month, expression=exp.Literal.number(100)), expression=day), "INT")
         days = Moving(at=lambda as_of: coming_days(as_of, operand.seconds // DAY), sql_type="INT[]")
-        return is_one_of(found, bind(days))
+        return is_one_of(month_and_day(value), bind(days))
+
+    def clocks(self, operand: Any) -> tuple[Clock, ...]:
+        return (Anniversaries(operand.seconds // DAY),)
 
 
 @operator

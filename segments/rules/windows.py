@@ -6,16 +6,14 @@ Every window ends at `as_of`: what is dated later has not happened yet.
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from sqlglot import exp
 
-from segments.rules.binding import AS_OF, T1, T2, Bind, Moving
-from segments.rules.calendar import bounds
+from segments.rules.binding import AS_OF, Bind, Moving, shifted
+from segments.rules.calendar import PERIODS, bounds
+from segments.rules.clocks import Bounded, Clock, Passing, UnitEnds
 from segments.rules.operands import Duration, Moment
-
-# The smallest step of time that engines can tell apart.
-STEP: Final = timedelta(microseconds=1)
 
 
 class Window(ABC):
@@ -32,16 +30,11 @@ class Window(ABC):
     def compile(self, moment: exp.Expr, bind: Bind) -> exp.Expr:
         """The same meaning, in SQL."""
 
-    def edges(self, moment: datetime) -> tuple[datetime, ...]:
-        """The values of `as_of` from which on an event of this moment is in the window, or no longer in it.
+    def clocks(self) -> tuple[Clock, ...]:
+        """What says when an event comes into the window, and when it is no longer in it.
 
-        Each is the first instant of the new state. A window that doesn't say when its edges pass is refused: taken for
-        one without any, its people would stay members for ever.
+        A window that doesn't say so is refused: taken for one without edges, its people would stay members for ever.
         """
-        raise NotImplementedError(f"{type(self).__name__} doesn't say when its edges pass")
-
-    def compile_edges(self, moment: exp.Expr, bind: Bind) -> tuple[exp.Expr, ...]:
-        """The same in SQL: conditions, one range of moments each, of which one holds when an edge is in `(t1, t2]`."""
         raise NotImplementedError(f"{type(self).__name__} doesn't say when its edges pass")
 
     @abstractmethod
@@ -63,11 +56,8 @@ class Ever(Window):
     def compile(self, moment: exp.Expr, bind: Bind) -> exp.Expr:
         return exp.LT(this=moment, expression=AS_OF.copy())
 
-    def edges(self, moment: datetime) -> tuple[datetime, ...]:
-        return later(moment, STEP)
-
-    def compile_edges(self, moment: exp.Expr, bind: Bind) -> tuple[exp.Expr, ...]:
-        return (passing(moment),)
+    def clocks(self) -> tuple[Clock, ...]:
+        return (Passing(),)
 
     def describe(self) -> str:
         return "ever"
@@ -100,12 +90,8 @@ class Rolling(Window):
             exp.LT(this=moment.copy(), expression=end),
         )
 
-    def edges(self, moment: datetime) -> tuple[datetime, ...]:
-        near = self.ago.length if self.ago else timedelta(0)
-        return later(moment, near + STEP) + later(moment, near + self.duration.length + STEP)
-
-    def compile_edges(self, moment: exp.Expr, bind: Bind) -> tuple[exp.Expr, ...]:
-        return passing(moment, self.ago.seconds if self.ago else 0), passing(moment, self.reach)
+    def clocks(self) -> tuple[Clock, ...]:
+        return Passing(self.ago.seconds if self.ago else 0), Passing(self.reach)
 
     def describe(self) -> str:
         return f"in the {self.duration} before the last {self.ago}" if self.ago else f"in the last {self.duration}"
@@ -129,22 +115,16 @@ class Between(Window):
         )
 
     def compile(self, moment: exp.Expr, bind: Bind) -> exp.Expr:
-        return exp.and_(*self._bounds(moment, bind), exp.LT(this=moment.copy(), expression=AS_OF.copy()))
-
-    def edges(self, moment: datetime) -> tuple[datetime, ...]:
-        is_within = (self.start is None or self.start.start <= moment) and (self.end is None or moment < self.end.start)
-        return later(moment, STEP) if is_within else ()
-
-    def compile_edges(self, moment: exp.Expr, bind: Bind) -> tuple[exp.Expr, ...]:
-        return (exp.and_(*self._bounds(moment, bind), passing(moment)),)
-
-    def _bounds(self, moment: exp.Expr, bind: Bind) -> list[exp.Expr]:
         found: list[exp.Expr] = []
         if self.start is not None:
             found.append(exp.GTE(this=moment.copy(), expression=bind(self.start.start)))
         if self.end is not None:
             found.append(exp.LT(this=moment.copy(), expression=bind(self.end.start)))
-        return found
+        return exp.and_(*found, exp.LT(this=moment.copy(), expression=AS_OF.copy()))
+
+    def clocks(self) -> tuple[Clock, ...]:
+        start, end = (None if one is None else one.start for one in (self.start, self.end))
+        return (Bounded(Passing(), start, end),)
 
     def describe(self) -> str:
         start = f"from {self.start.text}" if self.start else ""
@@ -173,6 +153,10 @@ class Calendar(Window):
             exp.LT(this=moment.copy(), expression=bind(end)),
         )
 
+    def clocks(self) -> tuple[Clock, ...]:
+        unit, back = PERIODS[self.period]
+        return UnitEnds(unit, back - 1) if back else Passing(), UnitEnds(unit, back)
+
     def describe(self) -> str:
         return self.period.replace("_", " ")
 
@@ -184,7 +168,7 @@ class Calendar(Window):
 class Since(Window):
     """After each person's last event of a name, and before `as_of`. Who never did that one has no such time.
 
-    When it began is looked up per person; `contains` and `compile` say only that it ends now.
+    When it began is looked up per person; `contains`, `compile` and `clocks` say only that it ends now.
     """
 
     event: str
@@ -199,35 +183,11 @@ class Since(Window):
     def compile(self, moment: exp.Expr, bind: Bind) -> exp.Expr:
         return exp.LT(this=moment, expression=AS_OF.copy())
 
+    def clocks(self) -> tuple[Clock, ...]:
+        return (Passing(),)
+
     def describe(self) -> str:
         return f"since they last did {self.event}"
 
     def canonical(self) -> object:
         return {"since": self.event}
-
-
-def shifted(seconds: int, moment: exp.Expr = AS_OF) -> exp.Expr:
-    """`as_of`, or another moment, and so many seconds more, or less."""
-    if seconds == 0:
-        return moment.copy()
-    length = exp.Interval(this=exp.Literal.string(str(abs(seconds))), unit=exp.Var(this="SECOND"))
-    return (exp.Sub if seconds < 0 else exp.Add)(this=moment.copy(), expression=length)
-
-
-def later(moment: datetime, length: timedelta) -> tuple[datetime, ...]:
-    """The moment so much later; none where there is no such moment."""
-    try:
-        return (moment + length,)
-    except OverflowError:
-        return ()
-
-
-def passing(moment: exp.Expr, seconds: int = 0) -> exp.Expr:
-    """Whether `as_of` passes the moment, so many seconds after it, between `t1` and `t2`.
-
-    With 0 seconds that is so of events dated ahead, which count from then on.
-    """
-    return exp.and_(
-        exp.GTE(this=moment.copy(), expression=shifted(-seconds, T1)),
-        exp.LT(this=moment.copy(), expression=shifted(-seconds, T2)),
-    )

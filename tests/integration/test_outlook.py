@@ -1,6 +1,7 @@
 """When would this change if nothing happened: said of one person, for the rule and all that it reads."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -91,6 +92,33 @@ def test_it_says_how_far_it_has_looked(shop: Tracker, monkeypatch: pytest.Monkey
     monkeypatch.setattr("segments.turning.MOST_MOMENTS", 1)
     seen = outlook(profile=person("ann"), segment=live("once", performed("Bought", within={"days": 30})))
     assert (seen.changes_at, seen.looked_until) == (None, NOW + 25 * DAY + MICROSECOND)
+
+
+def test_it_stops_looking_when_it_takes_too_long(shop: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segments.turning.OUTLOOK_SECONDS", -1)
+    seen = outlook(profile=person("ann"), segment=live("once", performed("Bought", within={"days": 30})))
+    assert (seen.changes_at, seen.looked_until) == (None, NOW + 5 * DAY + MICROSECOND)
+
+
+def test_what_comes_round_every_year_is_looked_for_ten_years_ahead(shop: Tracker) -> None:
+    shop.send(identify("ann", traits={"born": "1990-02-28"}, ago=11 * DAY))
+    process_all()
+    always = live("always", {"trait": "born", "op": "anniversary", "value": {"days": 366}})
+    seen = outlook(profile=person("ann"), segment=always)
+    assert (seen.belongs, seen.changes_at) == (True, None)
+    assert seen.looked_until is not None and 9 * 366 * DAY < seen.looked_until - NOW < 11 * 366 * DAY
+    seen = outlook(profile=person("bob"), segment=always)
+    assert (seen.belongs, seen.changes_at, seen.looked_until) == (False, None, None), "of bob no birthday is known"
+
+
+def test_days_end_where_the_workspace_is(shop: Tracker) -> None:
+    Workspace.objects.update(time_zone="Asia/Kolkata")
+    shop.send(track("Bought", "ann", timestamp=NOW.isoformat()))
+    process_all()
+    local = NOW.astimezone(ZoneInfo("Asia/Kolkata"))
+    midnight = local.replace(hour=0, minute=0, second=0) + DAY
+    assert changes("ann", live("yesterday", performed("Bought", within="yesterday"))) == midnight
+    assert changes("ann", live("today", performed("Bought", within="today"))) == NOW + MICROSECOND
 
 
 def test_nobody_is_judged_by_a_rule_that_is_not_live_or_broken(shop: Tracker) -> None:

@@ -7,6 +7,7 @@ asked is which index it takes and by which columns, not what it costs.
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -22,11 +23,12 @@ from segments.flows import OVERLAP
 from segments.history import STEPS
 from segments.models import Segment
 from segments.querysets import members_of
-from segments.rules import compile_edges, compile_leaf, leaves, load
+from segments.rules import Span, compile_edges, compile_leaf, leaves, load
 from segments.why import EVENTS, MOST_EVENTS
-from tests.factories import live, performed, process_all, rule, track, tracker
+from tests.factories import identify, live, performed, process_all, rule, track, tracker
 
 PEOPLE = 20_000
+ZURICH = ZoneInfo("Europe/Zurich")
 
 FILL = f"""
 INSERT INTO profiles_profile (id, uuid, traits, first_seen_at, last_seen_at, created_at)
@@ -37,6 +39,9 @@ SELECT now() - random() * interval '25 days', 1000 + n, e.id, 1, 'f' || n || '-'
 INSERT INTO profiles_eventtotal (profile_id, name_id, count, value_sum, first_at, last_at)
 SELECT profile_id, name_id, count(*), sum(value), min(occurred_at), max(occurred_at) FROM profiles_event
  WHERE profile_id > 1000 GROUP BY 1, 2;
+INSERT INTO profiles_traitvalue (trait_id, profile_id, moment, raw, occurred_at, message_id)
+SELECT t.id, 1000 + n, timestamptz '1960-01-01' + n * interval '1 day', '""', now(), 'x'
+  FROM generate_series(1, {PEOPLE}) AS n CROSS JOIN profiles_trait t WHERE t.key IN ('born', 'renews');
 INSERT INTO segments_membership (segment_id, profile_id, entered_at)
 SELECT s.id, 1000 + n, now() FROM generate_series(1, {PEOPLE}) AS n CROSS JOIN segments_segment s WHERE n % 2 = s.id % 2;
 INSERT INTO segments_membershipchange
@@ -55,7 +60,7 @@ SELECT purpose_id, profile_id, decision, collected_at, id FROM consent_consentre
 """
 TABLES = (
     "consent_consentstate, profiles_profile, profiles_event, profiles_eventtotal, segments_membership,"
-    " segments_membershipchange, ingestion_inboxmessage"
+    " segments_membershipchange, ingestion_inboxmessage, profiles_traitvalue"
 )
 
 
@@ -63,6 +68,7 @@ TABLES = (
 def crowd(own_database: Any) -> None:
     shop = tracker()
     shop.send(track("Bought", "ann"), track("Looked", "ann"))
+    shop.send(identify("ann", traits={"born": "1990-06-15", "renews": "2026-06-15"}))
     process_all()
     live("buyers", performed("Bought"))
     live("lookers", performed("Looked"))
@@ -136,22 +142,81 @@ def test_what_is_known_of_few_people_is_found_by_index(crowd: None) -> None:
     assert found_by_person(inside, "segments_membership"), inside
 
 
-def test_whom_an_edge_has_passed_is_found_by_the_moments_of_events_and_traits(crowd: None) -> None:
+SHOES = [{"property": "colour", "op": "equals", "value": "red"}]
+EDGES: list[Any] = [
+    performed("Bought"),
+    performed("Bought", within={"days": 7}),
+    performed("Bought", within={"days": 7, "ago": {"days": 7}}, where=SHOES),
+    performed("Bought", within={"from": "2026-01-01"}),
+    {**performed("Bought", 2, within={"days": 4}), "measure": "periods", "each": {"days": 1}},
+    {"performed": "Bought", "measure": "first_at", "op": "within_last", "value": {"days": 3}},
+    performed("Bought", within={"since": "Looked"}),
+    {"sequence": [{"performed": "Looked"}, {"performed": "Looked"}, {"performed": "Bought"}]},
+    {"sequence": [{"performed": "Looked"}, {"not_performed": "Bought", "within": {"days": 1}}]},
+    {"performed": "Bought", "within": {"days": 5}, "op": "gt", "than": {"performed": "Looked"}},
+    performed("Bought", within="today"),
+    performed("Bought", within="yesterday"),
+    performed("Bought", within="last_month"),
+]
+
+
+def edges_plan(condition: Any, span: Span, *, scope: list[int] | None = None) -> list[dict[str, Any]]:
     known = catalog()
-    now = datetime.now(UTC)
-    for condition in (performed("Bought"), performed("Bought", within={"days": 7})):
-        (leaf,) = leaves(load(rule(condition), known))
-        compiled = compile_edges(leaf, known, scoped=False)
-        assert compiled is not None
-        params = {**compiled.params, "t1": now - timedelta(seconds=70), "t2": now}
-        found = explained(compiled.sql("postgres", postgres.TABLES), params)
-        walks = [node for node in found if "profiles_event" in node.get("Relation Name", "")]
-        assert walks and not scanned_whole(found, "profiles_event"), found
-        assert all("occurred_at" in node["Index Cond"] and "name_id" in node["Index Cond"] for node in walks), found
+    (leaf,) = leaves(load(rule(condition), known))
+    compiled = compile_edges(leaf, known, scoped=scope is not None)
+    assert compiled is not None
+    return explained(compiled.sql("postgres", postgres.TABLES), {**compiled.over(span), "scope": scope or []})
+
+
+def test_whom_an_edge_has_passed_is_found_by_the_moments_of_events(crowd: None) -> None:
+    now = datetime.now(ZURICH)
+    midnight = now.replace(day=1, hour=0, minute=0, second=0)
+    for end in (now, midnight, midnight.replace(hour=12)):
+        span = Span(after=end - timedelta(seconds=70), until=end, zone=ZURICH)
+        for condition in EDGES:
+            found = edges_plan(condition, span)
+            walks = [node for node in found if node["Node Type"].endswith(("Index Scan", "Index Only Scan"))]
+            assert all("occurred_at" in one["Index Cond"] and "name_id" in one["Index Cond"] for one in walks), found
+            assert not any(node.get("Subplans Removed") for node in found), "other months are left out before it is planned"
+            period = condition.get("within")
+            if period == "last_month" and end == midnight:
+                continue  # All that happened in two months comes in or goes out.
+            assert not scanned_whole(found, "profiles_event"), (condition, found)
+            # Where no day and no month has ended, the planner sees that there is nothing to be read.
+            assert walks or (period in ("yesterday", "last_month") and end != midnight), (condition, found)
+
+
+def test_dates_near_an_edge_are_found_by_index(crowd: None) -> None:
+    now = datetime.now(ZURICH)
+    span = Span(after=now - timedelta(seconds=70), until=now, zone=ZURICH)
+    found = edges_plan({"trait": "renews", "op": "within_last", "value": {"days": 30}}, span)
+    walks = [node for node in found if node.get("Relation Name") == "profiles_traitvalue"]
+    assert len(walks) == 2 and all("moment" in node["Index Cond"] for node in walks), found
+
+
+def test_between_two_midnights_no_birthday_is_looked_at(crowd: None) -> None:
+    midnight = datetime(2026, 6, 15, tzinfo=ZURICH)
+    for condition, table in (
+        ({"trait": "born", "op": "anniversary", "value": {"days": 7}}, "profiles_traitvalue"),
+        ({"performed": "Bought", "measure": "first_at", "op": "anniversary", "value": {"days": 7}}, "profiles_event"),
+    ):
+        for scope in (None, list(range(2000, 2050))):
+            noon = Span(after=midnight + timedelta(hours=12), until=midnight + timedelta(hours=13), zone=ZURICH)
+            by_day = edges_plan(condition, noon, scope=scope)
+            assert any(node.get("One-Time Filter") == "false" for node in by_day), by_day
+            night = Span(after=midnight - timedelta(seconds=5), until=midnight, zone=ZURICH)
+            by_night = edges_plan(condition, night, scope=scope)
+            assert not any("One-Time Filter" in node for node in by_night)
+            assert not scanned_whole(by_day, table) and reads_of(by_day, table) < reads_of(by_night, table)
+            assert scope is None or not scanned_whole(by_night, table), by_night
+
+
+def reads_of(found: list[dict[str, Any]], table: str) -> int:
+    return sum(node.get("Relation Name", "").startswith(table) for node in found)
 
 
 def test_what_explains_a_person_or_a_segment_is_found_by_index(crowd: None) -> None:
-    asked = {"profile": 2000, "names": ["Bought"], "as_of": datetime.now(UTC), "most": MOST_EVENTS}
+    asked = {"profile": 2000, "names": ["Bought"], "before": datetime.now(UTC), "most": MOST_EVENTS}
     found = explained(EVENTS, asked)
     assert any("(profile_id, name_id, occurred_at)" in definition for definition in indexes_of(found).values())
     assert not scanned_whole(found, "profiles_event"), found

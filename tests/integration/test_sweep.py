@@ -28,6 +28,8 @@ from segments.models import (
 )
 from segments.querysets import drifted
 from segments.refresh import mark_swept, request_due_refreshes
+from segments.rules.edges import sources
+from segments.rules.windows import Calendar
 from segments.services import publish, save_version
 from segments.sweep import Swept, sweep_due
 from segments.turning import outlook
@@ -291,11 +293,11 @@ def test_a_rule_whose_edges_fail_stops_no_other(shop: Tracker, monkeypatch: pyte
     SweepState.objects.update(swept_to=timezone.now() - HOUR)
     asked = LeafQueries.touched
 
-    def touched(queries: LeafQueries, leaves: Any, **more: Any) -> Any:
+    def touched(queries: LeafQueries, leaves: Any, *more: Any, **named: Any) -> Any:
         if any(getattr(leaf, "event", "") == "Looked" for leaf in leaves):
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1 / 0")
-        return asked(queries, leaves, **more)
+        return asked(queries, leaves, *more, **named)
 
     monkeypatch.setattr(LeafQueries, "touched", touched)
     sweep_all()
@@ -306,7 +308,12 @@ def test_a_rule_whose_edges_fail_stops_no_other(shop: Tracker, monkeypatch: pyte
     assert not good.broken_reason
 
 
-def test_a_rule_that_does_not_say_when_its_edges_pass_is_refreshed_in_full(shop: Tracker) -> None:
+def test_a_rule_that_does_not_say_when_its_edges_pass_is_refreshed_in_full(
+    shop: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if calendar windows were new, and whoever made them had left that for later.
+    monkeypatch.delattr(Calendar, "clocks")
+    sources.cache_clear()
     at = datetime(2026, 6, 1, 12, tzinfo=UTC)
     freeze(at)
     shop.send(track("Bought", "ann", timestamp=(at - HOUR).isoformat()))

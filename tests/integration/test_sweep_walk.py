@@ -7,6 +7,7 @@ new rules, and time that passes in steps which end on, before and after the edge
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.conf import LazySettings
@@ -32,10 +33,13 @@ from tests.integration.books import assert_changes_replay_to_members, member_ids
 pytestmark = [pytest.mark.django_db, pytest.mark.drill]
 
 DAY, HOUR, MICROSECOND = timedelta(days=1), timedelta(hours=1), timedelta(microseconds=1)
-# Well in the past, so that events may be dated ahead of the workspace's clock and yet not of ours.
-START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - 300 * DAY
+ZONE = ZoneInfo("Europe/Zurich")
+# Well in the past, so that events may be dated ahead of the workspace's clock and yet not of ours. A midnight, so that steps
+# of days end on, before and after others.
+START = (datetime.now(ZONE) - 300 * DAY).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
 USERS = ["ann", "bob", "cyd"]
 SHOES = [{"property": "category", "op": "equals", "value": "Shoes"}]
+PERIODS: Call = {"performed": "Bought", "measure": "periods", "each": {"days": 1}, "within": {"days": 3}}
 CONDITIONS: list[Call] = [
     performed("Bought", within={"days": 1}),
     performed("Bought", 2, within={"days": 3}),
@@ -56,6 +60,21 @@ CONDITIONS: list[Call] = [
             {"trait": "renews", "op": "within_last", "value": {"days": 3}},
         ]
     },
+    performed("Bought", within="today"),
+    performed("Bought", 2, within="yesterday"),
+    {"not": performed("Looked", within="this_month")},
+    performed("Bought", within={"days": 1, "ago": {"days": 1}}),
+    performed("Looked", within={"since": "Bought"}),
+    {"not": performed("Bought", 2, within={"since": "Looked"})},
+    {"performed": "Bought", "measure": "first_at", "op": "within_last", "value": {"days": 3}},
+    {"performed": "Looked", "measure": "last_at", "op": "within_last", "value": {"days": 1}},
+    {**PERIODS, "op": "gte", "value": 2},
+    {"performed": "Bought", "op": "gt", "within": {"days": 3}, "than": {"performed": "Looked", "within": {"days": 1}}},
+    {"sequence": [{"performed": "Looked"}, {"performed": "Bought", "within": {"days": 1}}], "within": {"days": 3}},
+    {"sequence": [{"performed": "Looked", "where": SHOES}, {"not_performed": "Bought", "within": {"days": 1}}]},
+    {"not": {"sequence": [{"performed": "Bought"}, {"not_performed": "Looked", "within": {"hours": 1}}]}},
+    {"trait": "renews", "op": "anniversary", "value": {"days": 1}},
+    {"trait": "renews", "op": "within_next", "value": {"days": 3}},
 ]
 READERS: list[Call] = [
     {"all": [{"in_segment": "first"}, {"not": {"in_segment": "second"}}]},
@@ -101,7 +120,7 @@ class Walk(RuleBasedStateMachine):
         self.reader = live("reader", READERS[0], cadence="daily")
 
     def _set_clock(self) -> None:
-        Workspace.objects.update_or_create(pk=1, defaults={"frozen_at": self.now})
+        Workspace.objects.update_or_create(pk=1, defaults={"frozen_at": self.now, "time_zone": ZONE.key})
 
     def _ago(self, before: timedelta) -> timedelta:
         """For the factories, which count from our clock."""
@@ -182,7 +201,7 @@ class Walk(RuleBasedStateMachine):
     def sweep_all(self) -> None:
         self._sweep(everything=True)
         for segment in Segment.objects.filter(status=SegmentStatus.LIVE):
-            assert member_ids(segment) == truth(segment, self.now), segment.key
+            assert member_ids(segment) == truth(segment, self.now.astimezone(ZONE)), segment.key
 
     @rule(user=st.sampled_from(USERS), which=st.sampled_from(["first", "second"]))
     def look_ahead(self, user: str, which: str) -> None:
@@ -197,11 +216,13 @@ class Walk(RuleBasedStateMachine):
         wording = load(segment.live_version.rule, known)
 
         def holds(at: datetime) -> bool:
-            return bool(postgres.among(wording, known, as_of=at, scope=[profile.pk]))
+            return bool(postgres.among(wording, known, as_of=at.astimezone(ZONE), scope=[profile.pk]))
 
         assert seen.as_of == self.now and seen.belongs is holds(self.now)
         if seen.changes_at is None:
-            assert all(holds(self.now + days * DAY) is seen.belongs for days in (1, 2, 3, 5, 4000))
+            later = [self.now + days * DAY for days in (1, 2, 3, 5, 400, 4000)]
+            seen_until = seen.looked_until
+            assert all(holds(at) is seen.belongs for at in later if seen_until is None or at < seen_until)
             return
         Walk.foreseen += 1
         assert seen.changes_at > self.now
@@ -235,7 +256,7 @@ class Walk(RuleBasedStateMachine):
         Walk.turned += 1
 
         def holds(at: datetime) -> bool:
-            return bool(postgres.among(wording, known, as_of=at, scope=[change.profile_id]))
+            return bool(postgres.among(wording, known, as_of=at.astimezone(ZONE), scope=[change.profile_id]))
 
         entered = change.kind == ChangeKind.ENTERED
         assert holds(change.effective_at) is entered

@@ -243,3 +243,7 @@ def test_an_event_dated_ahead_has_not_happened(db: None) -> None:
     process_all()
     body = told(performed("Bought", 2), "ann")
     assert (body["holds"], body["tree"]["finding"]["actual"]) == (False, 1)
+    ahead = Event.objects.latest("occurred_at").occurred_at
+    finding = body["tree"]["finding"]
+    assert datetime.fromisoformat(finding["turns_at"]) == ahead + timedelta(microseconds=1), "but it will have"
+    assert finding["looked_until"] is None

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segments.rules import Performed, Person, Rule, Trait, evaluate, load
+from segments.rules import Performed, Person, evaluate, load
+from segments.rules.edges import FURTHEST, sources
 from segments.rules.explain import Explained, explain, nodes, without_history
 from segments.rules.findings import Case, Finding, HintKind
-from segments.rules.nodes import EVER
-from segments.rules.windows import Rolling
+from segments.rules.windows import Calendar
 from tests.generative.strategies import Drawn, conditions, documents, leaf_forms, random_people
 from tests.spec.world import AS_OF, CATALOG, document, event, person
 
@@ -205,6 +205,67 @@ def test_it_is_told_when_a_date_will_be_too_old_unless_it_is_hidden() -> None:
     assert leaf(condition, person(traits={"date": "2020-01-01"})).turns_at is None
 
 
+def test_it_is_told_of_every_kind_of_condition_when_time_turns_it() -> None:
+    instant = timedelta(microseconds=1)
+    ordered = "Order Completed"
+    someone = person(
+        traits={"date": "1990-06-20"},
+        events=[event(ago=DAYS), event("Product Viewed", ago=DAYS / 2), event(ago=-2 * DAYS)],
+    )
+    midnight = datetime(2026, 6, 2, tzinfo=UTC)
+    told: list[tuple[dict[str, Any], datetime]] = [
+        (at_least(1, within="yesterday"), midnight),
+        (at_least(1, within="today"), AS_OF + 2 * DAYS + instant),
+        (at_least(2), AS_OF + 2 * DAYS + instant),
+        (at_least(1, within={"days": 1, "ago": {"days": 3}}), AS_OF + 2 * DAYS + instant),
+        (
+            {"performed": ordered, "measure": "first_at", "op": "within_last", "value": {"days": 5}},
+            AS_OF + 4 * DAYS + instant,
+        ),
+        (
+            {"performed": ordered, "measure": "last_at", "op": "within_last", "value": {"days": 5}},
+            AS_OF + 7 * DAYS + instant,
+        ),
+        ({"performed": "Product Viewed", "within": {"since": ordered}}, AS_OF + 2 * DAYS + instant),
+        (
+            {"sequence": [{"performed": "Product Viewed"}, {"not_performed": ordered, "within": {"days": 2}}]},
+            AS_OF + 1.5 * DAYS,
+        ),
+        ({"sequence": [{"performed": "Product Viewed"}, {"performed": ordered}]}, AS_OF + 2 * DAYS + instant),
+        ({"performed": ordered, "op": "gt", "than": {"performed": "Product Viewed"}}, AS_OF + 2 * DAYS + instant),
+        ({"trait": "date", "op": "anniversary", "value": {"days": 7}}, datetime(2026, 6, 14, tzinfo=UTC)),
+    ]
+    for condition, turning in told:
+        found = leaf(condition, someone)
+        assert (found.turns_at, found.looked_until) == (turning, None), condition
+
+
+def test_how_far_it_was_looked_is_told_where_that_is_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    always = {"trait": "date", "op": "anniversary", "value": {"days": 366}}
+    found = leaf(always, person(traits={"date": "1990-06-20"}))
+    assert (found.turns_at, found.looked_until) == (None, AS_OF + FURTHEST)
+    never = leaf(always, person())
+    assert (never.turns_at, never.looked_until) == (None, None)
+    other = leaf({"in_segment": "loyal"}, person())
+    assert (other.turns_at, other.looked_until) == (None, AS_OF), "whoever explains that segment knows"
+    monkeypatch.delattr(Calendar, "clocks")
+    sources.cache_clear()
+    unsaid = leaf(at_least(1, within="last_quarter"), orders(1))
+    assert (unsaid.turns_at, unsaid.looked_until) == (None, AS_OF), "a window that doesn't say when its edges pass"
+    monkeypatch.setattr("segments.rules.foresight.MOST_LOOKS", 1)
+    far = {"performed": "Order Completed", "measure": "average", "op": "gt", "value": 1000, "within": {"days": 30}}
+    limited = leaf(far, orders(1, 10))
+    assert (limited.turns_at, limited.looked_until) == (None, AS_OF + 29 * DAYS + timedelta(microseconds=1))
+
+
+def test_a_long_life_is_looked_through_event_by_event() -> None:
+    """Of what adds up it is found however many there are, at the cost of one look at each edge."""
+    someone = orders(*[1] * 3_000, *range(2, 2_000))
+    found = leaf(at_least(3_000, within={"days": 60}), someone)
+    assert found.turns_at == AS_OF + 59 * DAYS + timedelta(microseconds=1)
+    assert found.looked_until is None
+
+
 RULES = st.one_of(*(documents(form, conditions(Drawn())) for form in leaf_forms(Drawn())))
 PEOPLE = random_people(40, random.Random(7))
 
@@ -248,19 +309,10 @@ def test_a_verdict_stays_until_it_turns(drawn: dict[str, Any], someone: Person) 
         assert turning > AS_OF
         assert evaluate(rule, happened, turning) is not tree.holds
         assert evaluate(rule, happened, turning - timedelta(microseconds=1)) is tree.holds
-    elif not _is_foreseen(rule):
-        return
+    looked_until = tree.finding.looked_until if tree.finding else None
     for later in (timedelta(hours=1), timedelta(days=1), timedelta(days=29), timedelta(days=400)):
-        if turning is None or AS_OF + later < turning:
+        if all(limit is None or AS_OF + later < limit for limit in (turning, looked_until)):
             assert evaluate(rule, happened, AS_OF + later) is tree.holds
-
-
-def _is_foreseen(rule: Rule) -> bool:
-    """Whether it is known when time turns the condition; of other figures and windows it isn't told."""
-    if isinstance(rule, Performed):
-        rolls = isinstance(rule.within, Rolling) and rule.within.ago is None
-        return rule.measure in ("count", "sum") and rule.per is None and (rolls or rule.within == EVER)
-    return isinstance(rule, Trait) and (not rule.is_time_dependent or rule.comparison.op == "within_last")
 
 
 def _all(tree: Explained) -> Iterator[Explained]:
