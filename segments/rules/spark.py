@@ -83,7 +83,8 @@ def _said(node: exp.Expr) -> exp.Expr:
         case Property():
             return _property(node)
         case ByBytes():
-            return node.this  # Spark orders text by its bytes
+            text: exp.Expr = node.this
+            return text  # Spark orders text by its bytes
         case Earliest():
             return _earliest(node)
         case exp.Cast(this=exp.Placeholder()) if node.to.is_type("ARRAY"):
@@ -96,7 +97,8 @@ def _said(node: exp.Expr) -> exp.Expr:
             missing = _call("ARRAY_EXCEPT", node.expression, node.this)
             return exp.EQ(this=_call("SIZE", missing), expression=exp.Literal.number(0))
         case exp.Escape() if node.expression.this == "\\":
-            return node.this  # it is what Spark escapes by anyway
+            escaped: exp.Expr = node.this
+            return escaped  # it is what Spark escapes by anyway
         case _:
             return node
 
