@@ -99,11 +99,14 @@ class SegmentVersion(models.Model):
 class SweepState(models.Model):
     """Up to when time's passing has been taken into account. Without a row only a full refresh can say who belongs.
 
-    A table of its own: the sequencer counts members in the segments' rows, and neither should wait for the other.
+    Nor does a row help of another version than the live one, or by another time zone than the workspace's: days that began
+    and ended anew have no edge. A table of its own: the sequencer counts members in the segments' rows, and neither should
+    wait for the other.
     """
 
     segment = models.OneToOneField(Segment, on_delete=models.CASCADE, primary_key=True, related_name="sweep_state")
     version = models.ForeignKey(SegmentVersion, on_delete=models.CASCADE, related_name="+", db_index=False)
+    time_zone = models.CharField(max_length=64)
     swept_to = models.DateTimeField()
 
     def __str__(self) -> str:

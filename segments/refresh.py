@@ -32,12 +32,14 @@ from segments.catalogue import catalog
 from segments.engines import postgres
 from segments.evaluation import FAILED, Difference, Facts, Moments, evaluate
 from segments.live import LiveRule, flag_broken, live_rules, rules_lock, rules_now
-from segments.models import ChangeKind, ChangeWhy, DriftCheck, Segment, SegmentStatus, SweepState
+from segments.models import ChangeKind, ChangeWhy, DriftCheck, Segment, SegmentStatus
 from segments.moments import moment_of_judgement, moment_of_writing
 from segments.personal import without_values
+from segments.querysets import sweep_states
 from segments.rules import RuleErrors, Span, describe, load
 from segments.rules.errors import pointer
 from segments.rules.explain import nodes
+from segments.rules.measures import zone_name
 from segments.schedule import last_time_of_day
 from segments.services import REFRESH_KIND, request_refresh
 from segments.turning import Turnings, in_order_of_reading
@@ -266,16 +268,16 @@ def _judge_again(
 
 def swept_to(rule: LiveRule) -> datetime | None:
     """Up to when time's passing is in its members; None when only a full refresh can say who belongs."""
-    return (
-        SweepState.objects.filter(pk=rule.segment_id, version=rule.version_id)
-        .values_list("swept_to", flat=True)
-        .first()
-    )
+    return sweep_states().filter(pk=rule.segment_id, version=rule.version_id).values_list("swept_to", flat=True).first()
 
 
 @transaction.atomic
 def mark_swept(rule: LiveRule, moment: datetime) -> None:
-    """Lets sweeps go on from this moment, at which a full refresh found who belongs; unless the rule broke meanwhile."""
+    """Lets sweeps go on from this moment, at which a full refresh found who belongs; unless the rule broke meanwhile.
+
+    Args:
+        moment: in the time zone by whose calendar it was found.
+    """
     rules_lock(exclusive=False)
     rules = live_rules()
     current = rules.by_segment(rule.segment_id)
@@ -288,11 +290,11 @@ def mark_swept(rule: LiveRule, moment: datetime) -> None:
         if live_rules().by_segment(rule.segment_id) is None:
             return
         cursor.execute(
-            "INSERT INTO segments_sweepstate AS s (segment_id, version_id, swept_to) VALUES (%s, %s, %s)"
-            " ON CONFLICT (segment_id) DO UPDATE SET version_id = excluded.version_id, swept_to ="
-            "   CASE s.version_id WHEN excluded.version_id THEN greatest(s.swept_to, excluded.swept_to)"
-            "   ELSE excluded.swept_to END",
-            [rule.segment_id, rule.version_id, moment],
+            "INSERT INTO segments_sweepstate AS s (segment_id, version_id, time_zone, swept_to) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (segment_id) DO UPDATE SET version_id = excluded.version_id, time_zone = excluded.time_zone,"
+            "   swept_to = CASE (s.version_id, s.time_zone) WHEN (excluded.version_id, excluded.time_zone)"
+            "              THEN greatest(s.swept_to, excluded.swept_to) ELSE excluded.swept_to END",
+            [rule.segment_id, rule.version_id, zone_name(moment), moment],
         )
 
 
@@ -317,7 +319,7 @@ def request_due_refreshes() -> int:
     rules = rules_now()
     now = timezone.now()
     live = Segment.objects.filter(pk__in=rules.segment_ids)
-    swept = Q(sweep_state__version=F("live_version"))
+    swept = Q(sweep_state__version=F("live_version"), sweep_state__time_zone=workspace.time_zone)
     due = ~swept
     if workspace.frozen_at is None:
         night = last_time_of_day(now, hour=settings.NIGHTLY_HOUR, zone=workspace.time_zone)
