@@ -119,7 +119,7 @@ class SparkPeople:
 
     def rows(self, compiled: Compiled, given: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """All that the query gives."""
-        return [tuple(row) for row in self.rules.ask(compiled, given).collect()]
+        return list(self.rules.rows(compiled, given))
 
     @contextmanager
     def as_installed(self) -> Iterator[None]:

@@ -71,7 +71,7 @@ def test_rules_that_do_not_fit_the_catalogue_are_not_counted() -> None:
         compile_counts([rule({"everyone": True}), rule(ORDERED)], Catalog())
 
 
-@pytest.mark.parametrize("dialect", ["postgres", "duckdb"])
+@pytest.mark.parametrize("dialect", ["postgres", "duckdb", "spark"])
 def test_every_condition_prints_as_one_statement_of_each_dialect(dialect: str) -> None:
     for condition in all_conditions():
         text = compile_rule(rule(condition), CATALOG, scoped=True).sql(dialect)
