@@ -4,7 +4,7 @@ Running the query, and what the tables are really called, don't belong here.
 
 Logical tables: `profile(id)`, `trait_value(trait_id, profile_id, number, text, text_folded, moment, boolean, items)`,
 `event(profile_id, name_id, occurred_at, message_id, value, properties)`, `event_total(profile_id, name_id, count,
-value_sum, first_at, last_at)`, `membership(segment_id, profile_id)`.
+value_sum, first_at, last_at)`, `membership(segment_id, profile_id)`, `threshold(id, value)`.
 
 Shape: each distinct leaf becomes one sub-query of distinct ids, joined to `profile` by LEFT JOIN; the rule is a WHERE
 over "has a partner or not". That is two-valued by construction. A planner makes inner joins of what must hold and
@@ -27,7 +27,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from segments.rules import relations
+from segments.rules import ranks, relations
 from segments.rules.algebra import leaves, positive
 from segments.rules.binding import AS_OF, SCOPE, Bind, Bindable, Binder, Plain, at_moment, is_one_of
 from segments.rules.catalog import Catalog
@@ -47,6 +47,7 @@ from segments.rules.nodes import (
     Not,
     Performed,
     PositiveLeaf,
+    Ranked,
     Rule,
     Sequence,
     Trait,
@@ -54,7 +55,7 @@ from segments.rules.nodes import (
 )
 from segments.rules.windows import Rolling
 
-LOGICAL_TABLES: Final = ("profile", "trait_value", "event", "event_total", "membership")
+LOGICAL_TABLES: Final = ("profile", "trait_value", "event", "event_total", "membership", "threshold")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +133,8 @@ def place(leaf: PositiveLeaf) -> str:
             found = ["event", leaf.event, [one.canonical() for one in leaf.where], leaf.within.canonical()]
         case Sequence() | Compared():
             found = list(leaf.canonical())
+        case Ranked(figure=figure):
+            return place(figure)
     return json.dumps(found)
 
 
@@ -185,7 +188,7 @@ def _must_hold(rule: Rule) -> PositiveLeaf | None:
     match rule:
         case All(rules):
             return next((must for must in map(_must_hold, rules) if must is not None), None)
-        case Trait() | Performed() | Compared() | Sequence():
+        case Trait() | Performed() | Compared() | Sequence() | Ranked():
             return rule
         case _:
             # A merge ends the memberships of whom it absorbed a moment after it did away with the profile.
@@ -272,12 +275,15 @@ class Compiler:
                 return self._ever(leaf)
             case Performed() if _once(leaf):
                 return self._records(leaf)
-            case Performed():
+            case Ranked(figure=figure) if _is_total(figure):
+                return self._ever(leaf)
+            case Performed() | Ranked():
                 return self._records(leaf).having(self._holds(leaf), copy=False)
 
     def together(self, leaves: Collection[PositiveLeaf]) -> exp.Select:
         """The records of the leaves' one place, read once, with the verdict of each leaf as a bit."""
-        one = max(leaves, key=_reach)  # of leaves of one place it has the records of all
+        # Of leaves of one place it has the records of all.
+        one = max((leaf.figure if isinstance(leaf, Ranked) else leaf for leaf in leaves), key=_reach)
         records = self._records(one)
         conditions = [self._holds(leaf, read=one) for leaf in leaves]
         bits: exp.Expr = _whole(0)
@@ -311,6 +317,8 @@ class Compiler:
                 return relations.sequence(self, leaf)
             case Compared():
                 return relations.comparison(self, leaf)
+            case Ranked(figure=figure):
+                return self._records(figure)
 
     def _holds(self, leaf: PositiveLeaf, *, read: PositiveLeaf | None = None) -> exp.Expr:
         """Whether the leaf is true, asked of a record, or of all the events of a person.
@@ -325,15 +333,17 @@ class Compiler:
                 return comparison.operator.compile(value, comparison.operand, self.bind)
             case InSegment() | Sequence() | Compared():
                 return exp.true()
-            case Performed() if _is_total(leaf):
-                total = leaf.computed.from_total()
-                assert total is not None, "see _is_total"
-                return self._compared(leaf, MeasuredSql(value=total))
-            case Performed():
-                within = None
-                if isinstance(read, Performed) and read.within != leaf.within:
-                    within = leaf.within.compile(exp.column("occurred_at", "event"), self.bind)
-                return self._compared(leaf, leaf.computed.sql(leaf, within, self.bind))
+            case Performed() | Ranked():
+                return self._compared(leaf, self._measured(_figure(leaf), read))
+
+    def _measured(self, leaf: Performed, read: PositiveLeaf | None) -> MeasuredSql:
+        total = total_of(leaf)
+        if total is not None:
+            return MeasuredSql(value=total)
+        within = None
+        if isinstance(read, Performed) and read.within != leaf.within:
+            within = leaf.within.compile(exp.column("occurred_at", "event"), self.bind)
+        return leaf.computed.sql(leaf, within, self.bind)
 
     def events(self, leaf: Performed, *among: exp.Expr, repeated: bool = False) -> exp.Select:
         """The events that the leaf looks at, by person; ``repeated`` leaves them as they are."""
@@ -359,7 +369,7 @@ class Compiler:
             events.join(anchor.subquery("anchor", copy=False), on=began, copy=False)
         return events if repeated else events.group_by(exp.column("profile_id", "event"), copy=False)
 
-    def _ever(self, leaf: Performed) -> exp.Select:
+    def _ever(self, leaf: Performed | Ranked) -> exp.Select:
         """Totals answer for those whose last such event has happened; for the few dated ahead, events do.
 
         That somebody did it at all, totals can tell of everybody.
@@ -367,9 +377,16 @@ class Compiler:
         if _once(leaf):
             first_at = exp.column("first_at", "event_total")
             return self._records(leaf).where(exp.LT(this=first_at, expression=AS_OF.copy()), copy=False)
-        last_at = exp.column("last_at", "event_total")
-        happened = exp.LT(this=last_at, expression=AS_OF.copy())
-        from_totals = self._records(leaf).where(happened, self._holds(leaf), copy=False)
+        figure = _figure(leaf)
+        from_totals, from_events = self.parts_of_ever(figure)
+        from_totals.where(self._holds(leaf), copy=False)
+        from_events.having(self._compared(leaf, figure.computed.sql(figure, None, self.bind)), copy=False)
+        both = exp.union(from_totals, from_events, distinct=False, copy=False)
+        return exp.select(exp.column("profile_id", "either")).from_(both.subquery("either", copy=False), copy=False)
+
+    def parts_of_ever(self, leaf: Performed) -> tuple[exp.Select, exp.Select]:
+        """The totals that tell all of a person, and by person the events of those who have some dated ahead."""
+        happened = exp.LT(this=exp.column("last_at", "event_total"), expression=AS_OF.copy())
         # Asked of the events, whose index has their time: of the totals it would be a look at each of them.
         ahead = self._rows(
             "event",
@@ -377,15 +394,14 @@ class Compiler:
             exp.GTE(this=exp.column("occurred_at", "event"), expression=AS_OF.copy()),
         )
         among = exp.In(this=exp.column("profile_id", "event"), query=ahead.subquery(copy=False))
-        measured = leaf.computed.sql(leaf, None, self.bind)
-        from_events = self.events(leaf, among).having(self._compared(leaf, measured), copy=False)
-        both = exp.union(from_totals, from_events, distinct=False, copy=False)
-        return exp.select(exp.column("profile_id", "either")).from_(both.subquery("either", copy=False), copy=False)
+        return self._records(leaf).where(happened, copy=False), self.events(leaf, among)
 
     def filters(self, where: Collection[Where], alias: str) -> list[exp.Expr]:
         return compile_filters(where, alias, self.bind)
 
-    def _compared(self, leaf: Performed, measured: MeasuredSql) -> exp.Expr:
+    def _compared(self, leaf: Performed | Ranked, measured: MeasuredSql) -> exp.Expr:
+        if isinstance(leaf, Ranked):
+            return ranks.compared(self, leaf, measured)
         bind: Bind = self.bind
         if measured.times is not None:
             factor = measured.times
@@ -405,9 +421,17 @@ class Compiler:
 
 
 def _is_total(leaf: Performed) -> bool:
-    """Whether the running totals have what the leaf asks for."""
-    plain = leaf.within == EVER and leaf.of is None and not leaf.where and leaf.per is None
-    return plain and leaf.computed.from_total() is not None
+    return total_of(leaf) is not None
+
+
+def total_of(leaf: Performed) -> exp.Expr | None:
+    """What the running totals have of what the leaf measures; None where they don't have it."""
+    is_plain = leaf.within == EVER and leaf.of is None and not leaf.where and leaf.per is None
+    return leaf.computed.from_total() if is_plain else None
+
+
+def _figure(leaf: Performed | Ranked) -> Performed:
+    return leaf.figure if isinstance(leaf, Ranked) else leaf
 
 
 def _reach(leaf: PositiveLeaf) -> int:

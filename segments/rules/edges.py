@@ -20,7 +20,7 @@ from segments.rules.compile import Compiled
 from segments.rules.errors import RuleErrors
 from segments.rules.evaluate import Person, matches
 from segments.rules.filters import compile_filters
-from segments.rules.nodes import Filter, InSegment, Performed, PositiveLeaf, Trait, Where
+from segments.rules.nodes import Filter, InSegment, Performed, PositiveLeaf, Ranked, Trait, Where
 
 
 def edge_place(leaf: PositiveLeaf) -> str:
@@ -29,6 +29,8 @@ def edge_place(leaf: PositiveLeaf) -> str:
         case Performed():
             filters = sorted((one.canonical() for one in leaf.where), key=json.dumps)
             return json.dumps(["performed", leaf.event, filters, leaf.within.canonical()])
+        case Ranked(figure=figure):
+            return edge_place(figure)
         case _:
             return leaf.key
 
@@ -60,6 +62,8 @@ def compile_edges(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Comp
             _refuse_clock_in(leaf)
             ranges = leaf.within.compile_edges(exp.column("occurred_at", table), bind)
             also = compile_filters(leaf.where, table, bind)
+        case Ranked(figure=figure):  # where it stands changes when its figure does; a threshold doesn't move by itself
+            return compile_edges(figure, catalog, scoped=scoped)
         case _:
             raise NotImplementedError(f"{type(leaf).__name__} doesn't say when its edges pass")
     if not ranges:
@@ -102,6 +106,8 @@ def edges(leaf: PositiveLeaf, person: Person) -> Iterator[datetime]:
                 # No filter looks at the clock, so any moment will do.
                 if event.name == leaf.event and matches(leaf.where, event, event.occurred_at):
                     yield from leaf.within.edges(event.occurred_at)
+        case Ranked(figure=figure):
+            yield from edges(figure, person)
         case _:
             raise NotImplementedError(f"{type(leaf).__name__} doesn't say when its edges pass")
 
