@@ -22,6 +22,7 @@ from segments.live import rules_lock
 from segments.models import Cadence, Segment, SegmentStatus, SegmentUse, SegmentVersion, SweepState
 from segments.personal import without_values
 from segments.rules import Rule, RuleError, RuleErrors, depends_on, load, parse
+from segments.thresholds import with_thresholds
 
 REFRESH_KIND = "segments.refresh"
 
@@ -181,13 +182,19 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User 
         RuleErrors: the rule no longer fits the catalogue, or it would read itself by way of others.
         Conflict: the segment is archived, or the version is another one's.
     """
+    known = catalog()
+    rule = load(version.rule, known)
+    # What takes a look at everybody comes before the lock for which all batches would wait.
+    with_thresholds(known, rule)
     rules_lock(exclusive=True)
     segment = Segment.objects.select_for_update().get(pk=segment.pk)
     if segment.status == SegmentStatus.ARCHIVED:
         raise Conflict("segment_archived", f"“{segment.name}” is archived; restore it before setting a version live.")
     if version.segment_id != segment.pk:
         raise Conflict("version_of_another", f"This version is not one of “{segment.name}”.")
-    rule = load(version.rule, catalog())
+    known = catalog()
+    rule = load(version.rule, known)
+    with_thresholds(known, rule)  # all of them are still there, unless one was purged just before
     _refuse_cycle(segment, rule)
     before = segment.live_version
     segment.live_version, segment.status, segment.broken_reason = version, SegmentStatus.LIVE, ""

@@ -55,5 +55,6 @@ def compared(compiler: "Compiler", leaf: Ranked, measured: MeasuredSql) -> exp.E
             bound = exp.Paren(this=exp.Add(this=bound, expression=exp.Literal.number(str(NUMBER_STEP))))
         bound = exp.Mul(this=bound, expression=measured.times)
     elif leaf.figure.computed.is_whole:
-        bound = exp.cast(bound, "BIGINT")  # or every count would be cast, past its index
+        # A count that somebody has is whole. Beside a numeric, every count would be cast and its index missed.
+        bound = exp.cast(bound, "BIGINT")
     return operator.compile(measured.value, None, lambda _: bound)

@@ -17,6 +17,7 @@ from segments.rules import (
     Performed,
     Person,
     PositiveLeaf,
+    Ranked,
     Trait,
     Type,
     compile_edges,
@@ -148,6 +149,8 @@ def what_is_refused(leaf: PositiveLeaf) -> str:
             return "first and last"
         case Performed():
             return leaf.measure
+        case Ranked(figure=figure):
+            return what_is_refused(figure)
         case _:
             return type(leaf).__name__
 

@@ -11,11 +11,12 @@ from segments.rules import Catalog, EventInfo, Occurrence, Person, SegmentInfo, 
 
 AS_OF = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
-# In this world a percentile comes to the same, whatever it is of; by the 99.99th nobody is ranked.
+# In this world a percentile comes to the same, whatever it is of: so to whole numbers, as thresholds of counts are. By the
+# 99.99th nobody is ranked.
 THRESHOLDS: Mapping[str, Decimal | None] = {
     "0.01": Decimal(-1),
     "10": Decimal(0),
-    "25.5": Decimal("0.5"),
+    "25.5": Decimal(1),
     "50": Decimal(2),
     "90": Decimal(100),
     "99.99": None,
