@@ -25,6 +25,8 @@ from segments.rules import Rule, RuleError, RuleErrors, depends_on, load, parse
 from segments.thresholds import with_thresholds
 
 REFRESH_KIND = "segments.refresh"
+# At the address of a segment with one of these keys the API has something else.
+TAKEN_KEYS = frozenset({"preview", "overlap", "flow", "templates"})
 
 
 class InUse(Conflict):
@@ -40,7 +42,7 @@ def key_for(name: str) -> str:
     """A key made of a name: lower case, digits and hyphens; the next free one when it is taken."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:56] or "segment"
-    taken = set(Segment.objects.filter(key__startswith=base).values_list("key", flat=True))
+    taken = TAKEN_KEYS | set(Segment.objects.filter(key__startswith=base).values_list("key", flat=True))
     key, number = base, 2
     while key in taken:
         key, number = f"{base}-{number}", number + 1
@@ -75,6 +77,8 @@ def create_segment(
     key = key or key_for(name)
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key) or len(key) > 64:
         raise DomainError("key_malformed", "A key has small letters, digits and single hyphens, 64 at most.", "/key")
+    if key in TAKEN_KEYS:
+        raise Conflict("key_taken", f"{key!r} is an address of the API; choose another key.", "/key")
     if Segment.objects.filter(key=key).exists():
         raise Conflict("key_taken", f"There is a segment with the key {key!r} already.", "/key")
     cadence = Cadence.MINUTES if cadence is None else cadence
