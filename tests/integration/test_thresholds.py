@@ -7,6 +7,7 @@ from threading import Event as Signal
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import OperationalError, transaction
 from django.utils import timezone
 
@@ -29,11 +30,13 @@ from segments.models import (
     SegmentVersion,
 )
 from segments.refresh import preview
-from segments.rules import Ranked, load
+from segments.rules import Ranked, RuleErrors, load
 from segments.services import archive, publish, restore, save_version
 from segments.sweep import sweep_due
 from segments.tasks import recompute_thresholds
+from segments.turning import outlook
 from segments.versions import compare_versions
+from segments.why import why
 from tests.factories import BY, Tracker, draft, live, members, person, process_all, refresh_now, rule, track, tracker
 from tests.integration.books import assert_books_balance, member_ids, truth
 from tests.integration.crew import crew, seeded
@@ -47,6 +50,10 @@ MOST_OFTEN = {"performed": "Bought", "op": "gt", "than": {"percentile": 50}}
 
 def buy(user: str, price: Any, **more: Any) -> Any:
     return track("Bought", user, properties={"price": price}, **more)
+
+
+def order(user: str, price: int) -> Any:
+    return track("Ordered", user, properties={"price": price}, ago=2 * DAY)
 
 
 @pytest.fixture
@@ -232,21 +239,25 @@ def test_a_worker_that_died_before_marking_has_left_it_to_the_next(shop: Tracker
 
 
 def test_until_those_concerned_have_been_judged_nothing_is_taken_for_drift(shop: Tracker) -> None:
-    segment = live("top", TOP)
-    refresh_now(segment)
-    shop.send(buy("u8", 500), buy("u7", 500), buy("u6", 500))
+    # Long ago, so that no edge explains what a refresh finds.
+    old = {**TOP, "performed": "Ordered"}
+    shop.send(*(order(f"u{number}", number * 10) for number in range(1, 11)))
     process_all()
-    wanted, known = leaf(TOP), catalog()
+    segment = live("top", old)
+    shop.send(order("u8", 500), order("u7", 500), order("u6", 500))
+    process_all()
+    wanted, known = leaf(old), catalog()
     found = percentiles.percentile(wanted, known, as_of=timezone.now())
-    thresholds.move(stored(), found, as_of=timezone.now())
+    thresholds.move(stored(old), found, as_of=timezone.now())
     assert refresh_now(segment).exited == 3, "before anybody has been marked"
-    assert thresholds.mark(stored(), wanted, known) == 3
+    assert thresholds.mark(stored(old), wanted, known) == 3
     process_all()
     # And where they are marked, and wait.
-    shop.send(*(buy(f"more{number}", 1000) for number in range(10)))
+    shop.send(*(order(f"more{number}", 1000) for number in range(10)))
     process_all()
     assert recompute().marked
     assert refresh_now(segment).exited
+    assert DriftCheck.objects.filter(segment=segment).count() == 3
     assert not any(check.missing or check.extra for check in DriftCheck.objects.filter(segment=segment))
     process_all()
     assert_books_balance()
@@ -274,6 +285,23 @@ def test_somebody_whose_events_leave_the_window_leaves_at_the_edge(shop: Tracker
     assert members(segment) == {"u8"}
     refresh_now(segment)
     assert not any(check.missing or check.extra for check in DriftCheck.objects.filter(segment=segment))
+
+
+def test_why_somebody_is_in_is_told_with_the_stored_threshold_and_not_of_the_past(shop: Tracker) -> None:
+    segment = live("top", TOP)
+    asked: dict[str, Any] = {"version": segment.versions.get(), "purpose": purpose(), "by": BY}
+    reader = User.objects.create_superuser("reader")
+    told = why(profile=person("u8"), reader=reader, **asked).tree
+    assert told.holds is False and told.finding is not None
+    assert told.finding.said == "80 of at least 90, the 90th percentile"
+    assert told.finding.hint and told.finding.hint.amount == 10
+    assert why(profile=person("u9"), reader=reader, **asked).tree.holds
+    with pytest.raises(RuleErrors) as refused:
+        why(profile=person("u9"), reader=reader, as_of=timezone.now() - DAY, **asked)
+    assert [(one.code, one.pointer) for one in refused.value.errors] == [("no_history", "/performed")]
+    expected = outlook(segment=segment, profile=person("u9"))
+    assert expected.belongs and expected.changes_at
+    assert timedelta(days=364) < expected.changes_at - timezone.now() < timedelta(days=365)
 
 
 # ---- At the same time --------------------------------------------------------------------------------------------
