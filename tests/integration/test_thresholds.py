@@ -257,7 +257,7 @@ def test_until_those_concerned_have_been_judged_nothing_is_taken_for_drift(shop:
     process_all()
     assert recompute().marked
     assert refresh_now(segment).exited
-    assert DriftCheck.objects.filter(segment=segment).count() == 3
+    assert DriftCheck.objects.filter(segment=segment).count() == 2
     assert not any(check.missing or check.extra for check in DriftCheck.objects.filter(segment=segment))
     process_all()
     assert_books_balance()
