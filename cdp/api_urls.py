@@ -9,6 +9,7 @@ from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentPreview,
 from segments.api_flows import SegmentFlow, SegmentHistory, SegmentOverlap, SegmentsFlow
 from segments.api_members import SegmentMember, SegmentMembers
 from segments.api_people import ProfileLookup
+from segments.api_templates import SegmentTemplates
 from segments.api_versions import VersionDifferenceView
 from segments.api_why import SegmentWhy
 
@@ -18,6 +19,7 @@ urlpatterns = [
     path("segments/preview/", SegmentPreview.as_view(), name="preview"),
     path("segments/overlap/", SegmentOverlap.as_view(), name="overlap"),
     path("segments/flow/", SegmentsFlow.as_view(), name="flows"),
+    path("segments/templates/", SegmentTemplates.as_view(), name="templates"),
     path("segments/<slug:key>/", SegmentDetail.as_view(), name="segment"),
     path("segments/<slug:key>/members/", SegmentMembers.as_view(), name="members"),
     path("segments/<slug:key>/members/<uuid:uuid>/", SegmentMember.as_view(), name="member"),

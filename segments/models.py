@@ -157,6 +157,54 @@ class Membership(models.Model):
         indexes = [models.Index(fields=["profile", "segment"], name="segments_of_a_person")]
 
 
+class PercentileThreshold(models.Model):
+    """What a percentile of a figure comes to, of all who have one, when they were last compared.
+
+    Every verdict reads this row, so that people are judged alike until it moves. A rule of a segment counts on it being
+    there; what no rule asks for any more is purged.
+    """
+
+    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the ranking: that may be long.")
+    ranking = models.TextField(help_text="Figure and percentile, as rules name them.")
+    percentile = models.DecimalField(max_digits=4, decimal_places=2)
+    value = models.DecimalField(max_digits=30, decimal_places=4, null=True, help_text="None while nobody is ranked.")
+    people = models.BigIntegerField(help_text="How many are ranked.")
+    as_of = models.DateTimeField()
+    computed_at = models.DateTimeField(default=timezone.now)
+    # Counts the moves. Those whom a move concerns are marked after it; until then `marked_version` lags behind.
+    version = models.PositiveIntegerField(default=1)
+    marked_version = models.PositiveIntegerField(default=1)
+    asked_at = models.DateTimeField(default=timezone.now, help_text="When a rule was last loaded that reads it.")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(marked_version__lte=models.F("version")), name="segments_threshold_marked_after_it_moved"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"percentile {self.percentile}: {self.value}"
+
+
+class PastThreshold(models.Model):
+    """What a threshold was before it moved."""
+
+    threshold = models.ForeignKey(PercentileThreshold, on_delete=models.CASCADE, related_name="past", db_index=False)
+    version = models.PositiveIntegerField()
+    value = models.DecimalField(max_digits=30, decimal_places=4, null=True)
+    people = models.BigIntegerField()
+    as_of = models.DateTimeField()
+    computed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-version"]
+        constraints = [models.UniqueConstraint(fields=["threshold", "version"], name="segments_past_threshold_unique")]
+
+    def __str__(self) -> str:
+        return f"version {self.version}: {self.value}"
+
+
 class ChangeKind(models.TextChoices):
     ENTERED = "entered", "Entered"
     EXITED = "exited", "Exited"
@@ -169,6 +217,7 @@ class ChangeWhy(models.TextChoices):
     MERGE = "merge", "Two profiles became one"
     UNMERGE = "unmerge", "A merge was undone"
     EDIT = "edit", "A change by hand"
+    RANK = "rank", "A percentile moved"
 
 
 class Change(models.Model):

@@ -22,11 +22,15 @@ def without_values(document: Any) -> Any:
     return _hidden(document, personal_traits())
 
 
-def personal_conditions(document: Any) -> list[RuleError]:
-    """An error for each condition on personal data, at its place."""
+def personal_conditions(document: Any, traits: Collection[str] | None = None) -> list[RuleError]:
+    """An error for each condition on personal data, at its place.
+
+    Args:
+        traits: the keys of those that count as personal data, for whoever asks of many documents.
+    """
     return [
         RuleError(code="personal_data", message="conditions on personal data need the right to read people", pointer=at)
-        for at in _personal(document, personal_traits(), ())
+        for at in _personal(document, personal_traits() if traits is None else traits, ())
     ]
 
 

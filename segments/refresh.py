@@ -25,7 +25,7 @@ from cdp.jobs.models import Job, JobState
 from cdp.jobs.services import Progress
 from cdp.logs import get_logger
 from cdp.profiles import store
-from cdp.profiles.models import Profile, Workspace
+from cdp.profiles.models import DirtyProfile, Profile, Workspace
 from consent.models import Purpose
 from consent.querysets import permitted
 from segments.catalogue import catalog
@@ -42,6 +42,7 @@ from segments.rules.explain import nodes
 from segments.rules.measures import zone_name
 from segments.schedule import last_time_of_day
 from segments.services import REFRESH_KIND, request_refresh
+from segments.thresholds import are_marked, with_thresholds
 from segments.turning import Turnings, in_order_of_reading
 
 log = get_logger(__name__)
@@ -100,6 +101,7 @@ def preview(
     """
     known = catalog()
     loaded = load(rule, known)
+    known = with_thresholds(known, loaded, seconds=PREVIEW_SECONDS)
     with snapshot(seconds=PREVIEW_SECONDS):
         moment = as_of.astimezone(Workspace.current().zone) if as_of else moment_of_judgement()
         parts = None
@@ -215,7 +217,7 @@ def _who_disagrees(segment: Segment, rule: LiveRule, as_of: datetime) -> "array[
 
 @dataclass(frozen=True, kw_only=True)
 class _Judged:
-    """What became of those who disagreed. Of the changes, `missing` and `extra` are those that time doesn't explain."""
+    """What became of those who disagreed. Of the changes, `missing` and `extra` are those that nothing explains."""
 
     entered: int
     exited: int
@@ -237,8 +239,10 @@ def _judge_again(
     # Members of whom nothing is left have no verdict. Whoever merged them away has said so by a dirty row, and the
     # evaluator ends and announces their memberships.
     facts = Facts(demanded={segment.pk: present})
-    # Where it isn't said when time changes a condition, time may have done whatever is found.
-    if kept_to is None or not rules.queries.have_edges(rule.leaves):
+    # Where it isn't said when time changes a condition, time may have done whatever is found; and so may a threshold
+    # that has moved, until it is known whom that concerns.
+    is_explained = rules.queries.have_edges(rule.leaves) and are_marked(rule.depends_on.rankings)
+    if kept_to is None or not is_explained:
         changes = evaluate(facts, rules, as_of=as_of, why=why)
         return _Judged(entered=changes.entered[segment.pk], exited=changes.exited[segment.pk])
     since = kept_to - timedelta(seconds=settings.BATCH_SECONDS)
@@ -252,14 +256,17 @@ def _judge_again(
         return turnings(differences)
 
     changes = evaluate(facts, rules, as_of=as_of, why=why, became_true=became_true)
+    different = set[int]().union(*changed.values())
     span = Span(after=since, until=as_of, zone=as_of.tzinfo)
-    touched = rules.queries.touched(rule.leaves, span, scope=set().union(*changed.values()))
-    by_time = set[int]().union(*touched.values())
+    touched = rules.queries.touched(rule.leaves, span, scope=different)
+    # Who waits to be judged again would be in line in a moment.
+    waiting = DirtyProfile.objects.filter(profile_id__in=different).values_list("profile_id", flat=True)
+    explained = set(waiting).union(*touched.values())
     return _Judged(
         entered=changes.entered[segment.pk],
         exited=changes.exited[segment.pk],
-        missing=len(changed[ChangeKind.ENTERED] - by_time),
-        extra=len(changed[ChangeKind.EXITED] - by_time),
+        missing=len(changed[ChangeKind.ENTERED] - explained),
+        extra=len(changed[ChangeKind.EXITED] - explained),
     )
 
 

@@ -22,8 +22,11 @@ from segments.live import rules_lock
 from segments.models import Cadence, Segment, SegmentStatus, SegmentUse, SegmentVersion, SweepState
 from segments.personal import without_values
 from segments.rules import Rule, RuleError, RuleErrors, depends_on, load, parse
+from segments.thresholds import with_thresholds
 
 REFRESH_KIND = "segments.refresh"
+# At the address of a segment with one of these keys the API has something else.
+TAKEN_KEYS = frozenset({"preview", "overlap", "flow", "templates"})
 
 
 class InUse(Conflict):
@@ -39,7 +42,7 @@ def key_for(name: str) -> str:
     """A key made of a name: lower case, digits and hyphens; the next free one when it is taken."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:56] or "segment"
-    taken = set(Segment.objects.filter(key__startswith=base).values_list("key", flat=True))
+    taken = TAKEN_KEYS | set(Segment.objects.filter(key__startswith=base).values_list("key", flat=True))
     key, number = base, 2
     while key in taken:
         key, number = f"{base}-{number}", number + 1
@@ -74,6 +77,8 @@ def create_segment(
     key = key or key_for(name)
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key) or len(key) > 64:
         raise DomainError("key_malformed", "A key has small letters, digits and single hyphens, 64 at most.", "/key")
+    if key in TAKEN_KEYS:
+        raise Conflict("key_taken", f"{key!r} is an address of the API; choose another key.", "/key")
     if Segment.objects.filter(key=key).exists():
         raise Conflict("key_taken", f"There is a segment with the key {key!r} already.", "/key")
     cadence = Cadence.MINUTES if cadence is None else cadence
@@ -181,13 +186,19 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User 
         RuleErrors: the rule no longer fits the catalogue, or it would read itself by way of others.
         Conflict: the segment is archived, or the version is another one's.
     """
+    known = catalog()
+    rule = load(version.rule, known)
+    # What takes a look at everybody comes before the lock for which all batches would wait.
+    with_thresholds(known, rule)
     rules_lock(exclusive=True)
     segment = Segment.objects.select_for_update().get(pk=segment.pk)
     if segment.status == SegmentStatus.ARCHIVED:
         raise Conflict("segment_archived", f"“{segment.name}” is archived; restore it before setting a version live.")
     if version.segment_id != segment.pk:
         raise Conflict("version_of_another", f"This version is not one of “{segment.name}”.")
-    rule = load(version.rule, catalog())
+    known = catalog()
+    rule = load(version.rule, known)
+    with_thresholds(known, rule)  # all of them are still there, unless one was purged just before
     _refuse_cycle(segment, rule)
     before = segment.live_version
     segment.live_version, segment.status, segment.broken_reason = version, SegmentStatus.LIVE, ""

@@ -35,6 +35,7 @@ TABLES = {
     "event": "profiles_event",
     "event_total": "profiles_eventtotal",
     "membership": "segments_membership",
+    "threshold": "segments_percentilethreshold",
 }
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 

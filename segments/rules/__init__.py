@@ -7,6 +7,7 @@
     describe(rule, catalog)                     the rule in one English sentence
     evaluate(rule, person, as_of)               the verdict on one person: the reference for every engine
     compile_edges(leaf, catalog), edges(...)    whose verdict may change between two moments by time alone
+    compile_figures(figure, catalog)            the figure of everybody who is ranked by it
     json_schema()                               the published JSON Schema of the document
 
 Databases, Django and HTTP don't belong here: this package imports the standard library and sqlglot only.
@@ -31,6 +32,7 @@ from segments.rules.describe import describe
 from segments.rules.edges import compile_edges, edge_place, edges, edges_ahead
 from segments.rules.errors import RuleError, RuleErrors
 from segments.rules.evaluate import Occurrence, Person, evaluate
+from segments.rules.figures import compile_figures
 from segments.rules.folding import fold
 from segments.rules.kinds import Value
 from segments.rules.measures import MEASURES, Measure
@@ -47,6 +49,7 @@ from segments.rules.nodes import (
     Not,
     Performed,
     PositiveLeaf,
+    Ranked,
     Rule,
     Sequence,
     Step,
@@ -82,6 +85,7 @@ __all__ = [
     "Performed",
     "Person",
     "PositiveLeaf",
+    "Ranked",
     "Rule",
     "RuleError",
     "RuleErrors",
@@ -97,6 +101,7 @@ __all__ = [
     "combine",
     "compile_counts",
     "compile_edges",
+    "compile_figures",
     "compile_leaf",
     "compile_rule",
     "compile_together",

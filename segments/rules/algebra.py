@@ -15,12 +15,14 @@ class Dependencies:
 
     `is_time_dependent` says that time alone can change it too. That is so of every condition on events, even without
     a rolling window: an event dated ahead by a clock that runs fast counts only once `as_of` has passed it.
+    `rankings` are those whose thresholds move as other people's figures do.
     """
 
     traits: frozenset[str]
     events: frozenset[str]
     segments: frozenset[str]
     is_time_dependent: bool
+    rankings: frozenset[str] = frozenset()
 
 
 def positive(rule: Rule) -> Rule:
@@ -71,6 +73,7 @@ def depends_on(rule: Rule) -> Dependencies:
         events=frozenset[str]().union(*(leaf.events for leaf in found)),
         segments=frozenset[str]().union(*(leaf.segments for leaf in found)),
         is_time_dependent=any(leaf.is_time_dependent for leaf in found),
+        rankings=frozenset[str]().union(*(leaf.rankings for leaf in found)),
     )
 
 

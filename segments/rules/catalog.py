@@ -1,4 +1,5 @@
-"""What a rule may speak about: the traits, events and segments that exist, with their types and row ids.
+"""What a rule may speak about: the traits, events and segments that exist, with their types and row ids; and where the
+thresholds of its rankings are stored.
 
 Where the catalogue is stored, and how it is read, doesn't belong here.
 """
@@ -55,8 +56,13 @@ class SegmentInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Catalog:
-    """Traits by key, events by name, segments by key. What isn't in it doesn't exist for a rule."""
+    """Traits by key, events by name, segments by key. What isn't in it doesn't exist for a rule.
+
+    `thresholds` has the row of each ranking (`Ranked.ranking`) that was computed. A rule may be written without one, and
+    run only with it.
+    """
 
     traits: Mapping[str, TraitInfo] = field(default_factory=dict)
     events: Mapping[str, EventInfo] = field(default_factory=dict)
     segments: Mapping[str, SegmentInfo] = field(default_factory=dict)
+    thresholds: Mapping[str, int] = field(default_factory=dict)

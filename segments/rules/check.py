@@ -17,6 +17,7 @@ from segments.rules.nodes import (
     Not,
     Performed,
     PositiveLeaf,
+    Ranked,
     Rule,
     Sequence,
     Trait,
@@ -24,7 +25,10 @@ from segments.rules.nodes import (
 
 
 def check(rule: Rule, catalog: Catalog) -> list[RuleError]:
-    """All that is wrong with the rule, in the order of the document; an empty list when it can run."""
+    """All that is wrong with the rule, in the order of the document; an empty list when it can run.
+
+    To run it takes one thing more than to be written: its thresholds.
+    """
     return list(_errors(rule, catalog, ()))
 
 
@@ -50,6 +54,8 @@ def check_leaf(leaf: PositiveLeaf, catalog: Catalog, path: Path) -> Iterator[Rul
                 yield _error("unknown_segment", f"there is no segment {quoted(segment)}", *path, "in_segment")
             elif not catalog.segments[segment].usable:
                 yield _error("unusable_segment", f"segment {quoted(segment)} can't be used", *path, "in_segment")
+        case Ranked(figure=figure):
+            yield from check_leaf(figure, catalog, path)
 
 
 def _event_errors(name: str, catalog: Catalog, path: Path) -> Iterator[RuleError]:
@@ -69,6 +75,8 @@ def _errors(rule: Rule, catalog: Catalog, path: Path) -> Iterator[RuleError]:
             return
         case leaf:
             yield from check_leaf(leaf, catalog, path)
+            if any(ranking not in catalog.thresholds for ranking in leaf.rankings):
+                yield _error("threshold_unknown", "its threshold has not been computed yet", *path, "than")
 
 
 def _trait_errors(leaf: Trait, catalog: Catalog, path: Path) -> Iterator[RuleError]:

@@ -3,6 +3,7 @@
 Markup and other languages don't belong here.
 """
 
+from decimal import Decimal
 from typing import Final
 
 from segments.rules.catalog import Catalog, Type
@@ -21,6 +22,7 @@ from segments.rules.nodes import (
     Joining,
     Not,
     Performed,
+    Ranked,
     Rule,
     Sequence,
     Step,
@@ -65,6 +67,21 @@ def _clause(rule: Rule, catalog: Catalog, *, is_inner: bool) -> str:
             return f"whose {figures[0]} {rule.operator.label} {factor}their {figures[1]}"
         case Sequence():
             return _sequence(rule, catalog)
+        case Ranked(op="gte"):
+            return f"who are among the top {plain(100 - rule.percentile)} % by {_figure(rule.figure, catalog)}"
+        case Ranked(op="lte"):
+            return f"who are among the bottom {plain(rule.percentile)} % by {_figure(rule.figure, catalog)}"
+        case Ranked():
+            side = "above" if rule.op == "gt" else "below"
+            return f"whose {_figure(rule.figure, catalog)} is {side} the {ordinal(rule.percentile)} percentile"
+
+
+def ordinal(number: Decimal) -> str:
+    """1st, 2nd, 11th, 99.5th."""
+    said = plain(number)
+    if "." in said or said[-2:] in ("11", "12", "13"):
+        return f"{said}th"
+    return said + {"1": "st", "2": "nd", "3": "rd"}.get(said[-1], "th")
 
 
 def _joined(clauses: list[str], word: str, is_inner: bool) -> str:

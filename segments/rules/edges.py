@@ -25,7 +25,7 @@ from segments.rules.compile import Compiled
 from segments.rules.errors import RuleErrors
 from segments.rules.evaluate import Person, matches
 from segments.rules.filters import compile_filters
-from segments.rules.nodes import Compared, Filter, InSegment, Performed, PositiveLeaf, Sequence, Trait, Where
+from segments.rules.nodes import Compared, Filter, InSegment, Performed, PositiveLeaf, Ranked, Sequence, Trait, Where
 
 # To look further ahead would tell nothing more: in ten years each day of the calendar has come round, leap days too.
 FURTHEST: Final = timedelta(days=3653)
@@ -133,6 +133,9 @@ def sources(leaf: PositiveLeaf) -> tuple[Source, ...]:
             return *sources(left), *sources(right)
         case Sequence():
             return _of_sequence(leaf)
+        case Ranked(figure=figure):
+            # Where it stands changes when its figure does; a threshold doesn't move by itself.
+            return sources(figure)
         case InSegment():
             # When a membership changes, whoever changes it evaluates the rules that read it.
             return ()

@@ -20,6 +20,7 @@ from segments.rules.nodes import (
     Joining,
     Not,
     Performed,
+    Ranked,
     Rule,
     Step,
     Trait,
@@ -27,6 +28,7 @@ from segments.rules.nodes import (
 )
 from segments.rules.nodes import Sequence as SequenceLeaf
 from segments.rules.operands import product
+from segments.rules.ranks import figure_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +44,16 @@ class Occurrence:
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """All that a rule can ask about a person. A trait that is absent or null isn't in `traits`."""
+    """All that a rule can ask about a person. A trait that is absent or null isn't in `traits`.
+
+    `thresholds` has that of each ranking the rule names, None where nobody is ranked: they are the same for everybody.
+    """
 
     id: int
     traits: Mapping[str, Value] = field(default_factory=dict)
     events: Sequence[Occurrence] = ()
     segments: frozenset[str] = frozenset()
+    thresholds: Mapping[str, Decimal | None] = field(default_factory=dict)
 
 
 def evaluate(rule: Rule, person: Person, as_of: datetime) -> bool:
@@ -83,6 +89,15 @@ def evaluate(rule: Rule, person: Person, as_of: datetime) -> bool:
             return rule.operator.matches(ours, theirs, as_of)
         case SequenceLeaf():
             return _happened(rule, person, as_of)
+        case Ranked():
+            threshold, figure = person.thresholds[rule.ranking], ranked(rule, person, as_of)
+            return threshold is not None and figure is not None and rule.operator.matches(figure, threshold, as_of)
+
+
+def ranked(leaf: Ranked, person: Person, as_of: datetime) -> Decimal | None:
+    """The figure by which the person is ranked; None when they aren't: they have no such event, or no figure."""
+    events = counted(leaf.figure, person, as_of)
+    return figure_of(leaf.figure.computed.of(leaf.figure, events, as_of)) if events else None
 
 
 def counted(leaf: Performed, person: Person, as_of: datetime) -> list[Occurrence]:

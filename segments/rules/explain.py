@@ -12,8 +12,12 @@ from segments.rules.describe import describe
 from segments.rules.errors import Path, RuleError, pointer
 from segments.rules.evaluate import Occurrence, evaluate
 from segments.rules.findings import Case, Finding, has_history, look, turn
+from segments.rules.findings_ranks import look_at_rank, turn_rank
 from segments.rules.foresight import foresee
-from segments.rules.nodes import All, Any, Compared, Everyone, InSegment, Leaf, Not, Rule
+from segments.rules.nodes import All, Any, Compared, Everyone, InSegment, Leaf, Not, Ranked, Rule
+
+look.register(look_at_rank)
+turn.register(turn_rank)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +62,7 @@ def form_of(rule: Rule) -> str:
             return "not"
         case Everyone():
             return "everyone"
-        case Compared():
+        case Compared() | Ranked():
             return "performed"  # its first figure stands where a condition on one figure does
         case leaf:
             return str(leaf.canonical()[0])

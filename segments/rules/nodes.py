@@ -133,6 +133,11 @@ class Leaf:
         return frozenset()
 
     @property
+    def rankings(self) -> frozenset[str]:
+        """The rankings whose thresholds the verdict goes by."""
+        return frozenset()
+
+    @property
     def is_time_dependent(self) -> bool:
         """Whether time alone can change the verdict."""
         return bool(self.events)
@@ -270,6 +275,50 @@ class Compared(Leaf):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Ranked(Leaf):
+    """What is measured over a person's events, beside the threshold of a percentile: "among the top 10 %".
+
+    Ranked is who has at least one such event, and a figure. It is false of everybody else, whatever the order: "less than"
+    is not the opposite of "at least". The threshold is a figure that somebody had when the ranked were last compared.
+
+    Attributes:
+        figure: its amount says nothing.
+        op: one of `ORDERS`.
+        percentile: more than 0 and less than 100, with at most 2 decimals.
+    """
+
+    figure: Performed
+    op: str
+    percentile: Decimal
+
+    def __post_init__(self) -> None:
+        if self.op not in ORDERS or self.figure.computed.kinds != (NUMBER,) or self.figure.per is not None:
+            raise ValueError("only figures that are numbers are ranked, and compared by their order")
+        if not 0 < self.percentile < 100 or self.percentile % Decimal("0.01"):
+            raise ValueError("a percentile lies between 0 and 100 and has at most 2 decimals")
+
+    @property
+    def operator(self) -> Operator:
+        return OPERATORS[self.op]
+
+    @cached_property
+    def ranking(self) -> str:
+        """A stable name of what has a threshold: figure and percentile, however they are compared."""
+        return json.dumps(["ranking", self.figure.canonical(), canonical(self.percentile)], separators=(",", ":"))
+
+    @property
+    def events(self) -> frozenset[str]:
+        return self.figure.events
+
+    @property
+    def rankings(self) -> frozenset[str]:
+        return frozenset((self.ranking,))
+
+    def canonical(self) -> list[object]:
+        return ["ranked", self.figure.canonical(), self.op, canonical(self.percentile)]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Step:
     """One step of a sequence: an event, at most so long after the step before it."""
 
@@ -358,7 +407,7 @@ class Not:
     rule: "Rule"
 
 
-PositiveLeaf: TypeAlias = Trait | Performed | Compared | Sequence | InSegment
+PositiveLeaf: TypeAlias = Trait | Performed | Compared | Sequence | InSegment | Ranked
 """Every kind of condition; of those that a verdict is computed by, each is false of a person of whom nothing is recorded."""
 
 Rule: TypeAlias = All | Any | Not | Everyone | PositiveLeaf

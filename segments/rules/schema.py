@@ -49,12 +49,14 @@ def json_schema() -> Schema:
                     {"$ref": "#/$defs/trait"},
                     {"$ref": "#/$defs/performed"},
                     {"$ref": "#/$defs/compared"},
+                    {"$ref": "#/$defs/ranked"},
                     {"$ref": "#/$defs/sequence"},
                 ],
             },
             "trait": _trait(),
             "performed": _performed(),
             "compared": _compared(),
+            "ranked": _ranked(),
             "sequence": _sequence(),
         },
     }
@@ -119,6 +121,23 @@ def _performed() -> Schema:
 
 def _compared() -> Schema:
     """A figure beside another. It shares "performed" with the form above, but never "than"."""
+    figures = _figures()
+    order: Schema = {
+        "op": {"enum": list(ORDERS)},
+        "than": {"type": "object", "anyOf": figures, "unevaluatedProperties": False},
+    }
+    return {**_form(order, {"times": {**NUMBER.schema, "exclusiveMinimum": 0}}), "anyOf": figures}
+
+
+def _ranked() -> Schema:
+    """A figure beside a percentile. That it has 2 decimals can't be said: validators divide by 0.01 as floats do."""
+    percentile: Schema = {"percentile": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}}
+    than: Schema = {"type": "object", **_form(percentile), "additionalProperties": False}
+    return {**_form({"op": {"enum": list(ORDERS)}, "than": than}), "anyOf": _figures()}
+
+
+def _figures() -> list[Schema]:
+    """What is measured, without anything that it is compared with."""
     figures = []
     for measure in MEASURES.values():
         if measure.kinds == (NUMBER,) and measure.key != "periods":
@@ -131,11 +150,7 @@ def _compared() -> Schema:
             elif measure.takes_property:
                 may |= of
             figures.append(_form(needed, may))
-    order: Schema = {
-        "op": {"enum": list(ORDERS)},
-        "than": {"type": "object", "anyOf": figures, "unevaluatedProperties": False},
-    }
-    return {**_form(order, {"times": {**NUMBER.schema, "exclusiveMinimum": 0}}), "anyOf": figures}
+    return figures
 
 
 def _amounts(one: Operator, measure: Measure) -> list[Schema]:

@@ -12,6 +12,7 @@ import duckdb
 
 from segments.rules import Catalog, Compiled, Person
 from tests.generative.postgres import TABLES
+from tests.spec.world import THRESHOLDS
 
 _SCHEMA = """
 CREATE TABLE rule_profile (id BIGINT);
@@ -22,6 +23,7 @@ CREATE TABLE rule_event (profile_id BIGINT, name_id INTEGER, occurred_at TIMESTA
 CREATE TABLE rule_event_total (profile_id BIGINT, name_id INTEGER, count BIGINT, value_sum DECIMAL(30, 4),
     first_at TIMESTAMPTZ, last_at TIMESTAMPTZ);
 CREATE TABLE rule_membership (segment_id INTEGER, profile_id BIGINT);
+CREATE TABLE rule_threshold (id INTEGER, value DECIMAL(30, 4));
 """
 
 _TOTALS = """
@@ -84,6 +86,7 @@ class DuckPeople:
         )
         memberships = [[self.catalog.segments[key].id, one.id] for one in people for key in one.segments]
         self._insert("membership", memberships)
+        self._insert("threshold", [[number, value] for number, value in enumerate(THRESHOLDS.values(), start=1)])
         self.connection.execute(_TOTALS)
 
     def matching(self, compiled: Compiled, as_of: datetime, scope: Sequence[int] = ()) -> list[int]:

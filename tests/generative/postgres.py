@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 
 from segments.rules import Catalog, Compiled, Person
+from tests.spec.world import THRESHOLDS
 
 TABLES = {
     "profile": "rule_profile",
@@ -18,6 +19,7 @@ TABLES = {
     "event": "rule_event",
     "event_total": "rule_event_total",
     "membership": "rule_membership",
+    "threshold": "rule_threshold",
 }
 """Other names than the logical ones, so that a table left unmapped is noticed."""
 
@@ -30,6 +32,7 @@ CREATE TEMP TABLE rule_event (profile_id bigint, name_id int, occurred_at timest
 CREATE TEMP TABLE rule_event_total (profile_id bigint, name_id int, count int, value_sum numeric,
     first_at timestamptz, last_at timestamptz, PRIMARY KEY (profile_id, name_id));
 CREATE TEMP TABLE rule_membership (segment_id int, profile_id bigint, PRIMARY KEY (segment_id, profile_id));
+CREATE TEMP TABLE rule_threshold (id int PRIMARY KEY, value numeric(30, 4));
 """
 
 _TOTALS = """
@@ -89,6 +92,7 @@ class People:
         )
         memberships = ([self.catalog.segments[key].id, one.id] for one in people for key in one.segments)
         self._copy("membership", "segment_id, profile_id", memberships)
+        self._copy("threshold", "id, value", enumerate(THRESHOLDS.values(), start=1))
         self.cursor.execute(_TOTALS)
 
     def matching(self, compiled: Compiled, as_of: datetime, scope: Sequence[int] = ()) -> list[int]:

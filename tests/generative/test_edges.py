@@ -18,6 +18,7 @@ from segments.rules import (
     Performed,
     Person,
     PositiveLeaf,
+    Ranked,
     Span,
     Trait,
     Type,
@@ -169,6 +170,8 @@ def what(leaf: PositiveLeaf) -> str:
             return "since"
         case Performed():
             return leaf.measure
+        case Ranked(figure=figure):
+            return what(figure)
         case _:
             return type(leaf).__name__
 

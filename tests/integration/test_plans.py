@@ -22,8 +22,10 @@ from segments.engines import postgres
 from segments.flows import OVERLAP
 from segments.history import STEPS
 from segments.models import Segment
+from segments.moments import moment_of_judgement
 from segments.querysets import members_of
-from segments.rules import Span, compile_edges, compile_leaf, leaves, load
+from segments.rules import Ranked, Span, compile_edges, compile_leaf, compile_together, leaves, load
+from segments.thresholds import with_thresholds
 from segments.why import EVENTS, MOST_EVENTS
 from tests.factories import identify, live, performed, process_all, rule, track, tracker
 
@@ -259,3 +261,17 @@ def test_pages_of_members_and_of_the_inbox_walk_their_keys(crowd: None) -> None:
         found = explained(claim)
         assert "ingestion_inboxmessage_pkey" in indexes_of(found)
         assert not any(node["Node Type"] == "Sort" for node in found)
+
+
+def test_where_few_people_stand_is_asked_of_their_own_events_and_the_threshold_is_read_beforehand(crowd: None) -> None:
+    top = {"performed": "Bought", "measure": "sum", "op": "gte", "than": {"percentile": 90}}
+    for condition, table in ((top, "profiles_eventtotal"), ({**top, "within": {"days": 30}}, "profiles_event")):
+        leaf = load(rule(condition), catalog())
+        assert isinstance(leaf, Ranked)
+        known = with_thresholds(catalog(), leaf)
+        compiled = compile_together([leaf], known)
+        params = {**compiled.at(moment_of_judgement()), "scope": list(range(1001, 1051))}
+        found = explained(compiled.sql("postgres", postgres.TABLES), params)
+        assert found_by_person(found, table), condition
+        looks = [node for node in found if node.get("Relation Name") == "segments_percentilethreshold"]
+        assert looks and all(node["Parent Relationship"] == "InitPlan" for node in looks), "not for each person"

@@ -88,6 +88,7 @@ DOORS = [
     ("get", "segments/any/versions/1/diff/2/", Scope.SEGMENTS_READ),
     ("get", "segments/overlap/", Scope.SEGMENTS_READ),
     ("get", "segments/flow/", Scope.SEGMENTS_READ),
+    ("get", "segments/templates/", Scope.SEGMENTS_READ),
     ("get", "segments/any/why/user_id:1/", Scope.PROFILES_READ),
     ("get", "profiles/user_id:1/", Scope.PROFILES_READ),
     ("get", "jobs/", Scope.JOBS_READ),

@@ -8,6 +8,7 @@ from segments.rules import Person, compile_rule, load
 from tests.generative.postgres import People
 from tests.spec.operators import MISSING, PROPERTIES, TRAITS
 from tests.spec.performed import CASES, RELATIONS
+from tests.spec.ranks import RANKED
 from tests.spec.world import AS_OF, CATALOG, document, event, person
 
 
@@ -38,7 +39,7 @@ def test_property_filters_mean_what_their_tables_say(people: People) -> None:
 
 
 def test_conditions_on_events_mean_what_their_tables_say(people: People) -> None:
-    for case in (*CASES, *RELATIONS):
+    for case in (*CASES, *RELATIONS, *RANKED):
         someone = [person(number, events=events) for number, (events, _) in enumerate(case.rows)]
         assert _verdicts(people, case.rule, someone) == [expected for _, expected in case.rows], case.name
 

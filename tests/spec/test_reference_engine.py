@@ -9,6 +9,7 @@ from segments.rules.calendar import PERIODS
 from segments.rules.kinds import NUMBER
 from tests.spec.operators import MISSING, PROPERTIES, TRAITS, Table
 from tests.spec.performed import CASES, RELATIONS, Case
+from tests.spec.ranks import RANKED
 from tests.spec.world import AS_OF, CATALOG, document, event, person
 
 NUMBERS = {key for key, measure in MEASURES.items() if measure.kinds == (NUMBER,)}
@@ -31,7 +32,7 @@ def test_a_property_filter_means_what_its_table_says(table: Table) -> None:
         assert evaluate(rule, person(events=[event(properties=properties)]), AS_OF) is expected, repr(raw)[:80]
 
 
-@pytest.mark.parametrize("case", [*CASES, *RELATIONS], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*CASES, *RELATIONS, *RANKED], ids=lambda case: case.name)
 def test_a_condition_on_events_means_what_its_table_says(case: Case) -> None:
     rule = load(document(case.rule), CATALOG)
     for events, expected in case.rows:

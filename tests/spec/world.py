@@ -1,14 +1,46 @@
 """The small world of the rule tests: one catalogue, one moment, and people written as a few JSON values."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from cdp.profiles.values import typed
 from segments.rules import Catalog, EventInfo, Occurrence, Person, SegmentInfo, TraitInfo, Type, Value
 
 AS_OF = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+# In this world a percentile comes to the same, whatever it is of: so to whole numbers, as thresholds of counts are. By the
+# 99.99th nobody is ranked.
+THRESHOLDS: Mapping[str, Decimal | None] = {
+    "0.01": Decimal(-1),
+    "10": Decimal(0),
+    "25.5": Decimal(1),
+    "50": Decimal(2),
+    "90": Decimal(100),
+    "99.99": None,
+}
+
+
+T = TypeVar("T")
+
+
+class OfEveryRanking(Mapping[str, T]):
+    """What each ranking has by its percentile."""
+
+    def __init__(self, found: Mapping[str, T]) -> None:
+        self.found = found
+
+    def __getitem__(self, ranking: str) -> T:
+        return self.found[json.loads(ranking)[-1]]
+
+    def __iter__(self) -> Iterator[str]:
+        raise TypeError("there is no end of rankings")
+
+    def __len__(self) -> int:
+        raise TypeError("there is no end of rankings")
+
 
 CATALOG = Catalog(
     traits={
@@ -24,6 +56,7 @@ CATALOG = Catalog(
         "lapsed": SegmentInfo(id=2, key="lapsed", name="Lapsed"),
         "broken": SegmentInfo(id=3, key="broken", name="Broken", usable=False),
     },
+    thresholds=OfEveryRanking({percentile: number for number, percentile in enumerate(THRESHOLDS, start=1)}),
 )
 """One trait of each type, called as its type."""
 
@@ -53,6 +86,7 @@ def person(
         traits={key: _value(raw) for key, raw in (traits or {}).items() if raw is not None},
         events=events,
         segments=segments,
+        thresholds=OfEveryRanking(THRESHOLDS),
     )
 
 
