@@ -12,9 +12,19 @@
 Databases, Django and HTTP don't belong here: this package imports the standard library and sqlglot only.
 """
 
-from segments.rules.algebra import Dependencies, combine, depends_on, leaves, positive
-from segments.rules.catalog import Catalog, EventInfo, SegmentInfo, TraitInfo, Type
-from segments.rules.check import check
+from segments.rules.algebra import Dependencies, combine, depends_on, leaves, positive, takes_in_strangers
+from segments.rules.catalog import (
+    Catalog,
+    ConsentMode,
+    EventInfo,
+    ListInfo,
+    PurposeInfo,
+    ScoreInfo,
+    SegmentInfo,
+    TraitInfo,
+    Type,
+)
+from segments.rules.check import HEALED_BY_PUBLISHING, check
 from segments.rules.compile import (
     AHEAD,
     LOGICAL_TABLES,
@@ -37,16 +47,20 @@ from segments.rules.nodes import (
     VERSION,
     All,
     Any,
+    Bucket,
     Compared,
+    Consented,
     Everyone,
     Filter,
     FilterGroup,
+    InList,
     InSegment,
     Leaf,
     Not,
     Performed,
     PositiveLeaf,
     Rule,
+    Score,
     Sequence,
     Step,
     Trait,
@@ -57,6 +71,7 @@ from segments.rules.schema import json_schema
 
 __all__ = [
     "AHEAD",
+    "HEALED_BY_PUBLISHING",
     "LOGICAL_TABLES",
     "MEASURES",
     "MOST_TOGETHER",
@@ -64,16 +79,21 @@ __all__ = [
     "VERSION",
     "All",
     "Any",
+    "Bucket",
     "Catalog",
     "Compared",
     "Compiled",
+    "ConsentMode",
+    "Consented",
     "Dependencies",
     "EventInfo",
     "Everyone",
     "Filter",
     "FilterGroup",
+    "InList",
     "InSegment",
     "Leaf",
+    "ListInfo",
     "Measure",
     "Not",
     "Occurrence",
@@ -81,9 +101,12 @@ __all__ = [
     "Performed",
     "Person",
     "PositiveLeaf",
+    "PurposeInfo",
     "Rule",
     "RuleError",
     "RuleErrors",
+    "Score",
+    "ScoreInfo",
     "SegmentInfo",
     "Sequence",
     "Step",
@@ -110,4 +133,5 @@ __all__ = [
     "parse",
     "place",
     "positive",
+    "takes_in_strangers",
 ]

@@ -2,9 +2,10 @@
 
 Running the query, and what the tables are really called, don't belong here.
 
-Logical tables: `profile(id)`, `trait_value(trait_id, profile_id, number, text, text_folded, moment, boolean, items)`,
+Logical tables: `profile(id, uuid)`, `trait_value(trait_id, profile_id, number, text, text_folded, moment, boolean, items)`,
 `event(profile_id, name_id, occurred_at, message_id, value, properties)`, `event_total(profile_id, name_id, count,
-value_sum, first_at, last_at)`, `membership(segment_id, profile_id)`.
+value_sum, first_at, last_at)`, `membership(segment_id, profile_id)`, `score(kind, key, profile_id, number, text)` of the
+published runs alone, `consent(purpose_id, profile_id, decision, expires_at)`, `list_entry(list_id, profile_id)`.
 
 Shape: each distinct leaf becomes one sub-query of distinct ids, joined to `profile` by LEFT JOIN; the rule is a WHERE
 over "has a partner or not". That is two-valued by construction. A planner makes inner joins of what must hold and
@@ -27,7 +28,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from segments.rules import relations
+from segments.rules import relations, standing
 from segments.rules.algebra import leaves, positive
 from segments.rules.binding import AS_OF, SCOPE, Bind, Bindable, Binder, Plain, at_moment, is_one_of
 from segments.rules.catalog import Catalog
@@ -40,21 +41,27 @@ from segments.rules.nodes import (
     EVER,
     All,
     Any,
+    Bucket,
     Compared,
+    Consented,
     Everyone,
+    InList,
     InSegment,
     Leaf,
     Not,
     Performed,
     PositiveLeaf,
     Rule,
+    Score,
     Sequence,
     Trait,
     Where,
 )
 from segments.rules.windows import Rolling
 
-LOGICAL_TABLES: Final = ("profile", "trait_value", "event", "event_total", "membership")
+LOGICAL_TABLES: Final = (
+    "profile", "trait_value", "event", "event_total", "membership", "score", "consent", "list_entry",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +139,8 @@ def place(leaf: PositiveLeaf) -> str:
             found = ["event", leaf.event, [one.canonical() for one in leaf.where], leaf.within.canonical()]
         case Sequence() | Compared():
             found = list(leaf.canonical())
+        case Score() | Bucket() | Consented() | InList():
+            found = standing.place(leaf)
     return json.dumps(found)
 
 
@@ -184,11 +193,13 @@ def _must_hold(rule: Rule) -> PositiveLeaf | None:
     """A leaf that is true of everybody of whom the rule is, and that only people with a profile are found by."""
     match rule:
         case All(rules):
-            return next((must for must in map(_must_hold, rules) if must is not None), None)
-        case Trait() | Performed() | Compared() | Sequence():
+            found = [must for must in map(_must_hold, rules) if must is not None]
+            # Rather one that finds few by their records.
+            return min(found, key=lambda leaf: isinstance(leaf, Bucket | Consented), default=None)
+        case Trait() | Performed() | Compared() | Sequence() | Bucket() | Consented():
             return rule
         case _:
-            # A merge ends the memberships of whom it absorbed a moment after it did away with the profile.
+            # A merge ends the memberships of whom it absorbed a moment after it did away with the profile; so with lists.
             return None
 
 
@@ -266,7 +277,9 @@ class Compiler:
         match leaf:
             case Trait():
                 return self._records(leaf).where(self._holds(leaf), copy=False)
-            case InSegment() | Sequence() | Compared():
+            case Score() | Bucket():
+                return self._records(leaf).where(self._holds(leaf), copy=False)
+            case InSegment() | Sequence() | Compared() | Consented() | InList():
                 return self._records(leaf)
             case Performed() if _is_total(leaf):
                 return self._ever(leaf)
@@ -311,6 +324,8 @@ class Compiler:
                 return relations.sequence(self, leaf)
             case Compared():
                 return relations.comparison(self, leaf)
+            case Score() | Bucket() | Consented() | InList():
+                return standing.records(self, leaf)
 
     def _holds(self, leaf: PositiveLeaf, *, read: PositiveLeaf | None = None) -> exp.Expr:
         """Whether the leaf is true, asked of a record, or of all the events of a person.
@@ -325,6 +340,8 @@ class Compiler:
                 return comparison.operator.compile(value, comparison.operand, self.bind)
             case InSegment() | Sequence() | Compared():
                 return exp.true()
+            case Score() | Bucket() | Consented() | InList():
+                return standing.holds(self, leaf)
             case Performed() if _is_total(leaf):
                 total = leaf.computed.from_total()
                 assert total is not None, "see _is_total"

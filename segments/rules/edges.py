@@ -20,7 +20,19 @@ from segments.rules.compile import Compiled
 from segments.rules.errors import RuleErrors
 from segments.rules.evaluate import Person, matches
 from segments.rules.filters import compile_filters
-from segments.rules.nodes import Filter, InSegment, Performed, PositiveLeaf, Trait, Where
+from segments.rules.nodes import (
+    Bucket,
+    Consented,
+    Filter,
+    InList,
+    InSegment,
+    Performed,
+    PositiveLeaf,
+    Score,
+    Trait,
+    Where,
+)
+from segments.rules.standing import expiring
 
 
 def edge_place(leaf: PositiveLeaf) -> str:
@@ -37,7 +49,7 @@ def compile_edges(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Comp
     """The people, all or those among `scope`, whose verdict on the leaf may change by time alone in `(t1, t2]`.
 
     None when time alone never changes it. Membership of another segment is such a leaf: when that changes, whoever
-    changes it evaluates the rules that read it.
+    changes it evaluates the rules that read it; so with scores and lists.
 
     Raises:
         RuleErrors: the leaf doesn't fit the catalogue (any more).
@@ -47,8 +59,11 @@ def compile_edges(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Comp
         raise RuleErrors(errors)
     bind = Binder()
     match leaf:
-        case InSegment():
+        case InSegment() | Score() | Bucket() | InList():
             return None
+        case Consented():
+            ends = expiring(leaf, catalog, scoped=scoped)
+            return None if ends is None else Compiled(expression=ends, params={})
         case Trait():
             comparison = leaf.comparison.stored
             table, row_id = "trait_value", ("trait_id", catalog.traits[leaf.trait].id)
@@ -89,8 +104,11 @@ def edges(leaf: PositiveLeaf, person: Person) -> Iterator[datetime]:
         NotImplementedError: part of the leaf looks at the clock without saying when its edges pass.
     """
     match leaf:
-        case InSegment():
+        case InSegment() | Score() | Bucket() | InList():
             return
+        case Consented(purpose=purpose):
+            if (until := person.permits.get(purpose)) is not None:
+                yield until
         case Trait(trait=trait, comparison=comparison):
             value = person.traits.get(trait)
             readable = None if value is None else comparison.kind.of_trait(value)

@@ -8,19 +8,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from uuid import UUID
 
+from segments.rules.hashing import hundredths
 from segments.rules.kinds import SCALARS, Value
 from segments.rules.nodes import (
     All,
     Any,
+    Bucket,
     Compared,
+    Consented,
     Everyone,
     Filter,
+    InList,
     InSegment,
     Joining,
     Not,
     Performed,
     Rule,
+    Score,
     Step,
     Trait,
     Where,
@@ -42,12 +48,20 @@ class Occurrence:
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """All that a rule can ask about a person. A trait that is absent or null isn't in `traits`."""
+    """All that a rule can ask about a person. A trait that is absent or null isn't in `traits`.
+
+    `scores` are by "kind.key", with labels as texts. `permits` has the purposes that the person permits, each with the
+    moment from which on they no longer do; None where no such moment is known. Only buckets ask for the `uuid`.
+    """
 
     id: int
     traits: Mapping[str, Value] = field(default_factory=dict)
     events: Sequence[Occurrence] = ()
     segments: frozenset[str] = frozenset()
+    uuid: UUID | None = None
+    scores: Mapping[str, Value] = field(default_factory=dict)
+    permits: Mapping[str, datetime | None] = field(default_factory=dict)
+    lists: frozenset[str] = frozenset()
 
 
 def evaluate(rule: Rule, person: Person, as_of: datetime) -> bool:
@@ -83,6 +97,16 @@ def evaluate(rule: Rule, person: Person, as_of: datetime) -> bool:
             return rule.operator.matches(ours, theirs, as_of)
         case SequenceLeaf():
             return _happened(rule, person, as_of)
+        case Score(score=score, comparison=comparison):
+            said = person.scores.get(score)
+            return comparison.stored.holds(None if said is None else comparison.kind.of_trait(said), as_of)
+        case Bucket(bucket=seed):
+            return rule.in_hundredths.holds(Decimal(hundredths(seed, person.uuid)), as_of)
+        case Consented(purpose=purpose):
+            until = person.permits.get(purpose)
+            return purpose in person.permits and (until is None or as_of < until)
+        case InList(list_key=key):
+            return key in person.lists
 
 
 def counted(leaf: Performed, person: Person, as_of: datetime) -> list[Occurrence]:

@@ -7,6 +7,7 @@ come from, who may see them, and how they are shown don't belong here.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import segments.rules.findings_standing  # noqa: F401  (says what is found of these leaves)
 from segments.rules.algebra import depends_on
 from segments.rules.describe import describe
 from segments.rules.errors import Path, RuleError, pointer

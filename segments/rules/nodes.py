@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final, TypeAlias
 
-from segments.rules.kinds import NUMBER, Comparable, Kind
+from segments.rules.kinds import EXACT, NUMBER, PRESENCE, Comparable, Kind
 from segments.rules.measures import MEASURES, Measure
 from segments.rules.operands import Duration, Operand, canonical, times
 from segments.rules.operators import OPERATORS, Operator
@@ -130,6 +130,21 @@ class Leaf:
     @property
     def segments(self) -> frozenset[str]:
         """The segments whose members the verdict goes by."""
+        return frozenset()
+
+    @property
+    def scores(self) -> frozenset[str]:
+        """The scores, by "kind.key", whose change may change the verdict."""
+        return frozenset()
+
+    @property
+    def lists(self) -> frozenset[str]:
+        """The static lists whose people the verdict goes by."""
+        return frozenset()
+
+    @property
+    def purposes(self) -> frozenset[str]:
+        """The purposes that the verdict asks for permission of."""
         return frozenset()
 
     @property
@@ -329,6 +344,81 @@ class InSegment(Leaf):
         return frozenset((self.segment,))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Score(Leaf):
+    """A condition on what the published run of a model says of the person: a number, or a label letter for letter.
+
+    Attributes:
+        score: "kind.key"; a kind has no full stop in it.
+    """
+
+    score: str
+    comparison: Comparison
+
+    def __post_init__(self) -> None:
+        if self.comparison.kind not in (NUMBER, EXACT, PRESENCE):
+            raise ValueError("a score is a number or a label")
+
+    def canonical(self) -> list[object]:
+        return ["score", self.score, *self.comparison.stored.canonical()]
+
+    @property
+    def scores(self) -> frozenset[str]:
+        return frozenset((self.score,))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bucket(Leaf):
+    """A condition on the person's number in [0, 100) for a seed (`segments.rules.hashing`); everybody has one."""
+
+    bucket: str
+    comparison: Comparison
+
+    def __post_init__(self) -> None:
+        if self.comparison.kind is not NUMBER:
+            raise ValueError("a bucket is a number")
+
+    @property
+    def in_hundredths(self) -> Comparison:
+        """The same of whole hundredths, so that no engine need divide."""
+        return self.comparison.scaled(Decimal(100))
+
+    def canonical(self) -> list[object]:
+        return ["bucket", self.bucket, *self.comparison.canonical()]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Consented(Leaf):
+    """Whether the person permits a purpose now. Who never said anything permits what one may only object to."""
+
+    purpose: str
+
+    def canonical(self) -> list[object]:
+        return ["consented", self.purpose]
+
+    @property
+    def purposes(self) -> frozenset[str]:
+        return frozenset((self.purpose,))
+
+    @property
+    def is_time_dependent(self) -> bool:
+        return True  # a permission may end
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InList(Leaf):
+    """Whether somebody put the person on a static list."""
+
+    list_key: str
+
+    def canonical(self) -> list[object]:
+        return ["in_list", self.list_key]
+
+    @property
+    def lists(self) -> frozenset[str]:
+        return frozenset((self.list_key,))
+
+
 @dataclass(frozen=True)
 class Everyone:
     """Every profile."""
@@ -358,7 +448,8 @@ class Not:
     rule: "Rule"
 
 
-PositiveLeaf: TypeAlias = Trait | Performed | Compared | Sequence | InSegment
-"""Every kind of condition; of those that a verdict is computed by, each is false of a person of whom nothing is recorded."""
+PositiveLeaf: TypeAlias = Trait | Performed | Compared | Sequence | InSegment | Score | Bucket | Consented | InList
+"""Every kind of condition. Of those that a verdict is computed by, each is false of a person of whom nothing is recorded,
+but for a `Bucket`, and for `Consented` to what one may only object to: these look at every profile."""
 
 Rule: TypeAlias = All | Any | Not | Everyone | PositiveLeaf
