@@ -5,7 +5,7 @@ the app that owns it; nothing else imports this file's steps, and it decides not
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -354,9 +354,28 @@ def drain_dirty(*, limit: int = 1000) -> int:
             if row.profile_id not in present and "absorbed_uuid" in row.facts
         }
         end_memberships(gone=gone, as_of=as_of, why=ChangeWhy.MERGE)
-        evaluate(Facts(anything=present), live_rules(), as_of=as_of, why=why)
+        evaluate(_facts_of(dirty, present), live_rules(), as_of=as_of, why=why)
         DirtyProfile.objects.filter(pk__in=[row.pk for row in dirty]).delete()
     return len(dirty)
+
+
+# What a row says of a person beside why; whoever is changed in some other way may be changed in any.
+SAID = ("scores", "consents", "lists")
+
+
+def _facts_of(dirty: Iterable[DirtyProfile], present: Set[int]) -> Facts:
+    """What changed, of those who still exist: as much as the rows say, and anything where one doesn't."""
+    facts = Facts()
+    for row in dirty:
+        if row.profile_id not in present:
+            continue
+        said = {name: row.facts[name] for name in SAID if name in row.facts}
+        if not said or row.facts.keys() - {"why", *SAID}:
+            facts.anything.add(row.profile_id)
+        for name, changed in said.items():
+            for key in changed:
+                getattr(facts, name)[key].add(row.profile_id)
+    return facts
 
 
 __all__ = ["Report", "drain_dirty", "process_batch"]

@@ -54,6 +54,9 @@ class Segment(models.Model):
     last_refreshed_at = models.DateTimeField(null=True)
     # Set when its rule can't be evaluated any more: members freeze as they are until it is mended.
     broken_reason = models.CharField(max_length=300, blank=True)
+    waits_for_scores = models.BooleanField(
+        default=False, help_text="It is broken only until a run is published that has the scores it asks for."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -68,6 +71,9 @@ class Segment(models.Model):
             ),
             models.CheckConstraint(condition=Q(refresh_minutes__gte=1), name="segments_refresh_minutes_positive"),
             models.CheckConstraint(condition=Q(daily_hour__lte=23), name="segments_daily_hour_of_a_day"),
+            models.CheckConstraint(
+                condition=Q(waits_for_scores=False) | ~Q(broken_reason=""), name="segments_waiting_is_broken"
+            ),
         ]
 
     def __str__(self) -> str:

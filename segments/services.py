@@ -190,8 +190,9 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User 
     rule = load(version.rule, catalog())
     _refuse_cycle(segment, rule)
     before = segment.live_version
-    segment.live_version, segment.status, segment.broken_reason = version, SegmentStatus.LIVE, ""
-    segment.save(update_fields=["live_version", "status", "broken_reason"])
+    segment.live_version, segment.status = version, SegmentStatus.LIVE
+    segment.broken_reason, segment.waits_for_scores = "", False
+    segment.save(update_fields=["live_version", "status", "broken_reason", "waits_for_scores"])
     # By the new rule nobody was ever judged, and by an old one that comes back, not while it was away.
     SweepState.objects.filter(segment=segment).delete()
     SegmentUse.objects.filter(user=segment).delete()

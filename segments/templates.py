@@ -142,6 +142,18 @@ TEMPLATES: Final = (
         condition={"all": [did(ORDER, op="equals", value=1), never(ORDER, within={"days": 30})]},
     ),
     Template(
+        key="at_risk_browsing",
+        name="At risk, but looking",
+        purpose="Good customers about to be lost (by RFM) who viewed a product in the last 30 days and didn't buy.",
+        condition={
+            "all": [
+                {"score": "rfm.group", "op": "equals", "value": "At risk"},
+                did(VIEW, within={"days": 30}),
+                never(ORDER, within={"days": 30}),
+            ]
+        },
+    ),
+    Template(
         key="refund_prone",
         name="Refund-prone",
         purpose="Sent back a third of their orders or more, with at least two refunds.",

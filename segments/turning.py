@@ -23,6 +23,7 @@ from segments.live import LiveRule, LiveRules, rules_now
 from segments.models import ChangeKind, Membership, Segment, SegmentStatus
 from segments.moments import moment_of_judgement
 from segments.rules import Occurrence, Person, Value, edges, evaluate
+from segments.standing import how_people_stand
 
 log = get_logger(__name__)
 
@@ -247,12 +248,14 @@ def load_people(profile_ids: Collection[int], rules: Collection[LiveRule]) -> di
             )
     for profile_id, key in Membership.objects.filter(profile_id__in=ids).values_list("profile_id", "segment__key"):
         segments[profile_id].add(key)
+    stands = how_people_stand(ids, [rule.depends_on for rule in rules])
     return {
         profile_id: Person(
             id=profile_id,
             traits=traits[profile_id],
             events=events[profile_id],
             segments=frozenset(segments[profile_id]),
+            **stands[profile_id].asked,
         )
         for profile_id in ids
         if profile_id not in left_out

@@ -42,6 +42,7 @@ from segments.rules import (
 from segments.rules.explain import Explained, explain, without_history
 from segments.rules.findings import Case
 from segments.sharing import visible_segments
+from segments.standing import how_people_stand
 
 log = get_logger(__name__)
 
@@ -185,6 +186,7 @@ def _facts(profile: Profile, rule: Rule, as_of: datetime) -> tuple[Person, dict[
         traits={one.trait.key: _value(one) for one in values},
         events=_events(profile, asked.events, as_of) if asked.events else (),
         segments=frozenset(segments.values_list("segment__key", flat=True)),
+        **how_people_stand([profile.pk], [asked])[profile.pk].asked,
     )
     return person, {one.trait.key: one.raw for one in values}
 

@@ -35,6 +35,7 @@ TABLES = {
     "event": "profiles_event",
     "event_total": "profiles_eventtotal",
     "membership": "segments_membership",
+    "score": "profiles_currentscore",
 }
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 SPAN = ("t1", "t2", "scope")
