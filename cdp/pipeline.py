@@ -199,6 +199,9 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
         facts.events[name] |= {told.is_now(profile_id) for profile_id in profile_ids}
     for profile_id, key in told.changed_traits:
         facts.traits[key].add(told.is_now(profile_id))
+    key_of = {number: key for key, number in purposes.items()}
+    for profile_id, purpose_id in told.consents:
+        facts.consents[key_of[purpose_id]].add(told.is_now(profile_id))
 
     # The people have been locked since they were resolved; only now is it said as of when they are judged.
     rules_lock(exclusive=False)
@@ -220,6 +223,8 @@ class Told:
     changed_traits: list[tuple[int, str]] = field(default_factory=list)
     # Event name -> of whom that counts otherwise now which follows from what was said.
     changed_facts: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    # (profile id, purpose id) for which something else may hold.
+    consents: set[tuple[int, int]] = field(default_factory=set)
     new: set[int] = field(default_factory=set)
     merges: list[Merge] = field(default_factory=list)
     _became: dict[int, int] = field(default_factory=dict)
@@ -263,7 +268,7 @@ def _store(
     rows = event_rows(messages, people, names, convert)
     totals.add_to_totals(rows)
     changed_traits = store.apply_traits(trait_rows(messages, people))
-    _append_consents(messages, people, purposes)
+    told.consents |= _append_consents(messages, people, purposes)
     store.copy_events(rows)
     told.add(people, rows, changed_traits)
     orders = {(row.profile_id, row.order_key) for row in rows if row.order_key is not None}
@@ -309,8 +314,9 @@ def _purposes_named(messages: Sequence[Message]) -> dict[str, int]:
     return purposes
 
 
-def _append_consents(messages: Sequence[Message], people: Resolved, purposes: dict[str, int]) -> None:
-    """What the messages say of consent: each decision, and from a server also the stamp that any message may carry."""
+def _append_consents(messages: Sequence[Message], people: Resolved, purposes: dict[str, int]) -> set[tuple[int, int]]:
+    """Writes what the messages say of consent: each decision, and from a server also the stamp that any message may carry.
+    Gives (profile id, purpose id) for which something else may hold."""
     said: list[Said] = []
     for message, profile_id in zip(messages, people.profile_ids, strict=True):
         is_decision = message.type == EventType.TRACK and message.name == CONSENT_EVENT
@@ -329,7 +335,7 @@ def _append_consents(messages: Sequence[Message], people: Resolved, purposes: di
             for key, choice in message.consents.items()
             if key in purposes and (is_decision or message.is_trusted)
         ]
-    append_consents(said=said, by=PIPELINE)
+    return append_consents(said=said, by=PIPELINE)
 
 
 def _refused(message: Message, refusal: Refusal) -> Refused:

@@ -4,14 +4,17 @@ from collections.abc import Iterable, Mapping
 
 from cdp.profiles.models import EventName, Trait
 from cdp.profiles.score_services import published_scores
+from consent.models import Purpose
 from segments.models import Segment
-from segments.rules import Catalog, EventInfo, ScoreInfo, SegmentInfo, TraitInfo, Type
+from segments.rules import Catalog, ConsentMode, EventInfo, PurposeInfo, ScoreInfo, SegmentInfo, TraitInfo, Type
 from segments.rules.algebra import Dependencies
 
 
 def catalog() -> Catalog:
     """Everything a rule may name."""
-    return _build(Trait.objects.all(), EventName.objects.all(), Segment.objects.all(), scores=_scores(None))
+    return _build(
+        Trait.objects.all(), EventName.objects.all(), Segment.objects.all(), _scores(None), Purpose.objects.all()
+    )
 
 
 def catalog_for(dependencies: Iterable[Dependencies]) -> Catalog:
@@ -21,7 +24,8 @@ def catalog_for(dependencies: Iterable[Dependencies]) -> Catalog:
         Trait.objects.filter(key__in={key for d in wanted for key in d.traits}),
         EventName.objects.filter(name__in={name for d in wanted for name in d.events}),
         Segment.objects.filter(key__in={key for d in wanted for key in d.segments}),
-        scores=_scores({kind for d in wanted for kind in d.score_kinds}),
+        _scores({kind for d in wanted for kind in d.score_kinds}),
+        Purpose.objects.filter(key__in={key for d in wanted for key in d.purposes}),
     )
 
 
@@ -47,12 +51,13 @@ def _build(
     traits: Iterable[Trait],
     events: Iterable[EventName],
     segments: Iterable[Segment],
-    *,
     scores: Mapping[str, ScoreInfo],
+    purposes: Iterable[Purpose],
 ) -> Catalog:
     return Catalog(
         traits={t.key: TraitInfo(id=t.pk, key=t.key, label=t.label, type=Type(t.type)) for t in traits},
         events={e.name: EventInfo(id=e.pk, name=e.name, label=e.label) for e in events},
         segments={s.key: SegmentInfo(id=s.pk, key=s.key, name=s.name, usable=s.is_usable) for s in segments},
         scores=scores,
+        purposes={p.key: PurposeInfo(id=p.pk, key=p.key, label=p.label, mode=ConsentMode(p.mode)) for p in purposes},
     )

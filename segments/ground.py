@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from cdp.profiles.models import Trait
 from cdp.profiles.score_services import published_scores
+from consent.models import Purpose
 from segments.rules import Dependencies
 
 
@@ -19,6 +20,7 @@ class Ground:
     named: tuple[Dependencies, ...] = ()
     types: Mapping[str, str] = field(default_factory=dict)
     scores: Mapping[str, list[str]] = field(default_factory=dict)
+    modes: Mapping[str, str] = field(default_factory=dict)
 
     def is_as_it_was(self) -> bool:
         return self == ground_of(self.named)
@@ -29,11 +31,21 @@ def ground_of(named: Iterable[Dependencies]) -> Ground:
     found = tuple(named)
     traits = {key for one in found for key in one.traits}
     scores = {key for one in found for key in one.scores}
-    return Ground(named=found, types=_types(traits) if traits else {}, scores=_scores(scores) if scores else {})
+    purposes = {key for one in found for key in one.purposes}
+    return Ground(
+        named=found,
+        types=_types(traits) if traits else {},
+        scores=_scores(scores) if scores else {},
+        modes=_modes(purposes) if purposes else {},
+    )
 
 
 def _types(keys: set[str]) -> dict[str, str]:
     return dict(Trait.objects.filter(key__in=keys).values_list("key", "type"))
+
+
+def _modes(keys: set[str]) -> dict[str, str]:
+    return dict(Purpose.objects.filter(key__in=keys).values_list("key", "mode"))
 
 
 def _scores(keys: set[str]) -> dict[str, list[str]]:

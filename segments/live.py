@@ -48,7 +48,7 @@ def flag_broken(segment_id: int, reason: str, *, waits_for_scores: bool = False)
             broken_reason=reason[:300], waits_for_scores=waits_for_scores
         ):
             return
-        _end_sweeps(segment_id)
+        end_sweeps(segment_id)
         segment = Segment.objects.select_related("live_version").get(pk=segment_id)
         # Why stands on its page until it is mended. It may quote the rule, so it has no place in what is never erased.
         number = segment.live_version.number if segment.live_version else None
@@ -68,8 +68,8 @@ def _mend(segment_id: int) -> None:
             log.info("segment_mended", segment_id=segment_id)
 
 
-def _end_sweeps(segment_id: int) -> None:
-    """While it is broken, events pass it by, and all that read it: what they missed only a full refresh can find."""
+def end_sweeps(segment_id: int) -> None:
+    """Leaves the segment, and all that read it, to a full refresh: what passed them by nothing else can find."""
     with connection.cursor() as cursor:
         cursor.execute(
             """

@@ -18,10 +18,10 @@ from cdp.jobs.models import Job
 from cdp.jobs.services import enqueue
 from segments.catalogue import catalog
 from segments.feed import wait_for_the_sequencer
-from segments.live import rules_lock
+from segments.live import end_sweeps, rules_lock
 from segments.models import Cadence, Segment, SegmentStatus, SegmentUse, SegmentVersion, SweepState
 from segments.personal import without_values
-from segments.rules import Rule, RuleError, RuleErrors, depends_on, load, parse
+from segments.rules import Dependencies, Rule, RuleError, RuleErrors, depends_on, load, parse
 
 REFRESH_KIND = "segments.refresh"
 
@@ -255,10 +255,38 @@ def names_relying_on(trait: str) -> list[str]:
 
 
 def _reads(rule: Any, trait: str) -> bool:
+    asked = _asked_by(rule)
+    return asked is not None and trait in asked.traits
+
+
+def _asked_by(rule: Any) -> Dependencies | None:
     try:
-        return trait in depends_on(parse(rule)).traits
+        return depends_on(parse(rule))
     except RuleErrors:
-        return False  # of a form no longer read: it is broken already, whatever the type
+        return None  # of a form no longer read: it is broken already, whatever becomes of what it names
+
+
+def _asking_for(purpose: str) -> list[Segment]:
+    """The live segments whose rules ask for this purpose."""
+    live = Segment.objects.filter(status=SegmentStatus.LIVE).select_related("live_version").order_by("name")
+    asked = {one: _asked_by(one.live_version.rule) for one in live if one.live_version}
+    return [segment for segment, named in asked.items() if named is not None and purpose in named.purposes]
+
+
+def names_asking_for(purpose: str) -> list[str]:
+    """Names of the segments whose live rules ask for this purpose."""
+    return [segment.name for segment in _asking_for(purpose)]
+
+
+@transaction.atomic
+def follow_new_mode(purpose: str) -> None:
+    """Has the members of whatever asks for this purpose brought in line: another mode takes in other people at once.
+
+    The sweeper asks for a full refresh of what was never swept.
+    """
+    rules_lock(exclusive=True)
+    for segment in _asking_for(purpose):
+        end_sweeps(segment.pk)
 
 
 @transaction.atomic

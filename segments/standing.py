@@ -1,14 +1,16 @@
-"""How people stand, read from the tables for the reference engine: who they are, and what models say of them.
+"""How people stand, read from the tables for the reference engine: who they are, what models say, what they permit.
 
 What conditions on it mean is in `segments.rules`; databases answer them by `segments.rules.standing`.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from cdp.database import bound_cursor
+from consent.models import ConsentState, Decision, Mode, Purpose
 from segments.rules import Dependencies, Value
 
 SCORES = """
@@ -23,11 +25,12 @@ class Stands:
 
     uuid: UUID
     scores: dict[str, Value] = field(default_factory=dict)
+    permits: dict[str, datetime | None] = field(default_factory=dict)
 
     @property
     def asked(self) -> dict[str, Any]:
         """What the reference engine's person takes of it."""
-        return {"uuid": self.uuid, "scores": self.scores}
+        return {"uuid": self.uuid, "scores": self.scores, "permits": self.permits}
 
 
 def how_people_stand(profile_ids: Collection[int], rules: Sequence[Dependencies]) -> dict[int, Stands]:
@@ -43,4 +46,19 @@ def how_people_stand(profile_ids: Collection[int], rules: Sequence[Dependencies]
             for profile_id, key, number, text in cursor.fetchall():
                 if profile_id in found:
                     found[profile_id].scores[key] = Value(number=number, text=text)
+    _add_permissions(found, {key for one in rules for key in one.purposes})
     return found
+
+
+def _add_permissions(found: dict[int, Stands], keys: set[str]) -> None:
+    """What each permits and until when; `consent.querysets.permitted` told of one moment after the other."""
+    for purpose in Purpose.objects.filter(key__in=keys) if keys else ():
+        states = ConsentState.objects.filter(purpose=purpose, profile__in=list(found))
+        if purpose.mode == Mode.OPT_IN:
+            granted = states.filter(decision=Decision.GRANTED)
+            for profile_id, expires_at in granted.values_list("profile_id", "expires_at"):
+                found[profile_id].permits[purpose.key] = expires_at
+            continue
+        objecting = states.exclude(decision=Decision.GRANTED) if purpose.mode == Mode.OPT_OUT else states.none()
+        for profile_id in found.keys() - set(objecting.values_list("profile_id", flat=True)):
+            found[profile_id].permits[purpose.key] = None

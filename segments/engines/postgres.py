@@ -36,6 +36,7 @@ TABLES = {
     "event_total": "profiles_eventtotal",
     "membership": "segments_membership",
     "score": "profiles_currentscore",
+    "consent": "consent_consentstate",
 }
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 SPAN = ("t1", "t2", "scope")
