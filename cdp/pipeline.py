@@ -35,6 +35,7 @@ from cdp.profiles.store import EventRow
 from consent.models import Decision, Method, Purpose, Reach
 from consent.services import Said, append_consents
 from segments.evaluation import Facts, end_memberships, evaluate
+from segments.lists import settle_entries
 from segments.live import live_rules, rules_lock
 from segments.models import ChangeWhy
 from segments.moments import moment_of_writing
@@ -209,6 +210,7 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
     effective_at = {profile_id: min(at, as_of) for profile_id, at in effective_at.items()}
     if gone:
         facts.anything |= {m.survivor_id for m in told.merges} - gone.keys()
+        settle_entries(gone)
         end_memberships(gone=gone, as_of=as_of, why=ChangeWhy.MERGE)
     changes = evaluate(facts, live_rules(), as_of=as_of, why=ChangeWhy.EVENT, effective_at=effective_at)
     report.entered, report.exited = changes.entered.total(), changes.exited.total()
@@ -360,6 +362,8 @@ def drain_dirty(*, limit: int = 1000) -> int:
             if row.profile_id not in present and "absorbed_uuid" in row.facts
         }
         end_memberships(gone=gone, as_of=as_of, why=ChangeWhy.MERGE)
+        became_others = (ChangeWhy.MERGE, ChangeWhy.UNMERGE)
+        settle_entries({row.profile_id for row in dirty if row.facts.get("why") in became_others})
         evaluate(_facts_of(dirty, present), live_rules(), as_of=as_of, why=why)
         DirtyProfile.objects.filter(pk__in=[row.pk for row in dirty]).delete()
     return len(dirty)

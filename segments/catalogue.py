@@ -5,15 +5,30 @@ from collections.abc import Iterable, Mapping
 from cdp.profiles.models import EventName, Trait
 from cdp.profiles.score_services import published_scores
 from consent.models import Purpose
-from segments.models import Segment
-from segments.rules import Catalog, ConsentMode, EventInfo, PurposeInfo, ScoreInfo, SegmentInfo, TraitInfo, Type
+from segments.models import Segment, StaticList
+from segments.rules import (
+    Catalog,
+    ConsentMode,
+    EventInfo,
+    ListInfo,
+    PurposeInfo,
+    ScoreInfo,
+    SegmentInfo,
+    TraitInfo,
+    Type,
+)
 from segments.rules.algebra import Dependencies
 
 
 def catalog() -> Catalog:
     """Everything a rule may name."""
     return _build(
-        Trait.objects.all(), EventName.objects.all(), Segment.objects.all(), _scores(None), Purpose.objects.all()
+        Trait.objects.all(),
+        EventName.objects.all(),
+        Segment.objects.all(),
+        _scores(None),
+        Purpose.objects.all(),
+        StaticList.objects.all(),
     )
 
 
@@ -26,6 +41,7 @@ def catalog_for(dependencies: Iterable[Dependencies]) -> Catalog:
         Segment.objects.filter(key__in={key for d in wanted for key in d.segments}),
         _scores({kind for d in wanted for kind in d.score_kinds}),
         Purpose.objects.filter(key__in={key for d in wanted for key in d.purposes}),
+        StaticList.objects.filter(key__in={key for d in wanted for key in d.lists}),
     )
 
 
@@ -53,6 +69,7 @@ def _build(
     segments: Iterable[Segment],
     scores: Mapping[str, ScoreInfo],
     purposes: Iterable[Purpose],
+    lists: Iterable[StaticList],
 ) -> Catalog:
     return Catalog(
         traits={t.key: TraitInfo(id=t.pk, key=t.key, label=t.label, type=Type(t.type)) for t in traits},
@@ -60,4 +77,5 @@ def _build(
         segments={s.key: SegmentInfo(id=s.pk, key=s.key, name=s.name, usable=s.is_usable) for s in segments},
         scores=scores,
         purposes={p.key: PurposeInfo(id=p.pk, key=p.key, label=p.label, mode=ConsentMode(p.mode)) for p in purposes},
+        lists={one.key: ListInfo(id=one.pk, key=one.key, name=one.name) for one in lists},
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 from guardian.models import UserObjectPermission
 
 from cdp.audit.actors import Actor
@@ -19,11 +20,21 @@ from cdp.jobs.services import enqueue
 from segments.catalogue import catalog
 from segments.feed import wait_for_the_sequencer
 from segments.live import end_sweeps, rules_lock
-from segments.models import Cadence, Segment, SegmentStatus, SegmentUse, SegmentVersion, SweepState
+from segments.models import (
+    Cadence,
+    ListUse,
+    Segment,
+    SegmentStatus,
+    SegmentUse,
+    SegmentVersion,
+    StaticList,
+    SweepState,
+)
 from segments.personal import without_values
 from segments.rules import Dependencies, Rule, RuleError, RuleErrors, depends_on, load, parse
 
 REFRESH_KIND = "segments.refresh"
+KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class InUse(Conflict):
@@ -35,11 +46,12 @@ class InUse(Conflict):
         super().__init__("segment_in_use", f"“{segment.name}” is used by {names}. Change them first.")
 
 
-def key_for(name: str) -> str:
-    """A key made of a name: lower case, digits and hyphens; the next free one when it is taken."""
+def key_for(name: str, *, among: QuerySet[Any] | None = None, otherwise: str = "segment") -> str:
+    """A key made of a name: lower case, digits and hyphens; the next one that is free ``among`` these, or segments."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:56] or "segment"
-    taken = set(Segment.objects.filter(key__startswith=base).values_list("key", flat=True))
+    base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:56] or otherwise
+    others = Segment.objects.all() if among is None else among
+    taken = set(others.filter(key__startswith=base).values_list("key", flat=True))
     key, number = base, 2
     while key in taken:
         key, number = f"{base}-{number}", number + 1
@@ -72,7 +84,7 @@ def create_segment(
     if not name:
         raise DomainError("name_missing", "A segment needs a name.", "/name")
     key = key or key_for(name)
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key) or len(key) > 64:
+    if not KEY.fullmatch(key) or len(key) > 64:
         raise DomainError("key_malformed", "A key has small letters, digits and single hyphens, 64 at most.", "/key")
     if Segment.objects.filter(key=key).exists():
         raise Conflict("key_taken", f"There is a segment with the key {key!r} already.", "/key")
@@ -195,9 +207,7 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User 
     segment.save(update_fields=["live_version", "status", "broken_reason", "waits_for_scores"])
     # By the new rule nobody was ever judged, and by an old one that comes back, not while it was away.
     SweepState.objects.filter(segment=segment).delete()
-    SegmentUse.objects.filter(user=segment).delete()
-    used = Segment.objects.filter(key__in=depends_on(rule).segments)
-    SegmentUse.objects.bulk_create(SegmentUse(user=segment, used=one) for one in used)
+    _note_uses(segment, depends_on(rule))
     record(
         by=by,
         action="segment.published",
@@ -205,6 +215,17 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User 
         detail={"version": version.number, "before": before.number if before else None},
     )
     return request_refresh(segment=segment, by=by, user=user, why="rule")
+
+
+def _note_uses(segment: Segment, reads: Dependencies | None) -> None:
+    """Keeps what the live rule reads from being taken away; nothing any more, where there is no such rule."""
+    SegmentUse.objects.filter(user=segment).delete()
+    ListUse.objects.filter(user=segment).delete()
+    if reads is not None:
+        used = Segment.objects.filter(key__in=reads.segments)
+        SegmentUse.objects.bulk_create(SegmentUse(user=segment, used=one) for one in used)
+        lists = StaticList.objects.filter(key__in=reads.lists)
+        ListUse.objects.bulk_create(ListUse(user=segment, used=one) for one in lists)
 
 
 def request_refresh(*, segment: Segment, by: Actor, user: User | None = None, why: str = "time") -> Job:
@@ -303,7 +324,7 @@ def archive(*, segment: Segment, by: Actor) -> Segment:
     if segment.status != SegmentStatus.ARCHIVED:
         segment.status = SegmentStatus.ARCHIVED
         segment.save(update_fields=["status"])
-        SegmentUse.objects.filter(user=segment).delete()
+        _note_uses(segment, None)
         record(by=by, action="segment.archived", object=segment)
     return segment
 

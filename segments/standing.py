@@ -1,4 +1,5 @@
-"""How people stand, read from the tables for the reference engine: who they are, what models say, what they permit.
+"""How people stand, read from the tables for the reference engine: who they are, what models say, what they permit,
+and on which lists they are.
 
 What conditions on it mean is in `segments.rules`; databases answer them by `segments.rules.standing`.
 """
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from cdp.database import bound_cursor
 from consent.models import ConsentState, Decision, Mode, Purpose
+from segments.models import ListEntry
 from segments.rules import Dependencies, Value
 
 SCORES = """
@@ -26,11 +28,12 @@ class Stands:
     uuid: UUID
     scores: dict[str, Value] = field(default_factory=dict)
     permits: dict[str, datetime | None] = field(default_factory=dict)
+    lists: frozenset[str] = frozenset()
 
     @property
     def asked(self) -> dict[str, Any]:
         """What the reference engine's person takes of it."""
-        return {"uuid": self.uuid, "scores": self.scores, "permits": self.permits}
+        return {"uuid": self.uuid, "scores": self.scores, "permits": self.permits, "lists": self.lists}
 
 
 def how_people_stand(profile_ids: Collection[int], rules: Sequence[Dependencies]) -> dict[int, Stands]:
@@ -47,6 +50,10 @@ def how_people_stand(profile_ids: Collection[int], rules: Sequence[Dependencies]
                 if profile_id in found:
                     found[profile_id].scores[key] = Value(number=number, text=text)
     _add_permissions(found, {key for one in rules for key in one.purposes})
+    if lists := {key for one in rules for key in one.lists}:
+        entries = ListEntry.objects.filter(profile__in=list(found), list__key__in=lists)
+        for profile_id, key in entries.values_list("profile_id", "list__key"):
+            found[profile_id].lists |= {key}
     return found
 
 

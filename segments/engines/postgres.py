@@ -37,6 +37,7 @@ TABLES = {
     "membership": "segments_membership",
     "score": "profiles_currentscore",
     "consent": "consent_consentstate",
+    "list_entry": "segments_listentry",
 }
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 SPAN = ("t1", "t2", "scope")
