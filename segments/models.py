@@ -54,6 +54,9 @@ class Segment(models.Model):
     last_refreshed_at = models.DateTimeField(null=True)
     # Set when its rule can't be evaluated any more: members freeze as they are until it is mended.
     broken_reason = models.CharField(max_length=300, blank=True)
+    waits_for_scores = models.BooleanField(
+        default=False, help_text="It is broken only until a run is published that has the scores it asks for."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -68,6 +71,9 @@ class Segment(models.Model):
             ),
             models.CheckConstraint(condition=Q(refresh_minutes__gte=1), name="segments_refresh_minutes_positive"),
             models.CheckConstraint(condition=Q(daily_hour__lte=23), name="segments_daily_hour_of_a_day"),
+            models.CheckConstraint(
+                condition=Q(waits_for_scores=False) | ~Q(broken_reason=""), name="segments_waiting_is_broken"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -136,6 +142,57 @@ class SegmentUse(models.Model):
     pk = models.CompositePrimaryKey("user_id", "used_id")
     user = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="uses", db_index=False)
     used = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="used_by")
+
+
+class StaticList(models.Model):
+    """People whom somebody put together, by hand or from another system. Only who is put on it is on it."""
+
+    key = models.SlugField(max_length=64, unique=True, help_text="How rules and the API name it; can't change.")
+    name = models.CharField(max_length=150)
+    description = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = "list"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ListEntry(models.Model):
+    """Somebody is on a list. Written by `segments.lists`.
+
+    It keeps to whom it was given, so that of two who part again each has their own: ``profile`` is who that is now.
+    """
+
+    pk = models.CompositePrimaryKey("list_id", "origin_id")
+    # No constraints in the database, as with memberships: rows are written with their list locked, and a merge does away
+    # with the absorbed profile before the evaluator moves its entries.
+    list = models.ForeignKey(
+        StaticList, on_delete=models.CASCADE, related_name="entries", db_constraint=False, db_index=False
+    )
+    profile = models.ForeignKey(
+        Profile, on_delete=models.CASCADE, related_name="list_entries", db_constraint=False, db_index=False
+    )
+    origin_id = models.BigIntegerField()
+    added_at = models.DateTimeField(default=timezone.now)
+    added_by = models.CharField(max_length=150)
+    reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["list", "profile"], name="segments_people_of_a_list"),
+            models.Index(fields=["profile", "list"], name="segments_lists_of_a_person"),
+        ]
+
+
+class ListUse(models.Model):
+    """A live rule reads a list. Projected from the live versions; what keeps a list from being deleted."""
+
+    pk = models.CompositePrimaryKey("user_id", "used_id")
+    user = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="list_uses", db_index=False)
+    used = models.ForeignKey(StaticList, on_delete=models.PROTECT, related_name="used_by")
 
 
 class Membership(models.Model):

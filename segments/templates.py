@@ -178,6 +178,18 @@ TEMPLATES: Final = (
                 did(ORDER, within={"days": 7}),
                 never(ORDER, within={"days": 60, "ago": {"days": 7}}),
                 did(ORDER, within={"days": 3650, "ago": {"days": 67}}),
+            ],
+        },
+    ),
+    Template(
+        key="at_risk_browsing",
+        name="At risk, but looking",
+        purpose="Good customers about to be lost (by RFM) who viewed a product in the last 30 days and didn't buy.",
+        condition={
+            "all": [
+                {"score": "rfm.group", "op": "equals", "value": "At risk"},
+                did(VIEW, within={"days": 30}),
+                never(ORDER, within={"days": 30}),
             ]
         },
     ),

@@ -107,6 +107,9 @@ def editor(request: HttpRequest) -> dict[str, Any]:
         "traits": sorted(known.traits.values(), key=lambda trait: trait.key),
         "events": sorted(known.events.values(), key=lambda event: event.name),
         "segments": sorted(known.segments.values(), key=lambda segment: segment.name),
+        "scores": sorted(known.scores.values(), key=lambda score: score.key),
+        "lists": sorted(known.lists.values(), key=lambda one: one.name),
+        "known_purposes": sorted(known.purposes.values(), key=lambda purpose: purpose.label),
         "operators": OPERATORS.values(),
         "cadences": Cadence.choices,
     }

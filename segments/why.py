@@ -43,6 +43,7 @@ from segments.rules import (
 from segments.rules.explain import Explained, explain, without_history
 from segments.rules.findings import Case
 from segments.sharing import visible_segments
+from segments.standing import how_people_stand
 from segments.thresholds import values_of, with_thresholds
 
 log = get_logger(__name__)
@@ -191,6 +192,7 @@ def _facts(profile: Profile, rule: Rule, *, before: datetime) -> tuple[Person, d
         events=_events(profile, asked.events, before) if asked.events else (),
         segments=frozenset(segments.values_list("segment__key", flat=True)),
         thresholds=values_of(asked.rankings),
+        **how_people_stand([profile.pk], [asked])[profile.pk].asked,
     )
     return person, {one.trait.key: one.raw for one in values}
 

@@ -36,6 +36,9 @@ TABLES = {
     "event_total": "profiles_eventtotal",
     "membership": "segments_membership",
     "threshold": "segments_percentilethreshold",
+    "score": "profiles_currentscore",
+    "consent": "consent_consentstate",
+    "list_entry": "segments_listentry",
 }
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 

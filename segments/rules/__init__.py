@@ -13,10 +13,21 @@
 Databases, Django and HTTP don't belong here: this package imports the standard library and sqlglot only.
 """
 
-from segments.rules.algebra import Dependencies, combine, depends_on, leaves, positive
+from segments.rules.algebra import Dependencies, combine, depends_on, leaves, positive, takes_in_strangers
 from segments.rules.binding import Span
-from segments.rules.catalog import Catalog, EventInfo, SegmentInfo, TraitInfo, Type
-from segments.rules.check import check
+from segments.rules.catalog import (
+    Catalog,
+    ConsentMode,
+    EventInfo,
+    ListInfo,
+    PurposeInfo,
+    ScoreInfo,
+    SegmentInfo,
+    TraitInfo,
+    Type,
+)
+from segments.rules.check import HEALED_BY_PUBLISHING, check
+from segments.rules.comparisons import Filter, FilterGroup
 from segments.rules.compile import (
     AHEAD,
     LOGICAL_TABLES,
@@ -40,10 +51,11 @@ from segments.rules.nodes import (
     VERSION,
     All,
     Any,
+    Bucket,
     Compared,
+    Consented,
     Everyone,
-    Filter,
-    FilterGroup,
+    InList,
     InSegment,
     Leaf,
     Not,
@@ -51,6 +63,7 @@ from segments.rules.nodes import (
     PositiveLeaf,
     Ranked,
     Rule,
+    Score,
     Sequence,
     Step,
     Trait,
@@ -61,6 +74,7 @@ from segments.rules.schema import json_schema
 
 __all__ = [
     "AHEAD",
+    "HEALED_BY_PUBLISHING",
     "LOGICAL_TABLES",
     "MEASURES",
     "MOST_TOGETHER",
@@ -68,16 +82,21 @@ __all__ = [
     "VERSION",
     "All",
     "Any",
+    "Bucket",
     "Catalog",
     "Compared",
     "Compiled",
+    "ConsentMode",
+    "Consented",
     "Dependencies",
     "EventInfo",
     "Everyone",
     "Filter",
     "FilterGroup",
+    "InList",
     "InSegment",
     "Leaf",
+    "ListInfo",
     "Measure",
     "Not",
     "Occurrence",
@@ -85,10 +104,13 @@ __all__ = [
     "Performed",
     "Person",
     "PositiveLeaf",
+    "PurposeInfo",
     "Ranked",
     "Rule",
     "RuleError",
     "RuleErrors",
+    "Score",
+    "ScoreInfo",
     "SegmentInfo",
     "Sequence",
     "Span",
@@ -118,4 +140,5 @@ __all__ = [
     "parse",
     "place",
     "positive",
+    "takes_in_strangers",
 ]

@@ -2,9 +2,11 @@
 
 Running the query, and what the tables are really called, don't belong here.
 
-Logical tables: `profile(id)`, `trait_value(trait_id, profile_id, number, text, text_folded, moment, boolean, items)`,
+Logical tables: `profile(id, uuid)`, `trait_value(trait_id, profile_id, number, text, text_folded, moment, boolean, items)`,
 `event(profile_id, name_id, occurred_at, message_id, value, properties)`, `event_total(profile_id, name_id, count,
-value_sum, first_at, last_at)`, `membership(segment_id, profile_id)`, `threshold(id, value)`.
+value_sum, first_at, last_at)`, `membership(segment_id, profile_id)`, `score(kind, key, profile_id, number, text)` of the
+published runs alone, `consent(purpose_id, profile_id, decision, expires_at)`, `list_entry(list_id, profile_id)`,
+`threshold(id, value)`.
 
 Shape: each distinct leaf becomes one sub-query of distinct ids, joined to `profile` by LEFT JOIN; the rule is a WHERE
 over "has a partner or not". That is two-valued by construction. A planner makes inner joins of what must hold and
@@ -27,11 +29,12 @@ from typing import Final
 
 from sqlglot import exp
 
-from segments.rules import ranks, relations, spark
+from segments.rules import ranks, relations, spark, standing
 from segments.rules.algebra import leaves, positive
 from segments.rules.binding import AS_OF, SCOPE, Bind, Bindable, Binder, Plain, Span, at_moment, is_one_of, over_span
 from segments.rules.catalog import Catalog
 from segments.rules.check import check
+from segments.rules.comparisons import Where
 from segments.rules.dialects import lower
 from segments.rules.errors import RuleErrors
 from segments.rules.filters import compile_filters
@@ -40,8 +43,11 @@ from segments.rules.measures import MeasuredSql
 from segments.rules.nodes import (
     All,
     Any,
+    Bucket,
     Compared,
+    Consented,
     Everyone,
+    InList,
     InSegment,
     Leaf,
     Not,
@@ -49,13 +55,15 @@ from segments.rules.nodes import (
     PositiveLeaf,
     Ranked,
     Rule,
+    Score,
     Sequence,
     Trait,
-    Where,
 )
 from segments.rules.windows import Rolling
 
-LOGICAL_TABLES: Final = ("profile", "trait_value", "event", "event_total", "membership", "threshold")
+LOGICAL_TABLES: Final = (
+    "profile", "trait_value", "event", "event_total", "membership", "score", "consent", "list_entry", "threshold",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +154,8 @@ def place(leaf: PositiveLeaf) -> str:
             found = list(leaf.canonical())
         case Ranked(figure=figure):
             return place(figure)
+        case Score() | Bucket() | Consented() | InList():
+            found = standing.place(leaf)
     return json.dumps(found)
 
 
@@ -198,11 +208,13 @@ def _must_hold(rule: Rule) -> PositiveLeaf | Fused | Narrowed | None:
     """A leaf that is true of everybody of whom the rule is, and that only people with a profile are found by."""
     match rule:
         case All(rules):
-            return next((must for must in map(_must_hold, rules) if must is not None), None)
-        case Trait() | Performed() | Compared() | Sequence() | Ranked() | Fused() | Narrowed():
+            found = [must for must in map(_must_hold, rules) if must is not None]
+            # Rather one that finds few by their records.
+            return min(found, key=lambda leaf: isinstance(leaf, Bucket | Consented), default=None)
+        case Trait() | Performed() | Compared() | Sequence() | Ranked() | Bucket() | Consented() | Fused() | Narrowed():
             return rule
         case _:
-            # A merge ends the memberships of whom it absorbed a moment after it did away with the profile.
+            # A merge ends the memberships of whom it absorbed a moment after it did away with the profile; so with lists.
             return None
 
 
@@ -278,7 +290,9 @@ class Compiler:
                 return relations.narrowed(self, leaf)
             case Trait():
                 return self._records(leaf).where(self._holds(leaf), copy=False)
-            case InSegment() | Sequence() | Compared():
+            case Score() | Bucket():
+                return self._records(leaf).where(self._holds(leaf), copy=False)
+            case InSegment() | Sequence() | Compared() | Consented() | InList():
                 return self._records(leaf)
             case Performed() if is_total(leaf):
                 return self._ever(leaf)
@@ -331,6 +345,8 @@ class Compiler:
                 return relations.comparison(self, leaf)
             case Ranked(figure=figure):
                 return self._records(figure)
+            case Score() | Bucket() | Consented() | InList():
+                return standing.records(self, leaf)
 
     def _holds(self, leaf: PositiveLeaf, *, read: PositiveLeaf | None = None) -> exp.Expr:
         """Whether the leaf is true, asked of a record, or of all the events of a person.
@@ -345,6 +361,8 @@ class Compiler:
                 return comparison.operator.compile(value, comparison.operand, self.bind)
             case InSegment() | Sequence() | Compared():
                 return exp.true()
+            case Score() | Bucket() | Consented() | InList():
+                return standing.holds(self, leaf)
             case Performed() | Ranked():
                 return self.compared(leaf, self._measured(_figure(leaf), read))
 

@@ -1,20 +1,25 @@
 """What was found of a person beside the threshold of a percentile, and what would change it.
 
-Beside a threshold a figure is judged as beside a number that somebody wrote; what differs is who isn't ranked. The rest of
-explaining is in `segments.rules.findings`, to which `segments.rules.explain` adds these.
+Beside a threshold a figure is judged as beside a number that somebody wrote; what differs is who isn't ranked. It plugs
+into `segments.rules.findings`, which says what a finding is.
 """
 
 from dataclasses import replace
 from decimal import Decimal
 
+from segments.rules.comparisons import Comparison
 from segments.rules.describe import ordinal
 from segments.rules.evaluate import ranked
 from segments.rules.findings import Case, Finding, Hint, look, turn
 from segments.rules.kinds import NUMBER
-from segments.rules.nodes import Comparison, Performed, Ranked
+from segments.rules.nodes import (
+    Performed,
+    Ranked,
+)
 
 
-def look_at_rank(leaf: Ranked, case: Case) -> Finding:
+@look.register
+def _(leaf: Ranked, case: Case) -> Finding:
     """The figure beside the threshold's value; both are hidden where the figure is."""
     threshold = threshold_of(leaf, case)
     percentile = f"the {ordinal(leaf.percentile)} percentile"
@@ -29,7 +34,8 @@ def look_at_rank(leaf: Ranked, case: Case) -> Finding:
     return replace(found, said=f"{found.said}, {percentile}", wanted=wanted)
 
 
-def turn_rank(leaf: Ranked, case: Case, *, wanted: bool) -> Hint | None:
+@turn.register
+def _(leaf: Ranked, case: Case, *, wanted: bool) -> Hint | None:
     """What would turn it if nobody else did anything; None where nobody is ranked."""
     threshold = threshold_of(leaf, case)
     if threshold is None or leaf.figure.of in case.hidden:

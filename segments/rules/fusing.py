@@ -11,7 +11,16 @@ from itertools import groupby
 
 from sqlglot import exp
 
-from segments.rules.nodes import EVER, All, Compared, Leaf, Not, Performed, Rule, Where
+from segments.rules.comparisons import Where
+from segments.rules.nodes import (
+    EVER,
+    All,
+    Compared,
+    Leaf,
+    Not,
+    Performed,
+    Rule,
+)
 from segments.rules.windows import Rolling
 
 

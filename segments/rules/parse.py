@@ -12,6 +12,7 @@ from typing import Final
 
 from segments.rules.catalog import Catalog
 from segments.rules.check import check_leaf
+from segments.rules.comparisons import Comparison
 from segments.rules.errors import Path, RuleErrors, quoted, received
 from segments.rules.kinds import EXACT, KIND_OF_TYPE, NUMBER, TEXT
 from segments.rules.measures import MAX_PERIODS, MEASURES, RATES, Measure
@@ -22,7 +23,6 @@ from segments.rules.nodes import (
     All,
     Any,
     Compared,
-    Comparison,
     Everyone,
     InSegment,
     Not,
@@ -36,18 +36,20 @@ from segments.rules.nodes import (
 )
 from segments.rules.operands import Duration, Unreadable, read_number, read_percentile
 from segments.rules.operators import OPERATORS
-from segments.rules.reading import Reader, TooManyErrors
+from segments.rules.parse_standing import STANDING_FORMS, STANDING_KEYS, StandingReader
+from segments.rules.reading import TooManyErrors
 from segments.rules.windows import Rolling, Since, Window
 
 MAX_DEPTH: Final = 20
 MAX_LEAVES: Final = 200
 MAX_STEPS: Final = 5
 
-_FORMS: Final = ("all", "any", "not", "trait", "performed", "sequence", "in_segment", "everyone")
+_FORMS: Final = ("all", "any", "not", "trait", "performed", "sequence", "in_segment", "everyone", *STANDING_FORMS)
 _MAY_HAVE: Final = {
     "trait": {"trait", "op", "value", "exact"},
     "performed": {"performed", "measure", "of", "op", "value", "where", "within", "per", "each", "than", "times"},
     "sequence": {"sequence", "same", "within"},
+    **STANDING_KEYS,
 }
 
 
@@ -69,7 +71,7 @@ def load(document: object, catalog: Catalog) -> Rule:
     return _Parser(catalog).document(document)
 
 
-class _Parser(Reader):
+class _Parser(StandingReader):
     def __init__(self, catalog: Catalog | None) -> None:
         super().__init__(catalog)
         self.leaves = 0
@@ -149,6 +151,8 @@ class _Parser(Reader):
             leaf = self._performed(raw, path)
         elif form == "sequence":
             leaf = self._sequence(raw, path)
+        elif form in STANDING_FORMS:
+            leaf = self._standing(form, raw, path)
         else:
             key = self._name(raw["in_segment"], (*path, "in_segment"))
             leaf = InSegment(segment=key) if key is not None else None

@@ -11,10 +11,16 @@ from sqlglot import exp
 
 from segments.rules import dialects
 from segments.rules.binding import AS_OF, SCOPE, is_one_of, shifted
+from segments.rules.comparisons import Where
 from segments.rules.fusing import Fused, Narrowed, in_one_look, is_total, same_filters
 from segments.rules.kinds import SCALARS
 from segments.rules.measures import MeasuredSql
-from segments.rules.nodes import Compared, Performed, Sequence, Step, Where
+from segments.rules.nodes import (
+    Compared,
+    Performed,
+    Sequence,
+    Step,
+)
 
 if TYPE_CHECKING:
     from segments.rules.compile import Compiler

@@ -17,7 +17,7 @@ from segments.rules.calendar import PERIODS
 from segments.rules.kinds import BOOLEAN, DATE, EXACT, NUMBER, TEXT, Kind
 from segments.rules.nodes import ORDERS
 from segments.rules.shapes import ALL_OF, ANY_OF, LASTING, NOTHING, PAIR, REGULAR
-from tests.generative import ranks
+from tests.generative import ranks, standing
 from tests.generative.fused import FUSED, fused_forms
 from tests.spec.world import AS_OF, CATALOG, person
 
@@ -139,7 +139,8 @@ class Drawn:
         others |= {("sequence", what) for what in ("then", "then not", "same", "2", "3")}
         groups = {("group", name) for name in ("all", "any", "not", "in_segment", "everyone", "at least once")}
         fused = {("fused", form) for form in FUSED}
-        return traits | filters | amounts | windows | groups | exact | others | fused | ranks.forms(FIGURES)
+        more = fused | ranks.forms(FIGURES) | standing.everything()
+        return traits | filters | amounts | windows | groups | exact | others | more
 
 
 def leaf_forms(drawn: Drawn) -> list[Leaves]:
@@ -167,6 +168,7 @@ def leaf_forms(drawn: Drawn) -> list[Leaves]:
         *filters,
         *(_small(drawn, form) for form in ("in_segment", "everyone", "at least once")),
         *fused_forms(drawn),
+        *standing.standing_forms(drawn.note),
     ]
 
 
@@ -423,7 +425,7 @@ def _someone(number: int, chance: random.Random) -> Person:
         traits["list"] = chance.sample(ITEMS, chance.randint(0, 3))
     events = [_event(chance) for _ in range(chance.choice([0, 0, 1, 1, 2, 3, 8]))]
     segments = frozenset(key for key in ("loyal", "lapsed") if chance.random() < 0.4)
-    return person(number, traits=traits, events=events, segments=segments)
+    return person(number, traits=traits, events=events, segments=segments, **standing.of_someone(chance))
 
 
 def _event(chance: random.Random) -> Occurrence:

@@ -33,8 +33,8 @@ from segments.rules import (
 )
 from segments.rules.binding import AS_OF as AS_OF_PLACEHOLDER
 from segments.rules.binding import Bind
+from segments.rules.comparisons import Comparison
 from segments.rules.kinds import NUMBER
-from segments.rules.nodes import Comparison
 from segments.rules.operators import OPERATORS, Operator
 from segments.rules.shapes import ONE
 from segments.rules.windows import Calendar, Since, Window

@@ -5,9 +5,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
+from uuid import UUID
 
 from cdp.profiles.values import typed
-from segments.rules import Catalog, EventInfo, Occurrence, Person, SegmentInfo, TraitInfo, Type, Value
+from segments.rules import (
+    Catalog,
+    ConsentMode,
+    EventInfo,
+    ListInfo,
+    Occurrence,
+    Person,
+    PurposeInfo,
+    ScoreInfo,
+    SegmentInfo,
+    TraitInfo,
+    Type,
+    Value,
+)
 
 AS_OF = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -57,6 +71,20 @@ CATALOG = Catalog(
         "broken": SegmentInfo(id=3, key="broken", name="Broken", usable=False),
     },
     thresholds=OfEveryRanking({percentile: number for number, percentile in enumerate(THRESHOLDS, start=1)}),
+    scores={
+        "rfm.frequency": ScoreInfo(kind="rfm", name="frequency", label="rfm frequency", has_labels=False),
+        "rfm.group": ScoreInfo(kind="rfm", name="group", label="rfm group", has_numbers=False),
+        "churn.risk": ScoreInfo(kind="churn", name="risk", label="churn risk"),
+    },
+    purposes={
+        "marketing_email": PurposeInfo(id=1, key="marketing_email", label="Marketing email", mode=ConsentMode.OPT_IN),
+        "analysis": PurposeInfo(id=2, key="analysis", label="Analysis", mode=ConsentMode.OPT_OUT),
+        "orders": PurposeInfo(id=3, key="orders", label="Orders", mode=ConsentMode.NOTICE_ONLY),
+    },
+    lists={
+        "vip": ListInfo(id=1, key="vip", name="VIP"),
+        "staff": ListInfo(id=2, key="staff", name="Staff"),
+    },
 )
 """One trait of each type, called as its type."""
 
@@ -79,6 +107,9 @@ def person(
     traits: Mapping[str, Any] | None = None,
     events: Sequence[Occurrence] = (),
     segments: frozenset[str] = frozenset(),
+    scores: Mapping[str, Value] | None = None,
+    permits: Mapping[str, datetime | None] | None = None,
+    lists: frozenset[str] = frozenset(),
 ) -> Person:
     """A person whose traits are given as JSON, and read as the platform reads them when it stores them."""
     return Person(
@@ -86,6 +117,10 @@ def person(
         traits={key: _value(raw) for key, raw in (traits or {}).items() if raw is not None},
         events=events,
         segments=segments,
+        uuid=UUID(int=number),
+        scores=scores or {},
+        permits=permits or {},
+        lists=lists,
         thresholds=OfEveryRanking(THRESHOLDS),
     )
 

@@ -1,5 +1,6 @@
 """The ready rules, on people made by hand: one who belongs, and those who just don't."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,14 +11,16 @@ from segments.rules import (
     EventInfo,
     Occurrence,
     RuleErrors,
+    ScoreInfo,
     TraitInfo,
     Type,
+    Value,
     compile_rule,
     describe,
     evaluate,
     load,
 )
-from segments.templates import ADDED, ORDER, PAGE, REFUND, REVENUE, TEMPLATES, VIEW, VISIT, offer, usable
+from segments.templates import ADDED, ORDER, PAGE, REFUND, REVENUE, TEMPLATES, VIEW, VISIT, Template, offer, usable
 from tests.spec.world import AS_OF, CATALOG, event, person
 
 EVENTS = [ORDER, VIEW, ADDED, VISIT, PAGE, REFUND, REVENUE, "Product Purchased"]
@@ -25,6 +28,7 @@ SHOP = Catalog(
     traits={"birthday": TraitInfo(id=1, key="birthday", label="Birthday", type=Type.DATE)},
     events={name: EventInfo(id=number, name=name, label=name) for number, name in enumerate(EVENTS, start=1)},
     thresholds=CATALOG.thresholds,  # the 90th percentile is 100
+    scores={"rfm.group": ScoreInfo(kind="rfm", name="group", label="rfm group", has_numbers=False)},
 )
 Story = tuple[Occurrence, ...]
 
@@ -106,7 +110,12 @@ CASES: dict[str, tuple[list[Story], list[Story]]] = {
 BIRTHDAYS = (["1990-06-01", "1990-06-07"], ["1990-06-08", "1990-05-31", "soon", None])
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.key)
+ON_SCORES = {"at_risk_browsing"}
+
+
+@pytest.mark.parametrize(
+    "template", [one for one in TEMPLATES if one.key not in ON_SCORES], ids=lambda template: template.key
+)
 def test_a_template_takes_in_whom_it_means_and_nobody_else(template: Any) -> None:
     rule = load(template.document, SHOP)
     if template.key == "birthday_soon":
@@ -118,6 +127,35 @@ def test_a_template_takes_in_whom_it_means_and_nobody_else(template: Any) -> Non
         assert evaluate(rule, person(events=story), AS_OF), story
     for story in don_t:
         assert not evaluate(rule, person(events=story), AS_OF), story
+
+
+def test_the_template_on_rfm_takes_in_who_is_at_risk_and_looked_without_buying() -> None:
+    rule = load(by_key("at_risk_browsing").document, SHOP)
+    looked = days(VIEW, 29)
+    for group, story, expected in [
+        ("At risk", looked, True),
+        ("At risk", looked + days(ORDER, 31), True),
+        ("At risk", looked + days(ORDER, 29), False),
+        ("At risk", days(VIEW, 31), False),
+        ("At risk", (), False),
+        ("Champions", looked, False),
+        ("at risk", looked, False),
+        (None, looked, False),
+    ]:
+        someone = person(events=story, scores={"rfm.group": Value(text=group)} if group else {})
+        assert evaluate(rule, someone, AS_OF) is expected, (group, story)
+
+
+def test_the_template_on_rfm_is_offered_as_unusable_until_such_a_run_is_published() -> None:
+    template = by_key("at_risk_browsing")
+    errors = usable(template, replace(SHOP, scores={}))
+    assert isinstance(errors, RuleErrors)
+    assert [str(error) for error in errors.errors] == ['/all/0/score: no published run has a score "rfm.group"']
+    assert not isinstance(usable(template, SHOP), RuleErrors)
+
+
+def by_key(key: str) -> Template:
+    return next(template for template in TEMPLATES if template.key == key)
 
 
 def test_every_template_reads_as_a_sentence_and_compiles() -> None:
