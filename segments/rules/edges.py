@@ -70,8 +70,8 @@ class Source(ABC):
         """The moments of the person's records."""
 
     @abstractmethod
-    def rows(self, catalog: Catalog, bind: Bind) -> Rows:
-        """The records of everybody."""
+    def rows(self, catalog: Catalog, bind: Bind) -> Rows | None:
+        """The records of everybody; None where by the catalogue there is none whose moment counts."""
 
     @abstractmethod
     def canonical(self) -> list[object]:
@@ -134,9 +134,9 @@ class Grants(Source):
         if (until := person.permits.get(self.purpose)) is not None:
             yield until
 
-    def rows(self, catalog: Catalog, bind: Bind) -> Rows:
-        moment, conditions = ends_of_grants(catalog, self.purpose)
-        return Rows(table="consent", moment=moment, conditions=conditions)
+    def rows(self, catalog: Catalog, bind: Bind) -> Rows | None:
+        found = ends_of_grants(catalog, self.purpose)
+        return None if found is None else Rows(table="consent", moment=found[0], conditions=found[1:])
 
     def canonical(self) -> list[object]:
         return ["grants", self.purpose]
@@ -232,7 +232,8 @@ def compile_edges(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Comp
     asked = [
         one
         for source in sources(leaf)
-        for one in _asked(source.rows(catalog, bind), source.clocks, bind, scoped=scoped)
+        if (rows := source.rows(catalog, bind)) is not None
+        for one in _asked(rows, source.clocks, bind, scoped=scoped)
     ]
     if not asked:
         return None

@@ -64,12 +64,13 @@ def holds(compiler: "Compiler", leaf: Standing) -> exp.Expr:
             return exp.true()
 
 
-def ends_of_grants(catalog: Catalog, purpose: str) -> tuple[exp.Expr, tuple[exp.Expr, ...]]:
-    """When a row of `consent` no longer holds, and which rows are of grants that end: only an opt-in needs one."""
+def ends_of_grants(catalog: Catalog, purpose: str) -> tuple[exp.Expr, ...] | None:
+    """When a row of `consent` no longer holds, and then what is true of grants. None when none can end."""
     info = catalog.purposes[purpose]
+    if info.mode is not ConsentMode.OPT_IN:
+        return None
     granted = exp.EQ(this=exp.column("decision", "consent"), expression=exp.Literal.string("granted"))
-    is_meant = granted if info.mode is ConsentMode.OPT_IN else exp.false()
-    return exp.column("expires_at", "consent"), (_is("consent", "purpose_id", info.id), is_meant)
+    return exp.column("expires_at", "consent"), _is("consent", "purpose_id", info.id), granted
 
 
 def _permitting(catalog: Catalog, purpose: str, *, is_scoped: bool) -> exp.Select:

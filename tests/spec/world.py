@@ -55,6 +55,9 @@ class OfEveryRanking(Mapping[str, T]):
     def __len__(self) -> int:
         raise TypeError("there is no end of rankings")
 
+    def __repr__(self) -> str:
+        return f"OfEveryRanking({self.found!r})"  # the same in every process: tests are named after people
+
 
 CATALOG = Catalog(
     traits={

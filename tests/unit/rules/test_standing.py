@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from segments.rules import (
     Not,
     Person,
     RuleErrors,
+    Span,
     Value,
     check,
     compile_counts,
@@ -207,14 +208,15 @@ def test_only_a_grant_that_ends_has_an_edge_and_it_is_the_first_moment_without_i
     (email,), (analysis,) = leaves(rule(EMAIL)), leaves(rule(ANALYSIS))
     ends = AS_OF + DAY
     granted = person(permits={"marketing_email": ends, "analysis": None})
-    assert list(edges(email, granted)) == [ends]
+    span = Span(after=AS_OF, until=AS_OF + 2 * DAY, zone=UTC)
+    assert list(edges(email, granted, span)) == [ends]
     assert [evaluate(email, granted, at) for at in (ends - timedelta(microseconds=1), ends)] == [True, False]
-    assert list(edges(analysis, granted)) == []
+    assert list(edges(analysis, granted, span)) == []
     assert compile_edges(email, CATALOG, scoped=False) is not None
     for condition in (ANALYSIS, {"consented": "orders"}, FREQUENT, HALF, VIP):
         (leaf,) = leaves(rule(condition))
         assert compile_edges(leaf, CATALOG, scoped=True) is None
-        assert list(edges(leaf, granted)) == []
+        assert list(edges(leaf, granted, span)) == []
 
 
 # ---- Why -----------------------------------------------------------------------------------------------------
