@@ -80,7 +80,7 @@ def test_spark_agrees_with_the_reference_engine_on_every_operator(
     people: SparkPeople, drill_scale: Callable[..., int]
 ) -> None:
     """Everyone, a scope, leaves alone and together, counts and edges; it fails when anything was never drawn."""
-    how_many = drill_scale(full=2_400, quick=300)
+    how_many = drill_scale(full=2_000, quick=290)
     people.store(POPULATION)
     drawn = Drawn()
     found = drawn_rules(drawn, how_many)
@@ -98,8 +98,9 @@ def test_spark_agrees_with_the_reference_engine_on_every_operator(
             assert sorted(answer) == expected(rule), written
             verdicts += len(answer)
         written, rule = several[0]
-        agree_in_depth(people, rule, met, settled)
-        if start // TOGETHER % 8 == 0:
+        if start // TOGETHER % 4 == 0:
+            agree_in_depth(people, rule, met, settled)
+        if start // TOGETHER % 8 == 1:
             with people.as_installed():
                 assert sorted(people.matching(compiled[0], AS_OF)) == expected(rule), written
             settled["as installed"] += 1
