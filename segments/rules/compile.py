@@ -364,16 +364,17 @@ class Compiler:
             case Score() | Bucket() | Consented() | InList():
                 return standing.holds(self, leaf)
             case Performed() | Ranked():
-                return self.compared(leaf, self._measured(_figure(leaf), read))
-
-    def _measured(self, leaf: Performed, read: PositiveLeaf | None) -> MeasuredSql:
-        total = total_of(leaf)
-        if total is not None:
-            return MeasuredSql(value=total)
-        within = None
-        if isinstance(read, Performed) and read.within != leaf.within:
-            within = leaf.within.compile(exp.column("occurred_at", "event"), self.bind)
-        return leaf.computed.sql(leaf, within, self.bind)
+                figure = _figure(leaf)
+                if (total := total_of(figure)) is not None:
+                    return self.compared(leaf, MeasuredSql(value=total))
+                within = None
+                if isinstance(read, Performed) and read.within != figure.within:
+                    within = figure.within.compile(exp.column("occurred_at", "event"), self.bind)
+                compared = self.compared(leaf, figure.computed.sql(figure, within, self.bind))
+                if within is None or not isinstance(leaf, Ranked):
+                    return compared
+                # Of nothing in its own window a sum is 0, and beside a threshold that may be enough.
+                return exp.and_(ranks.is_ranked(within), compared, copy=False)
 
     def events(self, leaf: Performed, *among: exp.Expr, repeated: bool = False) -> exp.Select:
         """The events that the leaf looks at, by person; ``repeated`` leaves them as they are."""

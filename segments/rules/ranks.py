@@ -58,3 +58,9 @@ def compared(compiler: "Compiler", leaf: Ranked, measured: MeasuredSql) -> exp.E
         # A count that somebody has is whole. Beside a numeric, every count would be cast and its index missed.
         bound = exp.cast(bound, "BIGINT")
     return operator.compile(measured.value, None, lambda _: bound)
+
+
+def is_ranked(within: exp.Expr) -> exp.Expr:
+    """Whether one of a person's events lies there."""
+    event = exp.Case(ifs=[exp.If(this=within.copy(), true=exp.Literal.number(1))])
+    return exp.GT(this=exp.Count(this=event), expression=exp.Literal.number(0))

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from segments.engines.percentiles import FIGURES, PERCENTILE
-from segments.rules import Ranked, compile_figures, load
+from segments.rules import Ranked, compile_figures, compile_together, evaluate, load, place
 from segments.rules.evaluate import ranked
 from segments.rules.ranks import threshold
 from tests.generative.postgres import TABLES, People
@@ -52,3 +52,19 @@ def test_the_threshold_is_a_figure_that_somebody_has(people: People) -> None:
 
     agree()
     assert min(seen.values()) > 10, "figures are too few"
+
+
+def test_whoever_did_nothing_in_the_window_is_not_ranked_though_a_wider_one_is_read_with_it(people: People) -> None:
+    below = {"performed": "Order Completed", "op": "lt", "than": {"percentile": 90}}
+    conditions = [
+        {**below, "measure": measure, "within": {"days": days}}
+        for days in (1, 30, 4000)
+        for measure in ("count", "sum", "days")
+    ]
+    found = [load({"version": 1, **one}, CATALOG) for one in conditions]
+    assert len({place(one) for one in found}) == 1
+    scope = [one.id for one in POPULATION]
+    told = dict(people.rows(compile_together(found, CATALOG), AS_OF, scope))
+    for number, leaf in enumerate(found):
+        holds = {one.id for one in POPULATION if told.get(one.id, 0) >> number & 1}
+        assert holds == {one.id for one in POPULATION if evaluate(leaf, one, AS_OF)}
