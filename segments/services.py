@@ -13,17 +13,23 @@ from guardian.models import UserObjectPermission
 
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
+from cdp.database import time_limit
 from cdp.errors import Conflict, DomainError
 from cdp.jobs.models import Job
 from cdp.jobs.services import enqueue
 from segments.catalogue import catalog
+from segments.engines.estimating import count_of
 from segments.feed import wait_for_the_sequencer
+from segments.guard import refuse_too_dear
 from segments.live import rules_lock
 from segments.models import Cadence, Segment, SegmentStatus, SegmentUse, SegmentVersion, SweepState
+from segments.moments import moment_of_judgement
 from segments.personal import without_values
 from segments.rules import Rule, RuleError, RuleErrors, depends_on, load, parse
 
 REFRESH_KIND = "segments.refresh"
+# How long the planner may think of one statement.
+PLANNING_SECONDS = 10
 
 
 class InUse(Conflict):
@@ -178,9 +184,10 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User 
     """The job that brings the members in line; the version is live from now on, for new events too.
 
     Raises:
-        RuleErrors: the rule no longer fits the catalogue, or it would read itself by way of others.
+        RuleErrors: the rule no longer fits the catalogue, costs too much, or would read itself by way of others.
         Conflict: the segment is archived, or the version is another one's.
     """
+    _refuse_too_dear(version.rule)  # before the lock, which keeps consumers waiting
     rules_lock(exclusive=True)
     segment = Segment.objects.select_for_update().get(pk=segment.pk)
     if segment.status == SegmentStatus.ARCHIVED:
@@ -204,6 +211,13 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User 
         detail={"version": version.number, "before": before.number if before else None},
     )
     return request_refresh(segment=segment, by=by, user=user, why="rule")
+
+
+def _refuse_too_dear(document: Any) -> None:
+    known, now = catalog(), moment_of_judgement()
+    rule = load(document, known)
+    with time_limit(seconds=PLANNING_SECONDS):
+        refuse_too_dear(count_of(rule, known, as_of=now), [rule], known, as_of=now)
 
 
 def request_refresh(*, segment: Segment, by: Actor, user: User | None = None, why: str = "time") -> Job:
