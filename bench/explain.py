@@ -30,7 +30,7 @@ from segments.engines import postgres
 from segments.flows import flow_among, overlap
 from segments.history import Pace, size_history
 from segments.models import Segment, SegmentVersion
-from segments.refresh import preview
+from segments.previews import preview
 from segments.rules import load
 from segments.services import create_segment, save_version
 from segments.versions import compare_versions

@@ -34,7 +34,8 @@ from segments.engines import postgres
 from segments.evaluation import Facts, evaluate
 from segments.live import live_rules, rules_lock
 from segments.models import ChangeWhy, Segment, SegmentStatus
-from segments.refresh import preview, refresh
+from segments.previews import preview
+from segments.refresh import refresh
 from segments.rules import Catalog, load
 from segments.services import create_segment
 from segments.services import publish as publish_segment

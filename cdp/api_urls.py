@@ -5,11 +5,12 @@ from django.urls import path
 from cdp.jobs.api import JobCancel, JobDetail, JobList
 from cdp.rest.openapi import SchemaView, docs
 from consent.api import PurposeList
-from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentPreview, SegmentRefresh
+from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentRefresh
 from segments.api_flows import SegmentFlow, SegmentHistory, SegmentOverlap, SegmentsFlow
 from segments.api_lists import ListDetail, ListPeople, ListPeopleRemove, Lists
 from segments.api_members import SegmentMember, SegmentMembers
 from segments.api_people import ProfileLookup
+from segments.api_previews import SegmentPreview, SegmentPreviewCancel
 from segments.api_templates import SegmentTemplates
 from segments.api_versions import VersionDifferenceView
 from segments.api_why import SegmentWhy
@@ -18,6 +19,7 @@ app_name = "api"
 urlpatterns = [
     path("segments/", SegmentList.as_view(), name="segments"),
     path("segments/preview/", SegmentPreview.as_view(), name="preview"),
+    path("segments/preview/<uuid:token>/", SegmentPreviewCancel.as_view(), name="preview-cancel"),
     path("segments/overlap/", SegmentOverlap.as_view(), name="overlap"),
     path("segments/flow/", SegmentsFlow.as_view(), name="flows"),
     path("segments/templates/", SegmentTemplates.as_view(), name="templates"),

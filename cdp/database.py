@@ -42,8 +42,25 @@ def snapshot(*, seconds: int) -> Iterator[None]:
             # The first statement of the transaction decides what all of them see.
             if not connection.savepoint_ids:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds}s"])
+        limit_statements(seconds=seconds)
         yield
+
+
+def limit_statements(*, seconds: int) -> None:
+    """From here to the end of the transaction each statement may take so long; one that takes longer fails."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds}s"])
+
+
+@contextmanager
+def time_limit(*, seconds: int) -> Iterator[None]:
+    """Within a transaction: statements may take so long each, and afterwards as long as before."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('statement_timeout')")
+        before = cursor.fetchone()[0]
+        limit_statements(seconds=seconds)
+        yield
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
 
 
 class LoggedCursor(psycopg.Cursor[Any]):

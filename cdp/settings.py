@@ -275,6 +275,17 @@ NIGHTLY_HOUR = env_int("CDP_NIGHTLY_HOUR", 3)
 # How long the outcome of those comparisons is kept.
 DRIFT_DAYS = env_int("CDP_DRIFT_DAYS", 90)
 
+# ---- What a rule may cost ----------------------------------------------------------------------------------
+# People whose verdicts an estimate is made of: their share is known to within one in a hundred.
+PREVIEW_SAMPLE = env_int("CDP_PREVIEW_SAMPLE", 10_000)
+# How many exact previews run at once in the whole database, and as many estimates beside them.
+PREVIEW_PLACES = env_int("CDP_PREVIEW_PLACES", 4)
+# The most that the planner may expect of a rule, in its own units (docs/adr/0014): about half a minute of one core.
+RULE_COST_LIMIT = env_int("CDP_RULE_COST_LIMIT", 5_000_000)
+# How long a full refresh may look for who disagrees, and a sweep for whom time may have changed.
+REFRESH_SECONDS = env_int("CDP_REFRESH_SECONDS", 3600)
+LOOK_SECONDS = env_int("CDP_LOOK_SECONDS", 600)
+
 # ---- Logs: structured, and never a person's data -----------------------------------------------------------
 LOGGING = {
     "version": 1,

@@ -125,10 +125,14 @@ class SegmentAdmin(ReadOnlyAdmin):
             context = {**views.beginnings(request), **views.refused(request, given, error)}
             return render(request, "segments/new.html", context, status=422)
         if given.goes_live:
-            services.publish(
-                segment=segment, version=segment.versions.get(), by=actor_of(request), user=reader_of(request)
-            )
-            messages.success(request, "The segment is live. Its members are being worked out.")
+            try:
+                services.publish(
+                    segment=segment, version=segment.versions.get(), by=actor_of(request), user=reader_of(request)
+                )
+            except RuleErrors as errors:
+                messages.error(request, f"Saved as a draft, which can't go live: {errors}")
+            else:
+                messages.success(request, "The segment is live. Its members are being worked out.")
         else:
             messages.success(request, "Saved as a draft.")
         return redirect("admin:segments_segment_detail", uuid=segment.uuid)

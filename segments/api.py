@@ -1,6 +1,7 @@
-"""Segments over REST: which there are, what they say, what a rule would give, and refreshing them.
+"""Segments over REST: which there are, what they say, and refreshing them.
 
-Their members are handed out in `segments.api_members`, single people in `segments.api_people`.
+Their members are handed out in `segments.api_members`, single people in `segments.api_people`; what a rule would give is
+in `segments.api_previews`.
 """
 
 from collections.abc import Iterator
@@ -26,14 +27,10 @@ from cdp.rest.pagination import KeysetPagination
 from cdp.rest.permissions import PUBLIC
 from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
-from consent.querysets import INTERNAL_ANALYSIS, purpose_or_error
 from segments.models import Segment, SegmentStatus
-from segments.refresh import preview, record_preview
 from segments.rules import RuleErrors, json_schema
 from segments.serializers import (
     NewSegment,
-    PreviewRequest,
-    PreviewSerializer,
     SegmentChange,
     SegmentDetailSerializer,
     SegmentSerializer,
@@ -132,38 +129,6 @@ class SegmentDetail(ApiView):
         return Response(_with_job(segment, job))
 
 
-class SegmentPreview(ApiView):
-    # Whoever may count people by any rule learns much of them; so it takes the right to write.
-    required_scope = Scope.SEGMENTS_WRITE
-    required_permission = "segments.add_segment"
-
-    @extend_schema(
-        operation_id="segments_preview", summary="Preview a rule", request=PreviewRequest, responses=PreviewSerializer
-    )
-    def post(self, request: Request) -> Response:
-        """What a rule would give now: an exact count, its share of everybody, and the rule in English; with `counts` also how
-        many each group and condition takes in by itself."""
-        given = PreviewRequest(data=request.data)
-        given.is_valid(raise_exception=True)
-        rule, purpose_key = given.validated_data["rule"], given.validated_data.get("purpose")
-        if purpose_key is not None and not _may_read_members(request):
-            raise Forbidden(
-                "scope_missing", "A sample of people needs the scope members:read; leave out purpose to count."
-            )
-        purpose = purpose_or_error(purpose_key if purpose_key is not None else INTERNAL_ANALYSIS)
-        with rule_errors_located(), in_time():
-            load_for(caller(request), rule)
-            found = preview(
-                rule=rule,
-                purpose=purpose,
-                sample_size=10 if purpose_key is not None else 0,
-                with_parts=given.validated_data["counts"],
-            )
-        with transaction.atomic():
-            record_preview(found, rule=rule, purpose=purpose, by=actor_of(request))
-        return Response(PreviewSerializer(found, context={"with_sample": purpose_key is not None}).data)
-
-
 class SegmentRefresh(ApiView):
     required_scope = Scope.SEGMENTS_WRITE
     required_permission = "segments.refresh_segment"
@@ -255,9 +220,3 @@ def _with_job(segment: Segment, job: Job | None) -> dict[str, object]:
     segment.refresh_from_db()
     segment.refresh_job = job  # type: ignore[attr-defined]
     return SegmentWithJobSerializer(segment).data
-
-
-def _may_read_members(request: Request) -> bool:
-    if isinstance(request.auth, ApiKey):
-        return Scope.MEMBERS_READ in request.auth.scopes
-    return caller(request).has_perm("segments.view_members")

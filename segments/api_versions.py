@@ -14,6 +14,7 @@ from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 from consent.querysets import INTERNAL_ANALYSIS, purpose_or_error
 from segments.api import demand_scope, in_time, rule_errors_located, visible_segment
+from segments.api_previews import NAME_OF_PREVIEW, ticket_of
 from segments.api_why import version_of
 from segments.rules.compare import ChangeKind
 from segments.sharing import may
@@ -75,6 +76,7 @@ class DifferenceQuery(Query):
         max_length=64,
         help_text="Also give samples, of people who permit this purpose. Needs the scope `members:read`.",
     )
+    preview = serializers.UUIDField(required=False, help_text=NAME_OF_PREVIEW)
 
 
 class VersionDifferenceView(ApiView):
@@ -90,7 +92,8 @@ class VersionDifferenceView(ApiView):
     def get(self, request: Request, key: str, before: int, after: int) -> Response:
         """What the version `after` changes against `before`: conditions added, removed and reworded, and exactly how many
         people would enter, leave and stay."""
-        wanted = DifferenceQuery.of(request).get("purpose")
+        query = DifferenceQuery.of(request)
+        wanted = query.get("purpose")
         segment = visible_segment(request, key)
         if wanted is not None:
             demand_scope(request, Scope.MEMBERS_READ)
@@ -105,5 +108,6 @@ class VersionDifferenceView(ApiView):
                 purpose=purpose,
                 by=actor_of(request),
                 sample_size=SAMPLE if wanted is not None else 0,
+                ticket=ticket_of(request, query.get("preview")),
             )
         return Response(VersionDifferenceSerializer(found, context={"with_sample": wanted is not None}).data)

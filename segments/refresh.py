@@ -1,4 +1,6 @@
-"""Bringing a segment's members in line with its rule as of now, and showing beforehand what a rule would give.
+"""Bringing a segment's members in line with its rule as of now.
+
+What a rule would give is shown by `segments.previews`.
 
 A refresh asks the database who disagrees, once, and then judges just those again under lock: between asking and
 locking a newer event may have come, and its verdict must not be overwritten.
@@ -10,39 +12,33 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from cdp.audit import SYSTEM, Actor
+from cdp.audit import SYSTEM
 from cdp.audit.services import record
-from cdp.database import snapshot
+from cdp.database import limit_statements
 from cdp.errors import Conflict
 from cdp.jobs.models import Job, JobState
 from cdp.jobs.services import Progress
 from cdp.logs import get_logger
 from cdp.profiles import store
-from cdp.profiles.models import DirtyProfile, Profile, Workspace
-from consent.models import Purpose
-from consent.querysets import permitted
+from cdp.profiles.models import DirtyProfile, Workspace
 from segments.catalogue import catalog
 from segments.engines import postgres
 from segments.evaluation import FAILED, Difference, Facts, Moments, evaluate
 from segments.live import LiveRule, flag_broken, live_rules, rules_lock, rules_now
 from segments.models import ChangeKind, ChangeWhy, DriftCheck, Segment, SegmentStatus
 from segments.moments import moment_of_judgement, moment_of_writing
-from segments.personal import without_values
 from segments.querysets import sweep_states
-from segments.rules import RuleErrors, Span, describe, load
-from segments.rules.errors import pointer
-from segments.rules.explain import nodes
+from segments.rules import RuleErrors, Span
 from segments.rules.measures import zone_name
 from segments.schedule import last_time_of_day
 from segments.services import REFRESH_KIND, request_refresh
-from segments.thresholds import are_marked, with_thresholds
+from segments.thresholds import are_marked
 from segments.turning import Turnings, in_order_of_reading
 
 log = get_logger(__name__)
@@ -51,32 +47,6 @@ CHUNK = 5000
 PAUSE_AFTER_FAILURE = timedelta(minutes=10)
 SEGMENT_LOCK = 7305003
 WAIT_SECONDS = 0.25
-PREVIEW_SECONDS = 30
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A group or condition of a rule, and of how many people it is true by itself."""
-
-    pointer: str
-    count: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preview:
-    """What a rule would give now: an exact count, its share of everybody, and some of the people."""
-
-    as_of: datetime
-    count: int
-    of: int
-    sample: list[Profile]
-    sentence: str
-    # Of how many each group and condition is true, in the order of the document; None where nobody asked.
-    parts: list[Part] | None = None
-
-    @property
-    def share(self) -> float:
-        return self.count / self.of if self.of else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,50 +55,6 @@ class Refreshed:
     entered: int
     exited: int
     members: int
-
-
-def preview(
-    *, rule: Any, purpose: Purpose, sample_size: int = 10, as_of: datetime | None = None, with_parts: bool = False
-) -> Preview:
-    """What the rule document would give. Count and sample see one snapshot; the sample has only who permits the purpose.
-
-    Args:
-        with_parts: count each group and condition by itself, too, in the same pass over the people.
-
-    Raises:
-        RuleErrors: all that is wrong with the rule.
-        django.db.OperationalError: it took longer than `PREVIEW_SECONDS`.
-    """
-    known = catalog()
-    loaded = load(rule, known)
-    known = with_thresholds(known, loaded, seconds=PREVIEW_SECONDS)
-    with snapshot(seconds=PREVIEW_SECONDS):
-        moment = as_of.astimezone(Workspace.current().zone) if as_of else moment_of_judgement()
-        parts = None
-        if with_parts:
-            placed = list(nodes(loaded))
-            everybody, each = postgres.counts([node for _, node in placed], known, as_of=moment)
-            parts = [Part(pointer=pointer(path), count=n) for (path, _), n in zip(placed, each, strict=True)]
-            count = parts[0].count  # the first is the whole rule
-        else:
-            everybody, count = Profile.objects.count(), postgres.count(loaded, known, as_of=moment)
-        may_show = permitted(Profile.objects.all(), purpose).values("pk")
-        ids = postgres.sample(loaded, known, as_of=moment, size=sample_size, may_show=may_show) if sample_size else []
-        people = list(Profile.objects.filter(pk__in=ids))
-        return Preview(
-            as_of=moment, count=count, of=everybody, sample=people, sentence=describe(loaded, known), parts=parts
-        )
-
-
-def record_preview(seen: Preview, *, rule: Any, purpose: Purpose, by: Actor) -> None:
-    """Puts the preview on record: it is a read of people, even where it only counts them."""
-    sample = [str(person.uuid) for person in seen.sample]
-    record(
-        by=by,
-        action="segment.previewed",
-        purpose=purpose.key,
-        detail={"rule": without_values(rule), "count": seen.count, "sample": sample},
-    )
 
 
 @contextmanager
@@ -205,6 +131,7 @@ def _who_disagrees(segment: Segment, rule: LiveRule, as_of: datetime) -> "array[
     """Ids of the people whose membership disagrees with the rule; a rule that fails is flagged."""
     try:
         with transaction.atomic():
+            limit_statements(seconds=settings.REFRESH_SECONDS)
             return postgres.difference(rule.rule, catalog(), segment_id=segment.pk, as_of=as_of)
     except OperationalError:
         raise  # the server went or was too slow; the rule is not to blame

@@ -129,39 +129,6 @@ class SegmentChange(serializers.Serializer[Any]):
     publish = serializers.BooleanField(default=False, help_text="Set the newest version live.")
 
 
-class PreviewRequest(serializers.Serializer[Any]):
-    rule = RuleField()
-    purpose = serializers.CharField(
-        required=False,
-        max_length=64,
-        help_text="Also give a sample, of people who permit this purpose. Needs the scope `members:read`.",
-    )
-    counts = serializers.BooleanField(default=False, help_text="Also count each group and condition by itself.")
-
-
-class PartSerializer(serializers.Serializer[Any]):
-    pointer = serializers.CharField(help_text="Which group or condition, in the rule; empty for the whole.")
-    count = serializers.IntegerField(help_text="Of how many people it is true, whatever stands around it.")
-
-
-class PreviewSerializer(serializers.Serializer[Any]):
-    as_of = serializers.DateTimeField(help_text="The moment the rule was asked about.")
-    count = serializers.IntegerField(help_text="Exactly how many people it is true of.")
-    total = serializers.IntegerField(source="of", help_text="How many people there are.")
-    share = serializers.FloatField(help_text="count / total.")
-    sentence = serializers.CharField()
-    sample = serializers.SerializerMethodField(
-        help_text="UUIDs of at most ten of them; null when no purpose was named."
-    )
-    parts = PartSerializer(
-        many=True, allow_null=True, help_text="Each group and condition, in the rule's order; null without `counts`."
-    )
-
-    @extend_schema_field(serializers.ListField(child=serializers.UUIDField(), allow_null=True))
-    def get_sample(self, preview: Any) -> list[str] | None:
-        return [str(person.uuid) for person in preview.sample] if self.context["with_sample"] else None
-
-
 class OutlookSerializer(serializers.Serializer[Any]):
     """Whether somebody belongs to a segment, and until when if nothing happens."""
 

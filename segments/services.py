@@ -14,11 +14,14 @@ from guardian.models import UserObjectPermission
 
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
+from cdp.database import time_limit
 from cdp.errors import Conflict, DomainError
 from cdp.jobs.models import Job
 from cdp.jobs.services import enqueue
 from segments.catalogue import catalog
+from segments.engines.estimating import count_of
 from segments.feed import wait_for_the_sequencer
+from segments.guard import refuse_too_dear
 from segments.live import end_sweeps, rules_lock
 from segments.models import (
     Cadence,
@@ -30,6 +33,7 @@ from segments.models import (
     StaticList,
     SweepState,
 )
+from segments.moments import moment_of_judgement
 from segments.personal import without_values
 from segments.rules import Dependencies, Rule, RuleError, RuleErrors, depends_on, load, parse
 from segments.thresholds import with_thresholds
@@ -38,6 +42,8 @@ REFRESH_KIND = "segments.refresh"
 KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # At the address of a segment with one of these keys the API has something else.
 TAKEN_KEYS = frozenset({"preview", "overlap", "flow", "templates"})
+# How long the planner may think of one statement.
+PLANNING_SECONDS = 10
 
 
 class InUse(Conflict):
@@ -195,13 +201,11 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User 
     """The job that brings the members in line; the version is live from now on, for new events too.
 
     Raises:
-        RuleErrors: the rule no longer fits the catalogue, or it would read itself by way of others.
+        RuleErrors: the rule no longer fits the catalogue, costs too much, or would read itself by way of others.
         Conflict: the segment is archived, or the version is another one's.
     """
-    known = catalog()
-    rule = load(version.rule, known)
-    # What takes a look at everybody comes before the lock for which all batches would wait.
-    with_thresholds(known, rule)
+    # What takes a look at everybody, or at the plan, comes before the lock for which all batches would wait.
+    _prepare(version.rule)
     rules_lock(exclusive=True)
     segment = Segment.objects.select_for_update().get(pk=segment.pk)
     if segment.status == SegmentStatus.ARCHIVED:
@@ -226,6 +230,15 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User 
         detail={"version": version.number, "before": before.number if before else None},
     )
     return request_refresh(segment=segment, by=by, user=user, why="rule")
+
+
+def _prepare(document: Any) -> None:
+    """Has the thresholds stored that the rule reads, and refuses it where it costs too much."""
+    known, now = catalog(), moment_of_judgement()
+    rule = load(document, known)
+    known = with_thresholds(known, rule)
+    with time_limit(seconds=PLANNING_SECONDS):
+        refuse_too_dear(count_of(rule, known, as_of=now), [rule], known, as_of=now)
 
 
 def _note_uses(segment: Segment, reads: Dependencies | None) -> None:

@@ -22,7 +22,7 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 from psycopg.errors import TransactionTimeout
 
 from cdp.audit import SYSTEM
-from cdp.database import bound_cursor
+from cdp.database import bound_cursor, limit_statements
 from cdp.logs import get_logger
 from cdp.profiles import store
 from cdp.profiles.models import Workspace
@@ -197,6 +197,7 @@ def _sweep_slice(
     low = since - timedelta(seconds=settings.BATCH_SECONDS)
     leaves = {leaf: None for rule in ours for leaf in rule.leaves}
     with transaction.atomic():
+        limit_statements(seconds=settings.LOOK_SECONDS)
         touched = rules.queries.touched(leaves, Span(after=low, until=until, zone=now.tzinfo))
     arrays = {id(ids): ids for ids in touched.values()}
     starts = _chunks(list(arrays.values()))
@@ -250,6 +251,7 @@ def _judge(
     """
     with transaction.atomic():
         rules_lock(exclusive=False)
+        limit_statements(seconds=settings.LOOK_SECONDS)
         rules = live_rules()
         if not _are_current(ours, rules):
             return False

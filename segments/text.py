@@ -9,6 +9,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined]  # public, but
 from typing import Any
 
 from segments.rules import RuleError
+from segments.rules.limits import outsized
 
 SPACE = " \t\n\r"
 WIDTH = 88
@@ -54,12 +55,17 @@ def _ordered(value: Any) -> Any:
 def read(text: str) -> tuple[Any, list[Placed]]:
     """The document of the text, or None and the place where it stops being JSON."""
     try:
-        return json.loads(text), []
+        document = json.loads(text)
     except json.JSONDecodeError as error:
         said = f"This is not JSON: {_said(error)}"
         return None, [Placed(line=error.lineno, message=said, pointer="", code="not_json")]
     except RecursionError:
         return None, [Placed(line=1, message="This is nested too deeply to be read.", pointer="", code="too_deep")]
+    except ValueError:  # Python reads no number of more than 4,300 digits
+        return None, [Placed(line=1, message="This has a number of too many digits.", pointer="", code="not_json")]
+    if (bomb := outsized(document)) is not None:
+        return None, [Placed(line=1, message=bomb.message, pointer="", code=bomb.code)]
+    return document, []
 
 
 def _said(error: json.JSONDecodeError) -> str:

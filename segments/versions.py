@@ -14,12 +14,14 @@ from cdp.profiles.models import Profile
 from consent.models import Purpose
 from consent.querysets import permitted
 from segments.catalogue import catalog_for
-from segments.engines import postgres
+from segments.engines import estimating, postgres
+from segments.guard import refuse_too_dear
 from segments.models import SegmentVersion
 from segments.moments import moment_of_judgement
-from segments.refresh import PREVIEW_SECONDS
+from segments.previews import PREVIEW_SECONDS
 from segments.rules import All, Catalog, Not, Rule, RuleError, RuleErrors, check, depends_on, parse
 from segments.rules.compare import Change, compare
+from segments.running import Ticket, place
 from segments.thresholds import with_thresholds
 
 
@@ -57,12 +59,23 @@ class VersionDifference:
 
 
 def compare_versions(
-    *, before: SegmentVersion, after: SegmentVersion, purpose: Purpose, by: Actor, sample_size: int = 0
+    *,
+    before: SegmentVersion,
+    after: SegmentVersion,
+    purpose: Purpose,
+    by: Actor,
+    sample_size: int = 0,
+    ticket: Ticket | None = None,
 ) -> VersionDifference:
     """What the second version changes against the first. On record as a read of people, even where it only counts them.
 
+    Args:
+        ticket: by which a newer comparison or preview takes the place of this one.
+
     Raises:
-        RuleErrors: one of them is of a form no longer read.
+        RuleErrors: one of them is of a form no longer read, or comparing them would cost too much.
+        PreviewsBusy: too many are being counted already.
+        Superseded: a newer one came.
         django.db.OperationalError: counting took longer than `PREVIEW_SECONDS`.
     """
     first, second = parse(before.rule), parse(after.rule)
@@ -71,7 +84,7 @@ def compare_versions(
         with suppress(RuleErrors):  # what doesn't fit is told next
             known = with_thresholds(known, rule, seconds=PREVIEW_SECONDS)
     before_errors, after_errors = check(first, known), check(second, known)
-    with snapshot(seconds=PREVIEW_SECONDS):
+    with place(ticket=ticket, seconds=PREVIEW_SECONDS), snapshot(seconds=PREVIEW_SECONDS):
         usable = not before_errors and not after_errors
         people = _people(first, second, known, purpose, sample_size) if usable else None
         sides = (
@@ -104,7 +117,9 @@ def compare_versions(
 def _people(first: Rule, second: Rule, known: Catalog, purpose: Purpose, size: int) -> PeopleChange:
     as_of = moment_of_judgement()
     rules = [All((second, Not(first))), All((first, Not(second))), All((first, second))]
-    _, counts = postgres.counts(rules, known, as_of=as_of)
+    statement = estimating.counts_of(rules, known, as_of=as_of)
+    refuse_too_dear(statement, [first, second], known, as_of=as_of)
+    _, *counts = estimating.counted(statement)
     may_show = permitted(Profile.objects.all(), purpose).values("pk")
     sides = []
     for rule, count in zip(rules, counts, strict=True):

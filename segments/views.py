@@ -5,6 +5,7 @@ Pages around the editor are in `segments.admin`. Nothing here changes a segment.
 
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID, uuid4
 
 from django.core.exceptions import PermissionDenied
 from django.db import OperationalError, transaction
@@ -18,9 +19,11 @@ from cdp.jobs.models import Job
 from cdp.profiles.masking import display_name, masked_identifier
 from cdp.profiles.models import Profile
 from consent.querysets import purpose_or_error, purposes_for_lists
+from segments.estimates import rounded
 from segments.models import Cadence, Segment
-from segments.refresh import PREVIEW_SECONDS, preview, record_preview
+from segments.previews import PREVIEW_SECONDS, Accuracy, preview, record_preview
 from segments.rules import OPERATORS, VERSION, RuleErrors, describe, parse
+from segments.running import Superseded, Ticket
 from segments.services import REFRESH_KIND
 from segments.sharing import catalog_visible_to, load_for, sees_segments, templates_for, visible_segments
 from segments.templates import TEMPLATES, Offer
@@ -103,6 +106,8 @@ def editor(request: HttpRequest) -> dict[str, Any]:
     known = catalog_visible_to(reader_of(request))
     return {
         "purposes": purposes_for_lists(),
+        # One for each page that is open: what is typed in one doesn't end what is counted for another.
+        "preview_token": uuid4(),
         "chosen_purpose": request.POST.get("purpose", DEFAULT_PURPOSE),
         "traits": sorted(known.traits.values(), key=lambda trait: trait.key),
         "events": sorted(known.events.values(), key=lambda event: event.name),
@@ -192,29 +197,69 @@ def _is_by_hand(given: Given) -> bool:
 
 
 def preview_view(request: HttpRequest) -> HttpResponse:
-    """Whom the rule would give now. A read of people: for a purpose, and audited."""
+    """Whom the rule would give now: about, and then, when the panel asks again, exactly. A read of people: for a purpose,
+    and audited. While somebody types, people are only counted, and a rule that isn't sound leaves the panel as it is.
+    """
     if not request.user.has_perm("segments.view_members"):
         raise PermissionDenied
+    accuracy = Accuracy.EXACT if request.POST.get("accuracy") == Accuracy.EXACT else Accuracy.SAMPLE
+    is_typed = "typed" in request.POST
     document, places = read(request.POST.get("rule", ""))
     if places:
-        return render(request, "segments/_preview.html", {"refused": "Mend the rule first: it is not JSON yet."})
+        return _refused(request, "Mend the rule first: it is not JSON yet.", accuracy, is_unsound=True)
     try:
         purpose = purpose_or_error(request.POST.get("purpose"))
         load_for(reader_of(request), document)
-        seen = preview(rule=document, purpose=purpose)
+        seen = preview(
+            rule=document,
+            purpose=purpose,
+            sample_size=0 if is_typed else 10,
+            accuracy=accuracy,
+            ticket=_ticket(request),
+        )
     except RuleErrors as errors:
+        if errors.errors[0].code == "rule_too_expensive":
+            return _refused(request, errors.errors[0].message.capitalize(), accuracy)
         count = len(errors.errors)
         said = f"Mend the rule first: {count} thing{'s stand' if count > 1 else ' stands'} in its way."
-        return render(request, "segments/_preview.html", {"refused": said})
+        return _refused(request, said, accuracy, is_unsound=True)
+    except Superseded:
+        return HttpResponse(status=204)
     except DomainError as error:
-        return render(request, "segments/_preview.html", {"refused": error.message})
+        return _refused(request, error.message, accuracy)
     except OperationalError:
         said = f"Counting took longer than {PREVIEW_SECONDS} seconds and was stopped. A refresh has no such limit."
-        return render(request, "segments/_preview.html", {"refused": said})
+        return _refused(request, said, accuracy)
     with transaction.atomic():
         record_preview(seen, rule=document, purpose=purpose, by=actor_of(request))
-    context = {"seen": seen, "purpose": purpose, "sample": [(person, _named(person)) for person in seen.sample]}
+    context = {
+        "seen": seen,
+        "purpose": purpose,
+        "is_typed": is_typed,
+        "about": None if seen.count is None else rounded(seen.count),
+        # Where an estimate is exact because there are few people, nobody is shown yet.
+        "goes_on": accuracy == Accuracy.SAMPLE and not (is_typed and seen.accuracy == Accuracy.EXACT),
+        "sample": [(person, _named(person)) for person in seen.sample],
+    }
     return render(request, "segments/_preview.html", context)
+
+
+def _refused(request: HttpRequest, said: str, accuracy: Accuracy, *, is_unsound: bool = False) -> HttpResponse:
+    """What stands in the way. Of an exact count it stands below the estimate, which still holds."""
+    if is_unsound and "typed" in request.POST:
+        return HttpResponse(status=204)
+    context = {"refused": said, "is_below": accuracy == Accuracy.EXACT}
+    response = render(request, "segments/_preview.html", context)
+    if accuracy == Accuracy.EXACT:
+        response["HX-Retarget"], response["HX-Reswap"] = "#preview-exact", "outerHTML"
+    return response
+
+
+def _ticket(request: HttpRequest) -> Ticket | None:
+    try:
+        return Ticket(caller=reader_of(request).pk, token=UUID(request.POST.get("preview", "")))
+    except ValueError:
+        return None
 
 
 def _named(person: Profile) -> str:

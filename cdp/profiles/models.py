@@ -10,6 +10,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models import Func, Value
 from django.utils import timezone
 
 from cdp.profiles.ids import uuid7
@@ -66,7 +67,11 @@ class Profile(models.Model):
 
     class Meta:
         ordering = ["-last_seen_at"]
-        indexes = [models.Index(fields=["-last_seen_at"], name="profiles_last_seen")]
+        indexes = [
+            models.Index(fields=["-last_seen_at"], name="profiles_last_seen"),
+            # A sample of people is a stretch of this one.
+            models.Index(Func("id", Value(0), function="hashint8extended"), include=["id"], name="profiles_at_random"),
+        ]
         permissions = [("reveal_pii", "Can see personal data unmasked")]
 
     def __str__(self) -> str:

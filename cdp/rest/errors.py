@@ -72,10 +72,10 @@ def problem_details(raised: Exception, context: Mapping[str, Any]) -> Response |
         status, body = raised.status_code, _of_drf(raised)
         if header := getattr(raised, "auth_header", None):
             headers["WWW-Authenticate"] = header
-        if wait := getattr(raised, "wait", None):
-            headers["Retry-After"] = str(math.ceil(wait))
     else:
         return None
+    if wait := getattr(raised, "wait", None):
+        headers["Retry-After"] = str(math.ceil(wait))
     set_rollback()
     return _answer(body, status, headers, context)
 

@@ -8,7 +8,9 @@ from rest_framework.parsers import BaseParser
 
 from cdp.errors import DomainError
 
-LARGEST_BODY: Final = 1_000_000  # bytes; a rule of 200 conditions has some 40,000
+LARGEST_BODY: Final = 1_000_000  # bytes; a rule of 1,000 conditions has some 200,000
+# Lists and objects within each other. What reads a body after us may recurse, so this is far below Python's own limit.
+DEEPEST: Final = 200
 
 
 class StrictJsonParser(BaseParser):
@@ -23,7 +25,7 @@ class StrictJsonParser(BaseParser):
         if len(body) > LARGEST_BODY:
             raise DomainError("body_too_large", f"A request may have {LARGEST_BODY:,} bytes.", status=413)
         try:
-            return json.loads(body, object_pairs_hook=_each_name_once, parse_constant=_refuse_constant)
+            document = json.loads(body, object_pairs_hook=_each_name_once, parse_constant=_refuse_constant)
         except RecursionError:
             raise DomainError("invalid_json", "The JSON is nested too deep.") from None
         except UnicodeDecodeError:
@@ -35,6 +37,23 @@ class StrictJsonParser(BaseParser):
             # Python's own text speaks of its limits on digits, not of the body.
             message = str(error) if isinstance(error, _RefusedJson) else "The body has a number of too many digits."
             raise DomainError("invalid_json", message) from None
+        if _is_deeper(document, DEEPEST):
+            raise DomainError("invalid_json", f"The JSON is nested too deep: {DEEPEST} lists and objects are the most.")
+        return document
+
+
+def _is_deeper(document: Any, limit: int) -> bool:
+    level = [document]
+    for _ in range(limit + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return True
 
 
 class _RefusedJson(ValueError):

@@ -30,14 +30,13 @@ from segments.rules.check import HEALED_BY_PUBLISHING, check
 from segments.rules.comparisons import Filter, FilterGroup
 from segments.rules.compile import (
     AHEAD,
-    LOGICAL_TABLES,
     MOST_TOGETHER,
-    Compiled,
     compile_leaf,
     compile_rule,
     compile_together,
     place,
 )
+from segments.rules.compiled import LOGICAL_TABLES, Compiled
 from segments.rules.counting import compile_counts
 from segments.rules.describe import describe
 from segments.rules.edges import compile_edges, edge_place, edges, edges_ahead

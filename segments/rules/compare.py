@@ -5,6 +5,7 @@ belong here.
 """
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -57,9 +58,13 @@ _WORDS: Final = {"all": "All of a group must hold now", "any": "Of a group, one 
 class _Comparison:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
+        # By the identity of groups and conditions, which live as long as the comparison: each is asked about many times.
+        self._meanings: dict[int, str] = {}
+        self._about: dict[int, frozenset[str]] = {}
+        self._forms: dict[int, str] = {}
 
     def of(self, before: Rule, path: Path, after: Rule, other: Path) -> Iterator[Change]:
-        if _meaning(before) == _meaning(after):
+        if self._meaning(before) == self._meaning(after):
             return
         match before, after:
             case (All() | Any(), All() | Any()):
@@ -76,7 +81,7 @@ class _Comparison:
                 yield from self._within([(path, before)], _members(after, other))
             case (Not(inner), Not(other_inner)):
                 yield from self.of(inner, (*path, "not"), other_inner, (*other, "not"))
-            case _ if _alike(before, after):
+            case _ if self._likeness(before, after) > 0:
                 yield self._change(before, path, after, other)
             case _:
                 yield self._removed(path, before)
@@ -84,23 +89,76 @@ class _Comparison:
 
     def _within(self, befores: list[Placed], afters: list[Placed]) -> Iterator[Change]:
         """Conditions side by side, in whatever order: equal ones are left out, then alike ones are paired."""
-        left = list(afters)
+        same: dict[str, deque[int]] = {}
+        for number, (_, one) in enumerate(afters):
+            same.setdefault(self._meaning(one), deque()).append(number)
+        left = dict(enumerate(afters))
         unmatched: list[Placed] = []
         for path, one in befores:
-            same = next((placed for placed in left if _meaning(placed[1]) == _meaning(one)), None)
-            if same is None:
-                unmatched.append((path, one))
+            if numbers := same.get(self._meaning(one)):
+                del left[numbers.popleft()]
             else:
-                left.remove(same)
+                unmatched.append((path, one))
+        about_the_same: dict[tuple[frozenset[str], str], deque[int]] = {}
+        for number, (_, one) in left.items():
+            about_the_same.setdefault((self._subjects(one), self._form(one)), deque()).append(number)
         for path, one in unmatched:
-            best = max(left, key=lambda placed: _likeness(one, placed[1]), default=None)
-            if best is not None and _likeness(one, best[1]):
-                left.remove(best)
-                yield from self.of(one, path, best[1], best[0])
+            numbers = about_the_same.get((self._subjects(one), self._form(one)), deque())
+            while numbers and numbers[0] not in left:
+                numbers.popleft()
+            # None can be more alike than these, so nobody else need be asked.
+            best = numbers[0] if numbers else self._most_alike(one, left)
+            if best is not None and self._likeness(one, left[best][1]):
+                other, rule = left.pop(best)
+                yield from self.of(one, path, rule, other)
             else:
                 yield self._removed(path, one)
-        for path, one in left:
+        for path, one in left.values():
             yield self._added(path, one)
+
+    def _most_alike(self, one: Rule, left: dict[int, Placed]) -> int | None:
+        return max(left, key=lambda number: self._likeness(one, left[number][1]), default=None)
+
+    def _meaning(self, rule: Rule) -> str:
+        """JSON that wordings share which differ in order only, or in a group around a single condition."""
+        if id(rule) not in self._meanings:
+            self._meanings[id(rule)] = self._meant(rule)
+        return self._meanings[id(rule)]
+
+    def _meant(self, rule: Rule) -> str:
+        match rule:
+            case All(rules) | Any(rules) if len(rules) == 1:
+                return self._meaning(rules[0])
+            case All(rules) | Any(rules):
+                # Put together as text: as strings within strings, each level would double the escapes of those below.
+                return f'["{form_of(rule)}",{",".join(sorted(map(self._meaning, rules)))}]'
+            case Not(Not(inner)):
+                return self._meaning(inner)
+            case Not(inner):
+                return f'["not",{self._meaning(inner)}]'
+            case Everyone():
+                return '["everyone"]'
+            case leaf:
+                return leaf.key
+
+    def _subjects(self, rule: Rule) -> frozenset[str]:
+        """What the conditions of a rule are about: this trait, that event."""
+        if id(rule) not in self._about:
+            self._about[id(rule)] = frozenset(
+                _subject(one) for _, one in nodes(rule) if isinstance(one, Leaf | Everyone)
+            )
+        return self._about[id(rule)]
+
+    def _likeness(self, one: Rule, other: Rule) -> float:
+        """From 0, nothing in common, to 1, about the same things; a little more for the same form."""
+        first, second = self._subjects(one), self._subjects(other)
+        shared = len(first & second) / len(first | second)
+        return shared + (0.1 if self._form(one) == self._form(other) else 0) if shared else 0
+
+    def _form(self, rule: Rule) -> str:
+        if id(rule) not in self._forms:
+            self._forms[id(rule)] = form_of(rule)
+        return self._forms[id(rule)]
 
     def _change(self, before: Rule, path: Path, after: Rule, other: Path, said: str = "") -> Change:
         first, second = self._place(path, before), self._place(other, after)
@@ -123,46 +181,11 @@ def _members(group: All | Any, path: Path) -> list[Placed]:
     return [((*path, form_of(group), position), one) for position, one in enumerate(group.rules)]
 
 
-def _meaning(rule: Rule) -> str:
-    """Text that wordings share which differ in order only, or in a group around a single condition."""
-    match rule:
-        case All(rules) | Any(rules) if len(rules) == 1:
-            return _meaning(rules[0])
-        case All(rules) | Any(rules):
-            return json.dumps([form_of(rule), *sorted(_meaning(one) for one in rules)])
-        case Not(Not(inner)):
-            return _meaning(inner)
-        case Not(inner):
-            return json.dumps(["not", _meaning(inner)])
-        case Everyone():
-            return '["everyone"]'
-        case leaf:
-            return leaf.key
-
-
-def _subjects(rule: Rule) -> set[str]:
-    """What the conditions of a rule are about: this trait, that event."""
-    return {
-        json.dumps([form_of(one), *(sorted(names) for names in _named(one))]) if isinstance(one, Leaf) else "everyone"
-        for _, one in nodes(rule)
-        if isinstance(one, Leaf | Everyone)
-    }
-
-
-def _named(leaf: Leaf) -> tuple[frozenset[str], ...]:
-    return leaf.traits, leaf.events, leaf.segments, leaf.scores, leaf.lists, leaf.purposes
-
-
-def _likeness(one: Rule, other: Rule) -> float:
-    """From 0, nothing in common, to 1, about the same things; a little more for the same form."""
-    first, second = _subjects(one), _subjects(other)
-    shared = len(first & second) / len(first | second)
-    return shared + (0.1 if form_of(one) == form_of(other) else 0) if shared else 0
-
-
-def _alike(one: Rule, other: Rule) -> bool:
-    """Whether one is the other reworded: it speaks of the same thing, be it negated."""
-    return _likeness(one, other) > 0
+def _subject(one: Rule) -> str:
+    if not isinstance(one, Leaf):
+        return "everyone"
+    named = (one.traits, one.events, one.segments, one.scores, one.lists, one.purposes)
+    return json.dumps([form_of(one), *map(sorted, named)])
 
 
 def _bare(sentence: str) -> str:

@@ -2,16 +2,13 @@
 
 Running the query, and what the tables are really called, don't belong here.
 
-Logical tables: `profile(id, uuid)`, `trait_value(trait_id, profile_id, number, text, text_folded, moment, boolean, items)`,
-`event(profile_id, name_id, occurred_at, message_id, value, properties)`, `event_total(profile_id, name_id, count,
-value_sum, first_at, last_at)`, `membership(segment_id, profile_id)`, `score(kind, key, profile_id, number, text)` of the
-published runs alone, `consent(purpose_id, profile_id, decision, expires_at)`, `list_entry(list_id, profile_id)`,
-`threshold(id, value)`.
-
 Shape: each distinct leaf becomes one sub-query of distinct ids, joined to `profile` by LEFT JOIN; the rule is a WHERE
 over "has a partner or not". That is two-valued by construction. A planner makes inner joins of what must hold and
 anti-joins of what must not, and under OR it still has hash joins, which spill to disk where a hashed `IN` sub-plan
 that outgrew its memory would be scanned again for every profile.
+
+Many leaves are gathered in one pass instead (`segments.rules.gathering`): of joins the planner's memory grows with the
+square of their number.
 
 A leaf that must hold takes the place of `profile`, and alternatives with such a leaf each are a UNION: then nobody is
 looked at of whom nothing is recorded. It asks of the engine that each trait value, event and total belongs to a profile.
@@ -22,20 +19,18 @@ conditions take seconds.
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
 from sqlglot import exp
 
-from segments.rules import ranks, relations, spark, standing
+from segments.rules import gathering, ranks, relations, standing
 from segments.rules.algebra import leaves, positive
-from segments.rules.binding import AS_OF, SCOPE, Bind, Bindable, Binder, Plain, Span, at_moment, is_one_of, over_span
+from segments.rules.binding import AS_OF, SCOPE, Bind, Bindable, Binder, is_one_of
 from segments.rules.catalog import Catalog
 from segments.rules.check import check
 from segments.rules.comparisons import Where
-from segments.rules.dialects import lower
+from segments.rules.compiled import Compiled
 from segments.rules.errors import RuleErrors
 from segments.rules.filters import compile_filters
 from segments.rules.fusing import Fused, Narrowed, fused, is_once, is_total, total_of
@@ -61,48 +56,8 @@ from segments.rules.nodes import (
 )
 from segments.rules.windows import Rolling
 
-LOGICAL_TABLES: Final = (
-    "profile", "trait_value", "event", "event_total", "membership", "score", "consent", "list_entry", "threshold",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compiled:
-    """A SELECT; of one column, `profile_id`, without repetition, where nothing else is said.
-
-    `params` holds the operands by the name of their placeholder; `at` gives them as they are at a moment, with `as_of`.
-    Besides them the text may have `scope` (a list of profile ids), which the caller adds; it may be given even where it
-    doesn't occur.
-    """
-
-    expression: exp.Select
-    params: Mapping[str, Bindable]
-
-    def sql(self, dialect: str = "postgres", tables: Mapping[str, str] | None = None) -> str:
-        """The text for a dialect, with `tables` giving the real name of each logical table.
-
-        For "postgres" the placeholders are psycopg's `%(name)s`. Nothing a user wrote is in the text, so there is no
-        percent sign to double. For "spark" they are its named parameters, `:name`; what to send for them is not `at` but
-        `spark.operands`.
-
-        Raises:
-            UnsupportedDialect: no engine of ours speaks it, or part of the query isn't known to mean the same in it.
-        """
-        lowered = spark.lower(self.expression) if dialect == "spark" else lower(self.expression, dialect)
-        return _named(lowered, tables or {}).sql(dialect=dialect, identify=True)
-
-    def at(self, as_of: datetime) -> dict[str, Plain]:
-        """What to send along. The time zone of `as_of` is the one whose calendar is meant."""
-        return at_moment(self.params, as_of)
-
-    def over(self, span: Span) -> dict[str, Plain]:
-        """The same of a query that asks about a span of time (`segments.rules.edges`), with `t1` and `t2`."""
-        return over_span(self.params, span)
-
-    @property
-    def placeholders(self) -> frozenset[str]:
-        """The names of all placeholders in the text, `as_of` and `scope` among them where they occur."""
-        return frozenset(node.name for node in self.expression.find_all(exp.Placeholder))
+# From some twenty leaves on, gathering them is the faster way, and the planner needs a tenth of the memory.
+MOST_JOINED: Final = 20
 
 
 def compile_rule(rule: Rule, catalog: Catalog, *, scoped: bool) -> Compiled:
@@ -157,6 +112,23 @@ def place(leaf: PositiveLeaf) -> str:
         case Score() | Bucket() | Consented() | InList():
             found = standing.place(leaf)
     return json.dumps(found)
+
+
+def look_place(leaf: PositiveLeaf) -> str:
+    """Its `place`, but for leaves on totals: those can't tell of everybody, so each is asked by itself."""
+    return leaf.key if isinstance(leaf, Performed | Ranked) and is_total(_figure(leaf)) else place(leaf)
+
+
+def looks(leaves: Collection[PositiveLeaf]) -> list[gathering.Look]:
+    """The leaves by what is looked at, in groups that are answered together."""
+    places: dict[str, list[PositiveLeaf]] = {}
+    for leaf in leaves:
+        places.setdefault(look_place(leaf), []).append(leaf)
+    return [
+        tuple(there[start : start + MOST_TOGETHER])
+        for there in places.values()
+        for start in range(0, len(there), MOST_TOGETHER)
+    ]
 
 
 def compile_together(leaves: Collection[PositiveLeaf], catalog: Catalog) -> Compiled:
@@ -247,6 +219,8 @@ class Compiler:
 
     def people(self, rule: Rule) -> exp.Select:
         """The people of whom a rule without negated leaves is true."""
+        if len(found := leaves(rule)) > MOST_JOINED:
+            return self._gathered(rule, found)
         if isinstance(rule, All | Any) and len(rule.rules) == 1:
             return self.people(rule.rules[0])
         rule = fused(rule)
@@ -275,6 +249,13 @@ class Compiler:
             has_none = exp.Is(this=exp.column("profile_id", alias), expression=exp.null())
             holds[leaf] = exp.Not(this=exp.Paren(this=has_none))
         return query.where(condition(rule, holds), copy=False)
+
+    def _gathered(self, rule: Rule, found: tuple[PositiveLeaf, ...]) -> exp.Select:
+        person = exp.column("id", "profile")
+        query = exp.select(exp.alias_(person, "profile_id")).from_("profile", copy=False)
+        holds = gathering.join(self, query, looks(found))
+        scope = (is_one_of(person.copy(), SCOPE.copy()),) if self.scoped else ()
+        return query.where(*scope, condition(rule, holds), copy=False)
 
     def _partners(self, leaf: PositiveLeaf, *, unwanted: bool) -> exp.Select:
         # Whoever has an unwanted partner is dropped, so it doesn't matter how often: the events needn't be grouped.
@@ -305,13 +286,7 @@ class Compiler:
 
     def together(self, leaves: Collection[PositiveLeaf]) -> exp.Select:
         """The records of the leaves' one place, read once, with the verdict of each leaf as a bit."""
-        # Of leaves of one place it has the records of all.
-        one = max((leaf.figure if isinstance(leaf, Ranked) else leaf for leaf in leaves), key=_reach)
-        if isinstance(one, Compared):
-            records, conditions = relations.comparisons(self, leaves)  # type: ignore[arg-type]  # they have one place
-        else:
-            records = self._records(one)
-            conditions = [self._holds(leaf, read=one) for leaf in leaves]
+        one, records, conditions = self._looked_up(leaves)
         bits: exp.Expr = _whole(0)
         for number, condition in enumerate(conditions):
             bits = exp.Add(
@@ -327,6 +302,23 @@ class Compiler:
         else:
             records = records.where(exp.Paren(this=any_holds), copy=False)
         return records.select(exp.alias_(bits, "holds"), copy=False)
+
+    def true_of_any(self, leaves: Collection[PositiveLeaf]) -> tuple[exp.Select, list[exp.Expr]]:
+        """The people of whom one of the leaves of one look is true, and what says of each leaf that it is."""
+        if len(leaves) == 1:
+            (leaf,) = leaves
+            return self.leaf(leaf), [exp.true()]
+        _, records, conditions = self._looked_up(leaves)
+        any_holds = exp.Paren(this=exp.or_(*conditions, copy=False))
+        is_grouped = records.args.get("group") is not None
+        return (records.having if is_grouped else records.where)(any_holds, copy=False), conditions
+
+    def _looked_up(self, leaves: Collection[PositiveLeaf]) -> tuple[PositiveLeaf, exp.Select, list[exp.Expr]]:
+        """Of leaves of one place: the one that has the records of all, those records, and of each leaf whether it holds."""
+        one = max((_figure(leaf) if isinstance(leaf, Ranked) else leaf for leaf in leaves), key=_reach)
+        if isinstance(one, Compared):
+            return one, *relations.comparisons(self, leaves)  # type: ignore[arg-type]  # they have one place
+        return one, self._records(one), [self._holds(leaf, read=one) for leaf in leaves]
 
     def _records(self, leaf: PositiveLeaf) -> exp.Select:
         """What is recorded where the leaf looks, before it is asked whether the leaf holds of it."""
@@ -478,11 +470,3 @@ def _case(condition: exp.Expr, then: exp.Expr, otherwise: exp.Expr) -> exp.Expr:
 
 def _is(table: str, column: str, row_id: int) -> exp.Expr:
     return exp.EQ(this=exp.column(column, table), expression=exp.Literal.number(int(row_id)))
-
-
-def _named(tree: exp.Expr, tables: Mapping[str, str]) -> exp.Expr:
-    for table in list(tree.find_all(exp.Table)):
-        if table.name in tables and table.name in LOGICAL_TABLES:
-            alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
-            table.replace(exp.Table(**{**exp.to_table(tables[table.name]).args, "alias": alias}))
-    return tree

@@ -9,56 +9,40 @@ from sqlglot import exp
 
 from segments.rules.algebra import leaves, positive
 from segments.rules.catalog import Catalog
-from segments.rules.compile import MOST_TOGETHER, Compiled, Compiler, condition, refuse_errors
-from segments.rules.nodes import Leaf, PositiveLeaf, Rule
+from segments.rules.compile import (
+    Compiler,
+    condition,
+    looks,
+    refuse_errors,
+)
+from segments.rules.compiled import Compiled
+from segments.rules.gathering import join
+from segments.rules.nodes import Rule
+from segments.rules.sampling import among
 
 
-def compile_counts(rules: Collection[Rule], catalog: Catalog) -> Compiled:
+def compile_counts(rules: Collection[Rule], catalog: Catalog, *, of: str | None = None) -> Compiled:
     """One row: how many people there are, then of how many each of the rules is true, in their order.
 
-    A leaf that several of the rules have is looked up once. Who is found by which leaves is gathered as bits, so that the
-    people are joined to it once and not to each leaf: the parts of one rule cost little more than the whole.
+    A leaf that several of the rules have is looked up once, and the people are joined to all leaves at once
+    (`segments.rules.gathering`): the parts of one rule cost little more than the whole.
+
+    Args:
+        of: count only the people whose `id` is in this table, each there once; it stands for itself, not for a logical one.
 
     Raises:
         RuleErrors: one of the rules doesn't fit the catalogue (any more).
     """
     for rule in rules:
         refuse_errors(rule, catalog)
-    compiler = Compiler(catalog, scoped=False)
+    compiler = Compiler(catalog, scoped=of is not None)
     found = list(dict.fromkeys(leaf for rule in rules for leaf in leaves(rule)))
-    query = exp.select(exp.Count(this=exp.Star())).from_("profile", copy=False)
-    if found:
-        partner = exp.EQ(this=exp.column("profile_id", "found"), expression=exp.column("id", "profile"))
-        query.join(_gathered(found, compiler).subquery("found", copy=False), on=partner, join_type="left", copy=False)
-    holds: dict[Leaf, exp.Expr] = {leaf: _bit_is_set(position) for position, leaf in enumerate(found)}
+    people = exp.to_table("profile") if of is None else exp.alias_(exp.to_table(of), "profile", table=True)
+    query = exp.select(exp.Count(this=exp.Star())).from_(people, copy=False)
+    holds = join(compiler, query, looks(found))
     for rule in rules:
         where = exp.Where(this=condition(positive(rule), holds))
         query.select(exp.Filter(this=exp.Count(this=exp.Star()), expression=where), copy=False)
+    if of is not None:
+        query = among(query, of)
     return Compiled(expression=query, params=compiler.bind.params)
-
-
-def _gathered(found: list[PositiveLeaf], compiler: Compiler) -> exp.Select:
-    """Who any of the leaves is true of, with the leaves as bits, `MOST_TOGETHER` to a column."""
-    columns = [f"holds_{number}" for number in range((len(found) - 1) // MOST_TOGETHER + 1)]
-    each = []
-    for position, leaf in enumerate(found):
-        number, bit = divmod(position, MOST_TOGETHER)
-        bits = [_whole(1 << bit if one == number else 0) for one in range(len(columns))]
-        each.append(compiler.leaf(leaf).select(*map(exp.alias_, bits, columns), copy=False))
-    together = each[0] if len(each) == 1 else exp.union(*each, distinct=False, copy=False)
-    gathered = exp.select(exp.column("profile_id", "each")).from_(together.subquery("each", copy=False), copy=False)
-    for column in columns:
-        bits_of_all = exp.BitwiseOrAgg(this=exp.column(column, "each"))
-        gathered.select(exp.alias_(bits_of_all, column), copy=False)
-    return gathered.group_by(exp.column("profile_id", "each"), copy=False)
-
-
-def _bit_is_set(position: int) -> exp.Expr:
-    number, bit = divmod(position, MOST_TOGETHER)
-    holds = exp.func("COALESCE", exp.column(f"holds_{number}", "found"), exp.Literal.number(0))
-    masked = exp.BitwiseAnd(this=holds, expression=_whole(1 << bit))
-    return exp.NEQ(this=exp.Paren(this=masked), expression=exp.Literal.number(0))
-
-
-def _whole(number: int) -> exp.Expr:
-    return exp.cast(exp.Literal.number(number), "BIGINT")

@@ -22,7 +22,7 @@ from segments.rules.catalog import Catalog
 from segments.rules.check import check
 from segments.rules.clocks import Clock, Passing
 from segments.rules.comparisons import Filter, Where
-from segments.rules.compile import Compiled
+from segments.rules.compiled import Compiled
 from segments.rules.errors import RuleErrors
 from segments.rules.evaluate import Person, matches
 from segments.rules.filters import compile_filters

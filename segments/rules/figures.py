@@ -6,7 +6,12 @@ Taking them, and where their thresholds are stored, doesn't belong here.
 from sqlglot import exp
 
 from segments.rules.catalog import Catalog
-from segments.rules.compile import Compiled, Compiler, either, refuse_errors
+from segments.rules.compile import (
+    Compiler,
+    either,
+    refuse_errors,
+)
+from segments.rules.compiled import Compiled
 from segments.rules.fusing import total_of
 from segments.rules.measures import MeasuredSql
 from segments.rules.nodes import Performed

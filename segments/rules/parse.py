@@ -15,6 +15,7 @@ from segments.rules.check import check_leaf
 from segments.rules.comparisons import Comparison
 from segments.rules.errors import Path, RuleErrors, quoted, received
 from segments.rules.kinds import EXACT, KIND_OF_TYPE, NUMBER, TEXT
+from segments.rules.limits import MAX_DEPTH, MAX_LEAVES, outsized, too_many_looks
 from segments.rules.measures import MAX_PERIODS, MEASURES, RATES, Measure
 from segments.rules.nodes import (
     EVER,
@@ -40,8 +41,6 @@ from segments.rules.parse_standing import STANDING_FORMS, STANDING_KEYS, Standin
 from segments.rules.reading import TooManyErrors
 from segments.rules.windows import Rolling, Since, Window
 
-MAX_DEPTH: Final = 20
-MAX_LEAVES: Final = 200
 MAX_STEPS: Final = 5
 
 _FORMS: Final = ("all", "any", "not", "trait", "performed", "sequence", "in_segment", "everyone", *STANDING_FORMS)
@@ -77,10 +76,14 @@ class _Parser(StandingReader):
         self.leaves = 0
 
     def document(self, document: object) -> Rule:
+        if (bomb := outsized(document)) is not None:
+            raise RuleErrors([bomb])
         try:
             rule = self._document(document)
         except TooManyErrors:
             rule = None
+        if rule is not None and not self.errors and (found := too_many_looks(rule)) is not None:
+            self.errors.append(found)
         if rule is None or self.errors:
             raise RuleErrors(self.errors)
         return rule
@@ -132,7 +135,7 @@ class _Parser(StandingReader):
         self.leaves += 1
         if self.leaves > MAX_LEAVES:
             if self.leaves == MAX_LEAVES + 1:
-                self._refuse("too_many_conditions", f"a rule may have {MAX_LEAVES} conditions", path)
+                self._refuse("too_many_conditions", f"a rule may have {MAX_LEAVES:,} conditions", path)
             return None
         if form == "everyone":
             if raw["everyone"] is not True:

@@ -14,6 +14,8 @@ from segments.rules.catalog import Catalog, Type
 from segments.rules.comparisons import Comparison, Filter, FilterGroup, Joining, Where
 from segments.rules.errors import Path, RuleError, pointer, quoted, received
 from segments.rules.kinds import EXACT, KIND_OF_TYPE, Kind
+from segments.rules.limits import MAX_FILTERS as MAX_FILTERS_OF_ALL
+from segments.rules.limits import MAX_VALUES
 from segments.rules.operands import Duration, Moment, Unreadable, read_duration, read_moment, storable
 from segments.rules.operators import OPERATORS, Operator
 from segments.rules.shapes import NOTHING
@@ -35,6 +37,9 @@ class Reader:
     def __init__(self, catalog: Catalog | None) -> None:
         self.catalog = catalog
         self.errors: list[RuleError] = []
+        # Of the whole rule so far.
+        self.filters = 0
+        self.values = 0
 
     def _filters(self, raw: object, path: Path, depth: int = 0) -> tuple[Where, ...] | None:
         if not isinstance(raw, list):
@@ -65,6 +70,11 @@ class Reader:
     def _filter(self, raw: object, path: Path) -> Filter | None:
         if not isinstance(raw, dict) or "property" not in raw:
             return self._refuse("wrong_type", f'a filter is an object with "property"; received {received(raw)}', path)
+        self.filters += 1
+        if self.filters > MAX_FILTERS_OF_ALL:
+            if self.filters == MAX_FILTERS_OF_ALL + 1:
+                self._refuse("too_many_filters", f"a rule may have {MAX_FILTERS_OF_ALL:,} filters in all", path)
+            return None
         self._refuse_unknown_keys(raw, {"property", "op", "value"}, path)
         name = self._name(raw["property"], (*path, "property"))
         in_properties = [key for key, one in OPERATORS.items() if any(kind.in_properties for kind in one.kinds)]
@@ -100,6 +110,11 @@ class Reader:
         if found is None:
             return None
         kind, operand = found
+        before, self.values = self.values, self.values + (len(operand) if isinstance(operand, tuple) else 0)
+        if before <= MAX_VALUES < self.values:
+            return self._refuse(
+                "too_many_values", f"the lists of a rule may have {MAX_VALUES:,} items in all", (*path, "value")
+            )
         if problem := chosen.check_text(operand):
             return self._refuse("empty_text", problem, (*path, "value"))
         return Comparison(op=op, kind=kind, operand=operand)

@@ -1,6 +1,7 @@
 """The JSON Schema (2020-12) of a rule document, made from the operators themselves.
 
-What only the catalogue knows (which traits exist, of which types) can't be said in it, nor can the limits on depth.
+What only the catalogue knows (which traits exist, of which types) can't be said in it, nor can the limits on the whole of a
+rule: its depth, its size.
 """
 
 from collections.abc import Collection
@@ -8,10 +9,11 @@ from typing import Final
 
 from segments.rules.calendar import PERIODS
 from segments.rules.kinds import DATE, EXACT, NUMBER, Kind
+from segments.rules.limits import MAX_LEAVES
 from segments.rules.measures import MEASURES, RATES, Measure
 from segments.rules.nodes import ORDERS, VERSION
 from segments.rules.operators import OPERATORS, Operator
-from segments.rules.parse import MAX_LEAVES, MAX_STEPS
+from segments.rules.parse import MAX_STEPS
 from segments.rules.parse_standing import BUCKET_OPERATORS, HIGHEST_BUCKET, SCORE_KINDS, SCORE_OPERATORS
 from segments.rules.reading import MAX_FILTERS, MAX_NAME
 from segments.rules.shapes import duration_schema

@@ -49,7 +49,9 @@ class Console:
 
     def _hear(self, message: ConsoleMessage) -> None:
         # A refused form is answered 409 or 422 on purpose, a closed door 403; Chromium logs those as errors.
-        if message.type in {"error", "warning"} and "the server responded with a status of 4" not in message.text:
+        # So is a request that a newer one replaced; htmx says so of the request's end, too.
+        on_purpose = ("the server responded with a status of 4", "htmx:sendAbort", "htmx:afterRequest")
+        if message.type in {"error", "warning"} and not any(words in message.text for words in on_purpose):
             self.complaints.append(f"{self.page.url}: {message.text}")
 
     def open(self, path: str) -> Page:

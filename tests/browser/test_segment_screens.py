@@ -2,7 +2,9 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Console
@@ -207,3 +209,51 @@ def test_long_words_stay_within_the_window(console: Console) -> None:
     console.open(f"profiles/profile/{person('u1').uuid}/")
     page.locator(".ev summary").first.click()
     console.look("long-person")
+
+
+@pytest.fixture
+def few_are_asked(own_database: Any) -> None:
+    """Estimates are made of three people. To be named before the console, whose web server reads it as it starts."""
+    own_database.environ["CDP_PREVIEW_SAMPLE"] = "3"
+
+
+def test_the_panel_says_about_how_many_while_one_writes_and_exactly_a_moment_later(
+    few_are_asked: None, console: Console
+) -> None:
+    from django.db import connections, transaction
+
+    shop()
+    page = console.log_in("marketer")
+    console.open("segments/segment/new/")
+    panel, rule = page.locator("#preview"), page.get_by_role("textbox", name="Rule")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.post_data or "") if "/preview/" in request.url else None)
+
+    # Whoever counts everybody waits; whoever asks a few of them about a trait does not.
+    with transaction.atomic(using="owner"), connections["owner"].cursor() as cursor:
+        cursor.execute("LOCK TABLE profiles_eventtotal IN ACCESS EXCLUSIVE MODE")
+        rule.fill('{"version": 1, "trait": "country", "op": "exists"}')
+        expect(panel).to_contain_text("6 100% of 6 people")
+        expect(panel).to_contain_text("Exact")
+        rule.fill('{"version": 1, "performed": "Order Completed"}')
+        expect(page.locator("#preview-busy")).to_be_visible()
+        # What is counted keeps nobody from writing on, and what is written ends what is counted.
+        rule.fill('{"version": 1, "trait": "country", "op": "equals", "value": "DE"}')
+        expect(panel).to_contain_text("3 50% of 6 people")
+        expect(page.locator("#check")).to_contain_text("The rule is sound")
+    estimates = [body for body in sent if "accuracy=exact" not in body]
+    assert len(estimates) == 3, sent
+    assert len({part for body in sent for part in body.split("&") if part.startswith("preview=")}) == 1
+    assert page.locator("#preview .smp").count() == 0, "nobody is shown while somebody writes"
+
+    rule.fill('{"version": 1, "all": [')
+    expect(page.locator("#check")).to_contain_text("This is not JSON")
+    expect(panel).to_contain_text("3 50% of 6 people")
+
+    rule.fill('{"version": 1, "performed": "Order Completed"}')
+    with page.expect_response(lambda response: "/preview/" in response.url) as answered:
+        page.get_by_role("button", name="Count and sample").click()
+    assert "Estimate" in answered.value.text() and "from 3 people" in answered.value.text()
+    expect(panel).to_contain_text("4 67% of 6 people")
+    expect(page.locator("#preview .smp li")).to_have_count(4)
+    console.look("segment-previewed")

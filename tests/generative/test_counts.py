@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from segments.rules import All, Not, compile_counts, evaluate, load
+from segments.rules import All, Not, compile_counts, compile_rule, evaluate, load
 from segments.rules.explain import nodes
 from tests.generative.postgres import People
 from tests.generative.strategies import Drawn, conditions, documents, leaf_forms, random_people
@@ -48,6 +48,34 @@ def test_conditions_past_the_bits_of_a_number_are_counted_too(people: People) ->
     ((_, *counts),) = people.rows(compile_counts(asked, CATALOG), AS_OF)
     assert counts == [sum(evaluate(one, somebody, AS_OF) for somebody in POPULATION) for one in asked]
     assert len(set(counts)) > 3, "people are too dull"
+
+
+def test_conditions_that_are_gathered_mean_what_they_mean_when_they_are_joined(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segments.rules.compile.MOST_JOINED", 0)
+    some = [one.id for one in POPULATION[::3]]
+
+    @settings(max_examples=50, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(RULES, RULES)
+    def agree(drawn: dict[str, Any], other: dict[str, Any]) -> None:
+        rule = All((load(drawn, CATALOG), Not(load(other, CATALOG))))
+        for one in (rule, *rule.rules, Not(rule)):
+            expected = [person.id for person in POPULATION if evaluate(one, person, AS_OF)]
+            assert sorted(people.matching(compile_rule(one, CATALOG, scoped=False), AS_OF)) == expected
+            scoped = people.matching(compile_rule(one, CATALOG, scoped=True), AS_OF, some)
+            assert sorted(scoped) == [one for one in expected if one in some]
+
+    agree()
+
+
+def test_a_thousand_conditions_are_true_of_whom_the_reference_engine_says(people: People) -> None:
+    thresholds = [{"trait": "number", "op": "gt", "value": number} for number in range(-30, 470)]
+    counts = [{"performed": "Order Completed", "op": "gte", "value": n, "within": {"hours": n}} for n in range(1, 501)]
+    rule = load({"version": 1, "any": [{"all": [*thresholds]}, {"not": {"any": counts}}]}, CATALOG)
+    expected = [person.id for person in POPULATION if evaluate(rule, person, AS_OF)]
+    assert sorted(people.matching(compile_rule(rule, CATALOG, scoped=False), AS_OF)) == expected
+    assert 0 < len(expected) < len(POPULATION)
 
 
 def test_a_rule_without_conditions_is_counted_too(people: People) -> None:

@@ -8,7 +8,7 @@ from cdp.audit.models import AuditEntry
 from cdp.profiles.models import Trait
 from cdp.rest.models import Scope
 from consent.models import Decision, Purpose
-from segments.refresh import preview, record_preview
+from segments.previews import preview, record_preview
 from tests.factories import BY, draft, identify, performed, process_all, rule, track, tracker
 from tests.integration.callers import decide, found, key, problem
 

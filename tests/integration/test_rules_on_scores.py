@@ -15,7 +15,8 @@ from consent.models import Purpose
 from segments.engines.postgres import LeafQueries
 from segments.live import forget, live_rules, rules_lock
 from segments.models import MembershipChange, Segment, SweepState
-from segments.refresh import preview, request_due_refreshes
+from segments.previews import preview
+from segments.refresh import request_due_refreshes
 from segments.rules import RuleErrors
 from segments.services import publish, save_version
 from tests.factories import (

@@ -13,7 +13,8 @@ from consent.models import Purpose
 from segments.catalogue import catalog
 from segments.engines import postgres
 from segments.models import ChangeKind, ChangeWhy, Membership, MembershipChange, Segment, SweepState
-from segments.refresh import preview, request_due_refreshes
+from segments.previews import preview
+from segments.refresh import request_due_refreshes
 from segments.rules import load
 from segments.services import archive
 from tests.factories import (

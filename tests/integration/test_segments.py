@@ -9,7 +9,8 @@ from cdp.errors import Conflict, DomainError
 from cdp.jobs.models import Job
 from consent.models import Purpose
 from segments.models import ChangeKind, MembershipChange, Segment, SegmentStatus
-from segments.refresh import preview, refresh, request_due_refreshes
+from segments.previews import preview
+from segments.refresh import refresh, request_due_refreshes
 from segments.rules import RuleErrors
 from segments.services import InUse, archive, create_segment, delete_segment, publish, restore, save_version
 from tests.factories import (

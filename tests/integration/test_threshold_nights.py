@@ -17,7 +17,7 @@ from segments.models import (
     Segment,
     SegmentVersion,
 )
-from segments.refresh import preview
+from segments.previews import preview
 from segments.services import archive, publish, restore
 from segments.tasks import recompute_thresholds
 from tests.factories import BY, Tracker, draft, live, members, process_all, refresh_now, rule

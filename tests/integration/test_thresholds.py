@@ -24,7 +24,7 @@ from segments.models import (
     MembershipChange,
     PercentileThreshold,
 )
-from segments.refresh import preview
+from segments.previews import preview
 from segments.rules import RuleErrors
 from segments.services import save_version
 from segments.sweep import sweep_due

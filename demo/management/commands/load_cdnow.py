@@ -29,7 +29,7 @@ from demo import cdnow
 from demo.audiences import OF_CDNOW, make_audiences, run_here
 from demo.loading import LOADER, Loaded, gather_statistics, once, quarantined, refuse_if_in_use, send
 from segments.models import Segment
-from segments.refresh import preview
+from segments.previews import preview
 from segments.services import request_refresh
 
 KIND = "demo.load_cdnow"

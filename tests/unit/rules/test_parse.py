@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segments.rules import OPERATORS, RuleErrors, load, parse
-from segments.rules.parse import MAX_DEPTH, MAX_LEAVES
+from segments.rules.limits import MAX_DEPTH, MAX_LEAVES
 from segments.rules.reading import MAX_ERRORS
 from tests.spec.world import CATALOG, document
 

@@ -1,0 +1,278 @@
+"""Previews: estimates from a sample, limits on what they cost, and places for them. Who ends whom is in test_superseding."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.http import HttpResponse
+from django.test import override_settings
+from django.urls import reverse
+
+from cdp.audit.models import AuditEntry
+from cdp.profiles.models import EventName, Profile, Trait, Workspace
+from consent.models import Purpose
+from segments import previews
+from segments.catalogue import catalog
+from segments.engines import estimating, postgres
+from segments.models import Segment, SegmentStatus, SegmentVersion
+from segments.previews import Accuracy, preview
+from segments.rules import load
+from segments.services import publish, save_version
+from tests.factories import BY, draft, performed, process_all, rule, track, tracker
+from tests.integration.callers import found, key, logged_in, problem
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+PEOPLE, ASKED = 2000, 500
+# Ids of our own, so that who is drawn is the same in every run.
+FIRST = 5_000_000
+LOW = {"trait": "points", "op": "lt", "value": 400}  # 40 of 100
+RARE = {"trait": "points", "op": "gte", "value": 999.5}  # nobody
+
+
+@pytest.fixture
+def crowd(db: None, settings: Any) -> Iterator[None]:
+    """People with 0 to 999 points, as many with each, and one more of whom nothing is known."""
+    settings.PREVIEW_SAMPLE = ASKED
+    previews.forget()
+    Workspace.objects.update_or_create(pk=1, defaults={"frozen_at": NOW})
+    points = Trait.objects.create(key="points", label="Points", type="number")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO profiles_profile (id, uuid, traits, first_seen_at, last_seen_at, created_at)"
+            " SELECT n, gen_random_uuid(), '{}', now(), now(), now() FROM generate_series(%s, %s) AS n",
+            [FIRST, FIRST + PEOPLE],
+        )
+        cursor.execute(
+            "INSERT INTO profiles_traitvalue (trait_id, profile_id, number, raw, occurred_at, message_id)"
+            " SELECT %s, n, n %% 1000, to_jsonb(n %% 1000), now(), 'made' FROM generate_series(%s, %s) AS n",
+            [points.pk, FIRST, FIRST + PEOPLE - 1],
+        )
+    yield
+    previews.forget()
+
+
+def estimate(condition: dict[str, Any], **more: Any) -> previews.Preview:
+    purpose = Purpose.objects.get(key="internal_analysis")
+    return preview(rule=rule(condition), purpose=purpose, accuracy=Accuracy.SAMPLE, **more)
+
+
+# ---- Estimates -------------------------------------------------------------------------------------------------
+
+
+def test_an_estimate_says_of_how_many_it_was_made_and_how_far_off_it_may_be(crowd: None) -> None:
+    seen = estimate(LOW)
+    assert (seen.accuracy, seen.sampled, seen.of) == (Accuracy.SAMPLE, ASKED, PEOPLE + 1)
+    assert seen.interval is not None and seen.count is not None
+    assert seen.interval.low <= PEOPLE * 0.4 <= seen.interval.high
+    assert 100 < seen.interval.high - seen.interval.low < 200
+    assert seen.share == seen.count / (PEOPLE + 1)
+    assert seen.sample == []
+
+
+def test_an_estimate_asks_the_same_people_all_day_and_others_the_next(crowd: None) -> None:
+    first = [estimate(LOW, as_of=NOW + timedelta(hours=hour)).count for hour in (0, 5, 11)]
+    assert len(set(first)) == 1
+    assert len({estimate(LOW, as_of=NOW + timedelta(days=day)).count for day in range(10)}) > 3
+
+
+def test_whoever_comes_or_goes_is_in_the_sample_or_out_of_it_at_once(crowd: None) -> None:
+    drawn = _drawn()
+    assert len(drawn) == ASKED
+    Profile.objects.filter(pk__in=sorted(drawn)[:50]).delete()
+    assert len(_drawn()) == ASKED
+    assert len(_drawn() & drawn) == ASKED - 50
+
+
+def _drawn(**operands: int) -> set[int]:
+    params = {"ring_start": estimating._point(NOW.date()), "ring_size": ASKED} | operands
+    with connection.cursor() as cursor:
+        cursor.execute(f"{estimating.SAMPLED} SELECT id FROM sampled", params)
+        return {row[0] for row in cursor.fetchall()}
+
+
+@pytest.mark.parametrize("start", [-(2**63), 2**63 - 1, 0])
+def test_the_ring_has_no_end(crowd: None, start: int) -> None:
+    assert len(_drawn(ring_start=start)) == ASKED
+
+
+def test_a_sample_is_read_from_an_index(crowd: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
+        cursor.execute(f"EXPLAIN {estimating.SAMPLED} SELECT id FROM sampled", {"ring_start": 0, "ring_size": ASKED})
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert plan.count("Index Only Scan using profiles_at_random") == 2
+
+
+def test_an_estimate_is_what_the_rule_says_of_the_people_drawn(crowd: None) -> None:
+    shop = tracker()
+    shop.send(track("Bought", "ann"))
+    process_all()
+    asked = {
+        "any": [{"all": [LOW, {"not": {"trait": "points", "op": "lt", "value": 100}}]}, {"not": performed("Bought")}]
+    }
+    seen, known, drawn = estimate(asked, with_parts=True), catalog(), _drawn()
+    assert seen.parts is not None and len(seen.parts) == 7
+    for part in seen.parts:
+        condition: Any = rule(asked)
+        for step in part.pointer.split("/")[1:]:
+            condition = condition[int(step) if step.isdecimal() else step]
+        condition = {"version": 1, **condition}
+        true_of = postgres.among(load(condition, known), known, as_of=NOW, scope=drawn)
+        assert part.interval is not None
+        assert part.count == (round(len(true_of) / ASKED * seen.of) if true_of else None), part.pointer
+    assert seen.count == seen.parts[0].count
+
+
+def test_nobody_in_the_sample_is_not_nobody(crowd: None) -> None:
+    body = found(key().post("segments/preview/", {"rule": rule(RARE), "accuracy": "sample"}))
+    assert (body["count"], body["share"], body["interval"]["low"]) == (None, None, 0)
+    assert 10 < body["interval"]["high"] < 20
+    exact = found(key().post("segments/preview/", {"rule": rule(RARE)}))
+    assert (exact["count"], exact["interval"], exact["accuracy"], exact["sampled"]) == (0, None, "exact", None)
+
+
+def test_where_there_are_few_people_the_first_answer_is_exact_and_says_so(crowd: None, settings: Any) -> None:
+    settings.PREVIEW_SAMPLE = PEOPLE + 2
+    body = found(key().post("segments/preview/", {"rule": rule(LOW), "accuracy": "sample", "counts": True}))
+    assert (body["accuracy"], body["count"], body["total"]) == ("exact", PEOPLE * 0.4, PEOPLE + 1)
+    assert (body["interval"], body["sampled"], body["parts"][0]["interval"]) == (None, None, None)
+    settings.PREVIEW_SAMPLE = PEOPLE + 1
+    assert found(key().post("segments/preview/", {"rule": rule(LOW), "accuracy": "sample"}))["accuracy"] == "sample"
+
+
+def test_what_takes_long_even_of_a_sample_is_asked_of_fewer(crowd: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(previews, "QUICK_COST", 0)
+    seen = estimate(LOW)
+    assert seen.sampled == ASKED // 10
+    assert seen.interval is not None and seen.interval.low <= PEOPLE * 0.4 <= seen.interval.high
+
+
+def test_an_estimate_over_rest_shows_nobody_and_is_on_record(crowd: None) -> None:
+    asked = {"rule": rule(LOW), "accuracy": "sample", "purpose": "internal_analysis"}
+    body = found(key().post("segments/preview/", asked))
+    assert (body["accuracy"], body["sampled"], body["sample"]) == ("sample", ASKED, None)
+    assert body["interval"]["low"] < body["count"] < body["interval"]["high"]
+    entry = AuditEntry.objects.get(action="segment.previewed")
+    assert (entry.detail["sampled"], entry.detail["count"], entry.detail["sample"]) == (ASKED, body["count"], [])
+
+
+def test_how_accurate_must_be_known(crowd: None) -> None:
+    assert (
+        problem(key().post("segments/preview/", {"rule": rule(LOW), "accuracy": "roughly"}), 400)["pointer"]
+        == "/accuracy"
+    )
+
+
+# ---- What a rule may cost --------------------------------------------------------------------------------------
+
+# Nobody has done it, but the planner knows no better than to expect a look at every event and its followers.
+TWICE = {"sequence": [{"performed": "Bought"}, {"performed": "Bought"}, {"performed": "Bought"}]}
+DEAR = {"any": [LOW, {"not": {"all": [RARE, TWICE]}}]}
+
+
+@pytest.fixture
+def dear(crowd: None) -> Iterator[Segment]:
+    """A segment with two versions; from here on nothing may cost anything."""
+    EventName.objects.create(name="Bought", label="Bought")
+    segment = draft("dear", DEAR)
+    save_version(segment=segment, rule=rule(LOW), by=BY)
+    with override_settings(RULE_COST_LIMIT=0.001):
+        yield segment
+
+
+@pytest.mark.parametrize("accuracy", ["exact", "sample"])
+@pytest.mark.parametrize("counts", [True, False])
+def test_a_rule_that_costs_too_much_is_not_counted(dear: Segment, accuracy: str, counts: bool) -> None:
+    asked = {"rule": rule(DEAR), "accuracy": accuracy, "counts": counts}
+    (body,) = problem(key(sees=Segment.objects.all()).post("segments/preview/", asked), 400)["errors"]
+    assert body["code"] == "rule_too_expensive"
+    assert body["pointer"] == "/rule/any/1/not/all/1"
+    assert "did Bought and then Bought" in body["detail"] and "Look back less far" in body["detail"]
+    assert not AuditEntry.objects.filter(action="segment.previewed").exists()
+
+
+def test_the_dearest_condition_is_named_wherever_it_stands(crowd: None) -> None:
+    EventName.objects.create(name="Bought", label="Bought")
+    for asked, place in (
+        ({"all": [{"not": TWICE}, LOW]}, "/rule/all/0/not"),
+        ({"all": [LOW, TWICE, LOW]}, "/rule/all/1"),
+        (LOW, "/rule"),
+        ({"everyone": True}, "/rule"),
+    ):
+        with override_settings(RULE_COST_LIMIT=0.001):
+            caller = key(sees=Segment.objects.all())
+            (body,) = problem(caller.post("segments/preview/", {"rule": rule(asked)}), 400)["errors"]
+        assert (body["code"], body["pointer"]) == ("rule_too_expensive", place)
+
+
+def test_versions_that_cost_too_much_are_not_compared(dear: Segment) -> None:
+    (body,) = problem(key(sees=Segment.objects.all()).get("segments/dear/versions/1/diff/2/"), 400)["errors"]
+    assert body["code"] == "rule_too_expensive"
+
+
+def test_a_rule_that_costs_too_much_does_not_go_live(dear: Segment) -> None:
+    body = problem(key(sees=Segment.objects.all()).patch("segments/dear/", {"publish": True}), 400)
+    assert body["errors"][0]["code"] == "rule_too_expensive"
+    dear.refresh_from_db()
+    assert dear.status == SegmentStatus.DRAFT
+    with override_settings(RULE_COST_LIMIT=10_000_000):
+        publish(segment=dear, version=SegmentVersion.objects.get(segment=dear, number=2), by=BY)
+
+
+def test_what_a_statement_costs_is_asked_without_running_it(crowd: None) -> None:
+    known = catalog()
+    cheap, dear = (
+        estimating.cost(estimating.count_of(load(rule(one), known), known, as_of=NOW))
+        for one in (LOW, {"any": [{"not": LOW}, {"trait": "points", "op": "gt", "value": 10}, RARE]})
+    )
+    assert 0 < cheap < dear
+
+
+# ---- In the editor ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def panel(crowd: None) -> Callable[..., HttpResponse]:
+    caller = logged_in("marketer")
+    caller.user.is_staff = True
+    caller.user.save()
+    caller.client.handler.enforce_csrf_checks = False
+
+    def ask(condition: dict[str, Any] | str, **more: str) -> HttpResponse:
+        text = condition if isinstance(condition, str) else json.dumps(rule(condition))
+        sent = {"rule": text, "purpose": "internal_analysis", "preview": str(uuid4())} | more
+        return caller.client.post(reverse("admin:segments_segment_preview"), sent)
+
+    return ask
+
+
+def test_the_panel_gives_an_estimate_that_asks_for_the_exact_count_by_itself(panel: Any) -> None:
+    text = panel(LOW).content.decode()
+    assert re.search(r"<b>about \d+0</b>", text) and "from 500 people" in text
+    assert 'hx-trigger="load"' in text and '"accuracy": "exact"' in text
+    assert "fewer than 17</b> of 2,001 people" in panel(RARE).content.decode()
+    exact = panel(LOW, accuracy="exact").content.decode()
+    assert "<b>800</b>" in exact and "Exact" in exact and "hx-trigger" not in exact
+
+
+def test_while_somebody_writes_nobody_is_shown_and_what_is_not_sound_changes_nothing(panel: Any) -> None:
+    assert panel("{", typed="1").status_code == 204
+    assert panel({"trait": "nothing", "op": "exists"}, typed="1").status_code == 204
+    assert "Mend the rule first" in panel("{").content.decode()
+    assert panel(LOW, typed="1", accuracy="exact").status_code == 200
+    assert AuditEntry.objects.get(action="segment.previewed").detail["sample"] == []
+
+
+def test_what_keeps_everybody_from_being_counted_stands_below_the_estimate(panel: Any, settings: Any) -> None:
+    settings.RULE_COST_LIMIT = 0.001
+    for accuracy, target in (("exact", "#preview-exact"), ("sample", None)):
+        response = panel(LOW, accuracy=accuracy)
+        assert "times what one may cost" in response.content.decode()
+        assert response.headers.get("HX-Retarget") == target
