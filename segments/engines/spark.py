@@ -3,8 +3,9 @@
 Optional: nothing of the platform needs it, and `pyspark` is looked for only when a session is asked for here. Tables are
 read as they are; who may be told of whom, and what is done with the answer, is the caller's.
 
-The tables are the logical ones of `segments.rules.compile`. Times are TIMESTAMP, `number` and `value` DECIMAL(19, 4),
-`items` ARRAY<STRING>, and `properties` the JSON text of an object without repeated names, as PostgreSQL prints it.
+The tables are the logical ones of `segments.rules.compile`. Times are TIMESTAMP, `number` and `value` DECIMAL(19, 4), in
+`threshold` DECIMAL(30, 4), `items` ARRAY<STRING>, `uuid` the STRING in lower case and with hyphens (buckets are made of
+it), and `properties` the JSON text of an object without repeated names, as PostgreSQL prints both.
 
 Spark writes operands, and records that it can't read, into plans, its UI, its event log and its own logs: those are to be
 kept as personal data are. Errors raised here have neither.

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 
 from sqlglot import exp
 
+from segments.rules import hashing
 from segments.rules.binding import SCOPE, Plain
 from segments.rules.dialects import (
     ByBytes,
@@ -86,6 +87,8 @@ def _said(node: exp.Expr) -> exp.Expr:
             return text  # Spark orders text by its bytes
         case Earliest():
             return _earliest(node)
+        case hashing.Hashed():
+            return hashing.lowered(node, "spark")
         case exp.Cast(this=exp.Placeholder()) if node.to.is_type("ARRAY"):
             return _list(node.this, node.to.sql("spark"))
         case exp.EQ(expression=exp.Any()):
@@ -164,12 +167,14 @@ FUNCTIONS: Final = frozenset(
         "ARRAY_CONTAINS",
         "ARRAY_EXCEPT",
         "ARRAYS_OVERLAP",
+        "CONV",
         "ELEMENT_AT",
         "EXPLODE",
         "FROM_JSON",
         "MAP",
         "MAX_BY",
         "MIN_BY",
+        "MOD",
         "SCHEMA_OF_VARIANT",
         "SIZE",
         "STRUCT",
@@ -200,6 +205,7 @@ PROVEN: Final[frozenset[type[exp.Expr]]] = frozenset(
         exp.Coalesce,
         exp.Column,
         exp.Count,
+        exp.DPipe,
         exp.DataType,
         exp.Distinct,
         exp.EQ,
@@ -221,6 +227,7 @@ PROVEN: Final[frozenset[type[exp.Expr]]] = frozenset(
         exp.LTE,
         exp.Like,
         exp.Literal,
+        exp.MD5,
         exp.Max,
         exp.Min,
         exp.Mul,
@@ -235,6 +242,7 @@ PROVEN: Final[frozenset[type[exp.Expr]]] = frozenset(
         exp.Star,
         exp.Sub,
         exp.Subquery,
+        exp.Substring,
         exp.Sum,
         exp.Table,
         exp.TableAlias,
@@ -250,11 +258,13 @@ _TYPES: Final = frozenset({"BIGINT", "DATE", "INT", "STRING", "TIMESTAMP"})
 
 
 def _refuse_unknown(node: exp.Expr) -> None:
-    known = type(node) in PROVEN
+    # Not printed for the message: of what is ours alone, nothing can be.
+    known, what = type(node) in PROVEN, type(node).__name__
     match node:
         case exp.Anonymous():
-            known = node.name in FUNCTIONS
+            known, what = node.name in FUNCTIONS, f"the function {node.name}"
         case exp.Cast():
-            known = node.to.sql("spark") in _TYPES
+            kind = node.to.sql("spark")
+            known, what = kind in _TYPES, f"a cast to {kind}"
     if not known:
-        raise UnsupportedDialect(f"spark: nothing is known of {type(node).__name__} ({node.sql()[:80]})")
+        raise UnsupportedDialect(f"spark: nothing is known of {what}")

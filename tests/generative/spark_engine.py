@@ -14,14 +14,20 @@ from typing import Any
 from segments.engines.spark import SparkRules, open_session
 from segments.rules import Catalog, Compiled, Person
 from tests.generative.postgres import TABLES
+from tests.generative.standing import consent_rows, list_rows, score_rows
+from tests.spec.world import THRESHOLDS
 
 SCHEMAS = {
-    "profile": "id BIGINT",
+    "profile": "id BIGINT, uuid STRING",
     "trait_value": "trait_id INT, profile_id BIGINT, number DECIMAL(19, 4), text STRING, text_folded STRING,"
     " moment TIMESTAMP, boolean BOOLEAN, items ARRAY<STRING>",
     "event": "profile_id BIGINT, name_id INT, occurred_at TIMESTAMP, message_id STRING, value DECIMAL(19, 4),"
     " properties STRING",
     "membership": "segment_id INT, profile_id BIGINT",
+    "threshold": "id INT, value DECIMAL(30, 4)",
+    "score": "kind STRING, key STRING, profile_id BIGINT, number DECIMAL(19, 4), text STRING",
+    "consent": "purpose_id INT, profile_id BIGINT, decision STRING, expires_at TIMESTAMP",
+    "list_entry": "list_id INT, profile_id BIGINT",
 }
 
 _TOTALS = """
@@ -70,7 +76,7 @@ class SparkPeople:
     def store(self, people: Iterable[Person]) -> None:
         """These people, and nobody else."""
         people = list(people)
-        self._write("profile", [(one.id,) for one in people])
+        self._write("profile", [(one.id, None if one.uuid is None else str(one.uuid)) for one in people])
         self._write(
             "trait_value",
             [
@@ -105,6 +111,10 @@ class SparkPeople:
         )
         memberships = [(self.catalog.segments[key].id, one.id) for one in people for key in one.segments]
         self._write("membership", memberships)
+        self._write("threshold", list(enumerate(THRESHOLDS.values(), start=1)))
+        self._write("score", list(score_rows(self.catalog, people)))
+        self._write("consent", list(consent_rows(self.catalog, people)))
+        self._write("list_entry", list(list_rows(self.catalog, people)))
         self._keep("event_total", self.session.sql(_TOTALS.format(event=TABLES["event"])))
 
     def matching(self, compiled: Compiled, as_of: datetime, scope: Sequence[int] = ()) -> list[int]:
@@ -133,7 +143,7 @@ class SparkPeople:
         for name in AS_INSTALLED:
             self.session.conf.set(name, settings[name])
 
-    def _write(self, table: str, rows: Sequence[tuple[object, ...]]) -> None:
+    def _write(self, table: str, rows: Sequence[Sequence[object]]) -> None:
         frame = self.session.createDataFrame(rows, SCHEMAS[table])  # type: ignore[type-var]
         self._keep(table, frame)
 
