@@ -88,7 +88,8 @@ def evaluate(
     """Who entered and left. Writes memberships and their changes; runs inside the caller's transaction.
 
     Args:
-        effective_at: per profile, the moment of what made the difference; ``as_of`` where it has none.
+        effective_at: per profile, the moment of what made the difference; ``as_of`` where it has none, and in no segment
+            before the person's last change there.
         became_true: asked instead where that differs by segment, once for each level of rules, in order.
     """
     changes = Changes(Counter(), Counter())
@@ -108,7 +109,7 @@ def evaluate(
         else:
             at = effective_at or {}
             moments = {(rule.segment_id, p): at[p] for rule, p, _ in differences if p in at}
-        _write(differences, as_of, why, moments)
+        _write(differences, as_of, why, _in_order_of_the_feed(moments, as_of))
         for rule, profile_id, kind in differences:
             facts.segments[rule.key].add(profile_id)
             (changes.entered if kind == ChangeKind.ENTERED else changes.exited)[rule.segment_id] += 1
@@ -181,6 +182,45 @@ def _differences(verdicts: Mapping[LiveRule, set[int]], scopes: Mapping[LiveRule
         differences += [(rule, p, ChangeKind.ENTERED) for p in matched - before]
         differences += [(rule, p, ChangeKind.EXITED) for p in before - matched]
     return differences
+
+
+# Each is one probe of an index: nearly nobody has a change that took effect after what moves them now.
+NEWER_CHANGES = """
+    SELECT g.segment_id, g.profile_id, newer.effective_at
+      FROM unnest(%(segments)s::bigint[], %(people)s::bigint[], %(moments)s::timestamptz[]) AS g(segment_id, profile_id, at)
+     CROSS JOIN LATERAL (
+           SELECT c.effective_at FROM segments_membershipchange c
+            WHERE c.profile_id = g.profile_id AND c.effective_at > g.at AND c.segment_id = g.segment_id
+            ORDER BY c.effective_at DESC LIMIT 1) AS newer
+     UNION ALL
+    SELECT g.segment_id, g.profile_id, c.effective_at
+      FROM unnest(%(segments)s::bigint[], %(people)s::bigint[], %(moments)s::timestamptz[]) AS g(segment_id, profile_id, at)
+      JOIN segments_pendingchange c
+        ON c.profile_id = g.profile_id AND c.segment_id = g.segment_id AND c.effective_at > g.at
+"""
+
+
+def _in_order_of_the_feed(moments: Moments, as_of: datetime) -> Moments:
+    """The moments, none of them before the person's last change in that segment: a late event may lie before it.
+
+    Whoever follows the feed, or asks who was in at some moment, would else find somebody who left before they came.
+    """
+    early = {key: at for key, at in moments.items() if at < as_of}
+    if not early:
+        return moments
+    with bound_cursor() as cursor:
+        cursor.execute(
+            NEWER_CHANGES,
+            {
+                "segments": [segment_id for segment_id, _ in early],
+                "people": [profile_id for _, profile_id in early],
+                "moments": list(early.values()),
+            },
+        )
+        for segment_id, profile_id, at in cursor.fetchall():
+            key = segment_id, profile_id
+            early[key] = max(early[key], at)
+    return {**moments, **early}
 
 
 def _write(changes: Sequence[Difference], as_of: datetime, why: ChangeWhy, moments: Moments) -> None:

@@ -19,6 +19,7 @@ from cdp.ingestion import inbox
 from consent.models import Purpose
 from segments.catalogue import catalog
 from segments.engines import postgres
+from segments.evaluation import NEWER_CHANGES
 from segments.flows import OVERLAP
 from segments.history import STEPS
 from segments.models import Segment
@@ -285,6 +286,13 @@ def test_what_explains_a_person_or_a_segment_is_found_by_index(crowd: None) -> N
     starts = [today - timedelta(days=2), today]
     found = explained(STEPS, {"segment": segment.pk, "starts": starts, "first": starts[0]})
     assert "segments_change_by_time" in indexes_of(found), found
+
+    late = [today - timedelta(days=200)] * 500
+    found = explained(
+        NEWER_CHANGES, {"segments": [segment.pk] * 500, "people": list(range(2000, 2500)), "moments": late}
+    )
+    assert "segments_change_by_person" in indexes_of(found), found
+    assert not scanned_whole(found, "segments_membershipchange"), found
 
     found = explained(OVERLAP, {"segments": [segment.pk, segment.pk + 1]})
     assert len([node for node in found if node.get("Relation Name") == "segments_membership"]) == 1, "in one pass"
