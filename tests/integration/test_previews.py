@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 from django.http import HttpResponse
-from django.test import override_settings
+from django.test import Client, override_settings
 from django.urls import reverse
 
 from cdp.audit.models import AuditEntry
@@ -21,7 +21,9 @@ from segments.catalogue import catalog
 from segments.engines import estimating, postgres
 from segments.models import Segment, SegmentStatus, SegmentVersion
 from segments.previews import Accuracy, preview
+from segments.refresh import refresh
 from segments.rules import load
+from segments.rules.limits import MAX_DEPTH, MAX_LEAVES
 from segments.services import publish, save_version
 from tests.factories import BY, draft, performed, process_all, rule, track, tracker
 from tests.integration.callers import found, key, logged_in, problem
@@ -239,16 +241,20 @@ def test_what_a_statement_costs_is_asked_without_running_it(crowd: None) -> None
 
 
 @pytest.fixture
-def panel(crowd: None) -> Callable[..., HttpResponse]:
+def marketer(crowd: None) -> Client:
     caller = logged_in("marketer")
     caller.user.is_staff = True
     caller.user.save()
     caller.client.handler.enforce_csrf_checks = False
+    return caller.client
 
+
+@pytest.fixture
+def panel(marketer: Client) -> Callable[..., HttpResponse]:
     def ask(condition: dict[str, Any] | str, **more: str) -> HttpResponse:
         text = condition if isinstance(condition, str) else json.dumps(rule(condition))
         sent = {"rule": text, "purpose": "internal_analysis", "preview": str(uuid4())} | more
-        return caller.client.post(reverse("admin:segments_segment_preview"), sent)
+        return marketer.post(reverse("admin:segments_segment_preview"), sent)
 
     return ask
 
@@ -276,3 +282,40 @@ def test_what_keeps_everybody_from_being_counted_stands_below_the_estimate(panel
         response = panel(LOW, accuracy=accuracy)
         assert "times what one may cost" in response.content.decode()
         assert response.headers.get("HX-Retarget") == target
+
+
+# ---- Hostile and huge rules ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [150, 400, 900, 5000, 80_000])
+@pytest.mark.parametrize(("opening", "closing"), [('{"not":', "}"), ('{"all":[', "]}"), ("[", "]"), ('{"a":', "}")])
+def test_bombs_are_refused_at_every_door(marketer: Client, depth: int, opening: str, closing: str) -> None:
+    text = opening * depth + "1" + closing * depth
+    assert problem(key().post("segments/preview/", '{"rule": ' + text + "}"), 400)["detail"]
+    assert problem(key().post("segments/", '{"name": "x", "rule": ' + text + "}"), 400)["detail"]
+    said = marketer.post(reverse("admin:segments_segment_check"), {"rule": text})
+    assert "nested" in said.content.decode()
+    seen = marketer.post(reverse("admin:segments_segment_preview"), {"rule": text, "purpose": "internal_analysis"})
+    assert "Mend the rule first" in seen.content.decode()
+    assert marketer.post(reverse("admin:segments_segment_new"), {"rule": text, "name": "x"}).status_code == 422
+
+
+def test_the_deepest_and_largest_rules_go_all_the_way(crowd: None) -> None:
+    deep: dict[str, Any] = LOW
+    for level in range(MAX_DEPTH - 1):
+        deep = {"not": deep} if level % 3 == 0 else {("any", "all")[level % 2]: [LOW, deep]}
+    large = {"any": [{"trait": "points", "op": "equals", "value": n} for n in range(MAX_LEAVES)]}
+    caller = key()
+    for name, condition in (("deep", deep), ("large", large)):
+        sent = {"rule": rule(condition), "counts": True}
+        exact = found(caller.post("segments/preview/", sent))
+        quick = found(caller.post("segments/preview/", {**sent, "accuracy": "sample"}))
+        assert len(exact["parts"]) == len(quick["parts"]) > MAX_DEPTH
+        made = found(caller.post("segments/", {"name": name, "rule": rule(condition), "publish": True}), 201)
+        refresh(segment=Segment.objects.get(key=made["key"]), progress=lambda done, total, phase: None)
+        assert Segment.objects.get(key=name).memberships.count() == exact["count"] > 0
+        found(caller.patch(f"segments/{name}/", {"rule": rule({"not": LOW})}))
+        assert found(caller.get(f"segments/{name}/versions/1/diff/2/"))["changes"]
+        somebody = Profile.objects.get(pk=FIRST + 7)
+        told = found(caller.get(f"segments/{name}/why/uuid:{somebody.uuid}/?version=1"))
+        assert told["holds"] is somebody.memberships.filter(segment__key=name).exists()
