@@ -166,6 +166,7 @@ class ChangeWhy(models.TextChoices):
     MERGE = "merge", "Two profiles became one"
     UNMERGE = "unmerge", "A merge was undone"
     EDIT = "edit", "A change by hand"
+    ERASURE = "erasure", "The person was erased"
 
 
 class Change(models.Model):

@@ -178,7 +178,9 @@ def test_whom_an_edge_has_passed_is_found_by_the_moments_of_events(crowd: None) 
             found = edges_plan(condition, span)
             walks = [node for node in found if node["Node Type"].endswith(("Index Scan", "Index Only Scan"))]
             assert all("occurred_at" in one["Index Cond"] and "name_id" in one["Index Cond"] for one in walks), found
-            assert not any(node.get("Subplans Removed") for node in found), "other months are left out before it is planned"
+            assert not any(node.get("Subplans Removed") for node in found), (
+                "other months are left out before it is planned"
+            )
             period = condition.get("within")
             if period == "last_month" and end == midnight:
                 continue  # All that happened in two months comes in or goes out.
