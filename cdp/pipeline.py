@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 from django.conf import settings
 from django.db import DataError, Error, IntegrityError, transaction
@@ -354,14 +355,10 @@ def drain_dirty(*, limit: int = 1000) -> int:
         present = set(store.lock_profiles(sorted(ids)))
         rules_lock(exclusive=False)
         as_of = moment_of_writing(Workspace.current())
-        reasons = {row.facts.get("why", "edit") for row in dirty}
+        reasons = {row.facts.get("why", "edit") for row in dirty if row.profile_id in present}
         why = ChangeWhy(reasons.pop()) if len(reasons) == 1 else ChangeWhy.EDIT
-        gone = {
-            row.profile_id: row.facts["absorbed_uuid"]
-            for row in dirty
-            if row.profile_id not in present and "absorbed_uuid" in row.facts
-        }
-        end_memberships(gone=gone, as_of=as_of, why=ChangeWhy.MERGE)
+        for why_gone, gone in _gone(row for row in dirty if row.profile_id not in present).items():
+            end_memberships(gone=gone, as_of=as_of, why=why_gone)
         became_others = (ChangeWhy.MERGE, ChangeWhy.UNMERGE)
         settle_entries({row.profile_id for row in dirty if row.facts.get("why") in became_others})
         evaluate(_facts_of(dirty, present), live_rules(), as_of=as_of, why=why)
@@ -386,6 +383,22 @@ def _facts_of(dirty: Iterable[DirtyProfile], present: Set[int]) -> Facts:
             for key in changed:
                 getattr(facts, name)[key].add(row.profile_id)
     return facts
+
+
+def _gone(dirty: Iterable[DirtyProfile]) -> dict[ChangeWhy, dict[int, UUID]]:
+    """Why they are gone -> people who no longer exist, with the uuid by which their end is announced.
+
+    Whoever was merged away, restored and erased since is erased: the last of it, which comes last here.
+    """
+    last: dict[int, tuple[ChangeWhy, UUID]] = {}
+    for row in dirty:
+        for said, why in (("absorbed_uuid", ChangeWhy.MERGE), ("erased_uuid", ChangeWhy.ERASURE)):
+            if said in row.facts:
+                last[row.profile_id] = why, UUID(row.facts[said])
+    gone: dict[ChangeWhy, dict[int, UUID]] = defaultdict(dict)
+    for profile_id, (why, uuid) in last.items():
+        gone[why][profile_id] = uuid
+    return gone
 
 
 __all__ = ["Report", "drain_dirty", "process_batch"]

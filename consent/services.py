@@ -4,7 +4,7 @@ The newest decision holds; of two made at the same moment, and of two people who
 No record is neutral: it neither grants nor takes away.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -298,3 +298,8 @@ def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> 
             " VALUES (%s, %s, %s, %s, %s, %s)",
             cursor.fetchall(),
         )
+
+
+def forget_states(profile_ids: Collection[int]) -> None:
+    """Takes away what holds for people who are erased; the records it was projected from stay, since nothing can change them."""
+    ConsentState.objects.filter(profile_id__in=list(profile_ids)).delete()

@@ -4,7 +4,7 @@ Who is on a list is read by rules (`in_list`). Whom an identifier names is in `s
 """
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -212,6 +212,15 @@ def settle_entries(profile_ids: Iterable[int]) -> None:
     if ids:
         with bound_cursor() as cursor:
             cursor.execute(SETTLE, {"people": ids})
+
+
+def forget_people(profile_ids: Collection[int]) -> None:
+    """Takes these people off every list, for ever: they are erased, and with them why they were put there."""
+    ids = sorted(profile_ids)
+    with bound_cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM segments_listentry WHERE profile_id = ANY(%s::bigint[])", [ids]
+        )
 
 
 def _settle_absorbed_by(people: list[int]) -> None:

@@ -275,6 +275,7 @@ class ChangeWhy(models.TextChoices):
     UNMERGE = "unmerge", "A merge was undone"
     EDIT = "edit", "A change by hand"
     RANK = "rank", "A percentile moved"
+    ERASURE = "erasure", "The person was erased"
 
 
 class Change(models.Model):

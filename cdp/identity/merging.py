@@ -198,9 +198,13 @@ def undo_merge(*, merge: Merge, by: Actor) -> Profile:
     both keep the stricter answer until it is renewed.
 
     Raises:
+        NotFound: the person was erased meanwhile, and what the ledger knew of them.
         Conflict: it was undone before, or the survivor was itself absorbed later (undo that one first).
     """
-    merge = Merge.objects.select_for_update().get(pk=merge.pk)
+    found = Merge.objects.select_for_update().filter(pk=merge.pk).first()
+    if found is None:
+        raise NotFound("merge_not_found", "The person was erased, and this merge with them.")
+    merge = found
     if merge.undone_at is not None:
         raise Conflict("merge_undone", "This merge has been undone already.")
     if not store.lock_profiles([merge.survivor_id]):

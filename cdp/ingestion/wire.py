@@ -5,6 +5,7 @@ The wire format is the one that Segment's and RudderStack's client libraries spe
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from cdp.identity.normalise import ANONYMOUS_ID, EMAIL, USER_ID, Identifier, Unusable, normalise, priority
+from cdp.identity.resolve import Claim
 from cdp.ingestion.limits import (
     COULD_BE_LARGE,
     DEPTH_LIMIT,
@@ -154,7 +156,36 @@ def split(endpoint: str, body: bytes) -> tuple[list[bytes], bytes]:
 
 def rejoin(raw: bytes, shared: bytes) -> bytes:
     """A batch of this one message, with what its batch said of all."""
-    return b'{"batch":[%b]%b}' % (raw, b"," + shared[1:-1] if shared else b"")
+    return joined([raw], shared)
+
+
+def joined(items: Sequence[bytes], shared: bytes) -> bytes:
+    """A batch of these messages, with what its batch says of all of them: what `split` takes apart."""
+    return b'{"batch":[%b]%b}' % (b",".join(items), b"," + shared[1:-1] if shared else b"")
+
+
+def named_in(raw: bytes, *, endpoint: str, is_trusted: bool, shared: bytes) -> Claim | None:
+    """Whom a message names, also one that can't be used; None where it names nobody in a way that could be told.
+
+    Of a message that can be used it says what `read` finds.
+    """
+    try:
+        said, around = (_mapping(msgspec.json.decode(text or b"{}")) for text in (raw, shared))
+        context, traits = _mapping(around.get("context")) | _mapping(said.get("context")), _mapping(said.get("traits"))
+        if COULD_BE_LARGE.search(raw) or COULD_BE_LARGE.search(shared):
+            context, traits = large_numbers_as_text(context, []), large_numbers_as_text(traits, [])
+        kind = TYPES.get(str(said.get("type")).lower() if endpoint == "batch" else endpoint, EventType.IDENTIFY)
+        call = Call(
+            user_id=said.get("userId"), anonymous_id=said.get("anonymousId"), previous_id=said.get("previousId")
+        )
+        found = _identifiers(call, kind, context, traits, is_trusted=is_trusted, flags=[])
+    except (Refusal, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return Claim(tuple(found), is_trusted, is_alias=kind == EventType.ALIAS)
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def read_shared(shared: bytes) -> Shared:

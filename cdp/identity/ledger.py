@@ -1,0 +1,42 @@
+"""Reading the ledger of merges for all who became one person, and taking its rows away with the person.
+
+Merging and parting, which write it, are in `cdp.identity.merging`.
+"""
+
+from collections.abc import Collection
+
+from django.db.models import Q
+
+from cdp.database import bound_cursor
+from cdp.identity.models import Merge
+
+INSIDE = """
+    WITH RECURSIVE inside(id) AS (
+        SELECT %s::bigint UNION
+        SELECT m.absorbed_id FROM inside i JOIN identity_merge m ON m.survivor_id = i.id AND m.undone_at IS NULL
+    )
+    SELECT id FROM inside
+"""
+
+
+def all_inside(profile_id: int) -> set[int]:
+    """Numbers of all profiles that are this person now: itself, those it absorbed, and those whom these had absorbed."""
+    with bound_cursor() as cursor:
+        cursor.execute(INSIDE, [profile_id])
+        return {row[0] for row in cursor.fetchall()}
+
+
+def merges_of(profile_ids: Collection[int], *, lock: bool = False) -> set[int]:
+    """Keys of the rows that speak of any of these profiles, whether undone or not.
+
+    Args:
+        lock: until the transaction ends. Whoever undoes a merge locks its row first and the people after it; so must
+            whoever wants both.
+    """
+    of_them = Merge.objects.filter(Q(survivor_id__in=profile_ids) | Q(absorbed_id__in=profile_ids)).order_by("pk")
+    return set((of_them.select_for_update() if lock else of_them).values_list("pk", flat=True))
+
+
+def forget_merges(keys: Collection[int]) -> None:
+    """Takes the rows away. Of one that was undone, whoever it parted from the person goes on without it."""
+    Merge.objects.filter(pk__in=keys).delete()
