@@ -1,7 +1,8 @@
 """The logical tables of the rule compiler in Apache Spark, read from Parquet files as an event lake has them.
 
 A fourth engine: it shares the compiler's tree with the others, but neither their types, their JSON nor their regular
-expressions. What people are like doesn't belong here.
+expressions. A new logical table is its columns in `SCHEMAS` and its rows in `store`. What people are like doesn't belong
+here.
 """
 
 import json
