@@ -218,9 +218,7 @@ def forget_people(profile_ids: Collection[int]) -> None:
     """Takes these people off every list, for ever: they are erased, and with them why they were put there."""
     ids = sorted(profile_ids)
     with bound_cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM segments_listentry WHERE profile_id = ANY(%s::bigint[])", [ids]
-        )
+        cursor.execute("DELETE FROM segments_listentry WHERE profile_id = ANY(%s::bigint[])", [ids])
 
 
 def _settle_absorbed_by(people: list[int]) -> None:

@@ -24,6 +24,7 @@ from cdp.pipeline import process_batch
 from cdp.profiles.models import Event, Profile
 from cdp.profiles.score_services import Scored, add_scores, publish_run, start_run
 from consent.models import ConsentRecord, ConsentState
+from segments.lists import add_people, create_list
 from segments.models import ChangeKind, ChangeWhy, MembershipChange
 from tests.factories import BY, Call, Tracker, identify, live, members, performed, person, process_all, track, tracker
 from tests.integration.books import assert_books_balance
@@ -77,10 +78,12 @@ def test_nothing_that_names_the_person_is_left_anywhere(shop: Tracker) -> None:
         run=run,
         scores=[Scored(ann.pk, "label", label=ANN), Scored(ann.pk, "r", number=Decimal(3))],
     )
+    add_people(static_list=create_list(name="VIP", by=BY), profile_ids=[ann.pk], by=BY, reason=f"{ANN} asked for it")
     shop.send(track("Looked", ANN))
     process_batch()  # judged, and neither drained nor numbered
     shop.send(track("Bought", "bob"), identify(ANN, traits={"city": f"{ANN} moves"}))
     assert tables_that_say(ANN) >= {"profiles_identifier", "profiles_event", "ingestion_inboxmessage", "profiles_score"}
+    assert "segments_listentry" in tables_that_say(ANN)
     assert members(segment) == {ANN}
     erase()
     process_all()
