@@ -76,6 +76,7 @@ CASES = [
            AND NOT EXISTS (SELECT FROM profiles_event o
                             WHERE o.name_id = %(Order Completed)s AND o.profile_id = a.profile_id
                               AND o.occurred_at >= a.occurred_at AND o.occurred_at < a.occurred_at + interval '1 day'
+                              AND o.occurred_at >= %(as_of)s - interval '7 days'
                               AND (o.occurred_at > a.occurred_at OR o.message_id > a.message_id COLLATE "C"))
         """,
     ),
@@ -119,6 +120,7 @@ CASES = [
                             WHERE p.name_id = %(Product Purchased)s AND p.profile_id = v.profile_id
                               AND p.properties ->> 'product_id' = v.properties ->> 'product_id'
                               AND p.occurred_at >= v.occurred_at AND p.occurred_at < v.occurred_at + interval '3 days'
+                              AND p.occurred_at >= %(as_of)s - interval '14 days'
                               AND (p.occurred_at > v.occurred_at OR p.message_id > v.message_id COLLATE "C"))
         """,
     ),
@@ -163,23 +165,29 @@ CASES = [
          WHERE r.name_id = %(Order Refunded)s AND r.count >= 2 AND r.count > 0.3333 * coalesce(o.count, 0)
         """,
     ),
-    Case(
-        name="Visits in 3 of 4 weeks",
-        rule={
-            "performed": "Session Started",
-            "measure": "periods",
-            "each": {"weeks": 1},
-            "op": "gte",
-            "value": 3,
-            "within": {"weeks": 4},
-        },
-        sql="""
-            SELECT count(*) FROM (
-                SELECT FROM profiles_event
-                 WHERE name_id = %(Session Started)s
-                   AND occurred_at >= %(as_of)s - interval '28 days' AND occurred_at < %(as_of)s
-                 GROUP BY profile_id
-                HAVING count(DISTINCT floor(extract(epoch FROM occurred_at - %(as_of)s) / 604800)) >= 3) AS found
+    template(
+        "regular",
+        """
+        SELECT count(*) FROM (
+            SELECT FROM profiles_event
+             WHERE name_id = %(Session Started)s
+               AND occurred_at >= %(as_of)s - interval '28 days' AND occurred_at < %(as_of)s
+             GROUP BY profile_id
+            HAVING count(DISTINCT floor(extract(epoch FROM occurred_at - %(as_of)s) / 604800)) >= 3) AS found
+        """,
+    ),
+    template(
+        "at_risk_browsing",
+        """
+        SELECT count(DISTINCT v.profile_id) FROM profiles_event v
+         WHERE v.name_id = %(Product Viewed)s
+           AND v.occurred_at >= %(as_of)s - interval '30 days' AND v.occurred_at < %(as_of)s
+           AND EXISTS (SELECT FROM profiles_score s JOIN profiles_scorerun r ON r.id = s.run_id
+                        WHERE r.kind = 'rfm' AND r.is_current AND s.key = 'group' AND s.label = 'At risk'
+                          AND s.profile_id = v.profile_id)
+           AND NOT EXISTS (SELECT FROM profiles_event o
+                            WHERE o.name_id = %(Order Completed)s AND o.profile_id = v.profile_id
+                              AND o.occurred_at >= %(as_of)s - interval '30 days' AND o.occurred_at < %(as_of)s)
         """,
     ),
 ]

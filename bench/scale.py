@@ -253,7 +253,9 @@ def _make(cursor: CursorWrapper, scale: Scale) -> None:
     for statement in (UNIT, PEOPLE, TRAITS_SAID, PROFILES, IDENTIFIERS, TRAIT_VALUES):
         cursor.execute(statement, params)
     cursor.execute("SELECT setval(pg_get_serial_sequence('profiles_profile', 'id'), max(id)) FROM profiles_profile")
-    run = ScoreRun.objects.using("owner").create(kind="rfm", version="bench", published_at=NOW, is_current=True)
+    run = ScoreRun.objects.using("owner").create(
+        kind="rfm", version="bench", published_at=NOW, is_current=True, keys={"group": ["labels"]}
+    )
     cursor.execute(SCORES, {"run": run.pk})
     cursor.execute(KINDS, {**params, "bands": json.dumps(_bands())})
     cursor.execute("ANALYZE bench_person, bench_kind")

@@ -136,12 +136,14 @@ def _exact(
         else estimating.count_of(loaded, known, as_of=moment)
     )
     refuse_too_dear(statement, [loaded], known, as_of=moment)
+    may_show = permitted(Profile.objects.all(), purpose).values("pk")
     if with_parts:
         everybody, *each = estimating.counted(statement)
+        ids = postgres.sample(loaded, known, as_of=moment, size=size, may_show=may_show) if size else []
     else:
-        everybody, each = Profile.objects.count(), estimating.counted(statement)
-    may_show = permitted(Profile.objects.all(), purpose).values("pk")
-    ids = postgres.sample(loaded, known, as_of=moment, size=size, may_show=may_show) if size else []
+        everybody = Profile.objects.count()
+        found, ids = postgres.count_and_sample(loaded, known, as_of=moment, size=size, may_show=may_show)
+        each = [found]
     return Preview(
         as_of=moment,
         count=each[0],  # the first is the whole rule

@@ -83,6 +83,13 @@ def sample(rule: Rule, catalog: Catalog, *, as_of: datetime, size: int, may_show
         may_show: one column, the ids of those who may be drawn. Asked together with the rule: of a draw made before,
             a rare permission might leave nobody.
     """
+    return count_and_sample(rule, catalog, as_of=as_of, size=size, may_show=may_show)[1]
+
+
+def count_and_sample(
+    rule: Rule, catalog: Catalog, *, as_of: datetime, size: int, may_show: QuerySet[Any]
+) -> tuple[int, list[int]]:
+    """How many people the rule is true of, and a `sample` of them; they are looked for once."""
     compiled = compile_rule(rule, catalog, scoped=False)
     shown, values = may_show.order_by().query.sql_with_params()
     names = [f"shown_{number}" for number in range(len(values))]
@@ -90,11 +97,13 @@ def sample(rule: Rule, catalog: Catalog, *, as_of: datetime, size: int, may_show
     with bound_cursor() as cursor:
         # A hash of the id spreads the sample over old and new people, and needs no chance.
         cursor.execute(
-            f"SELECT profile_id FROM ({_sql(compiled)}) AS matched WHERE profile_id IN ({permitted})"
-            " ORDER BY hashint8(profile_id), profile_id LIMIT %(size)s",
+            f"WITH matched AS MATERIALIZED ({_sql(compiled)}) SELECT (SELECT count(*) FROM matched),"
+            f" ARRAY(SELECT profile_id FROM matched WHERE profile_id IN ({permitted})"
+            " ORDER BY hashint8(profile_id), profile_id LIMIT %(size)s)",
             {**compiled.at(as_of), **dict(zip(names, values, strict=True)), "size": size},
         )
-        return [row[0] for row in cursor.fetchall()]
+        found, ids = cursor.fetchone() or (0, [])
+    return found, ids
 
 
 def among(rule: Rule, catalog: Catalog, *, as_of: datetime, scope: Iterable[int]) -> set[int]:

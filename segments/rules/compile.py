@@ -176,18 +176,32 @@ def condition(rule: Rule, holds: Mapping[Leaf, exp.Expr]) -> exp.Expr:
             return holds[leaf].copy()
 
 
-def _must_hold(rule: Rule) -> PositiveLeaf | Fused | Narrowed | None:
-    """A leaf that is true of everybody of whom the rule is, and that only people with a profile are found by."""
+def _driver(rule: Rule) -> PositiveLeaf | Fused | Narrowed | None:
+    """A leaf that is true of everybody of whom the rule is, to begin with; None where profiles are the place to begin."""
+    # A merge ends the memberships of whom it absorbed a moment after it did away with the profile; so with scores and lists.
+    found = [leaf for leaf in _must_hold(rule) if not isinstance(leaf, InSegment | Score | InList)]
+    return min(found, key=_breadth, default=None)
+
+
+def _breadth(leaf: Leaf) -> int:
+    """How little a leaf is fit to begin with: rather one that finds few by their records, and each person once."""
+    return 2 if isinstance(leaf, Bucket | Consented) else int(_is_any_event(leaf))
+
+
+def _is_any_event(leaf: Leaf) -> bool:
+    """Whether a person has a row for each event that would do, and one is enough."""
+    return isinstance(leaf, Performed) and is_once(leaf) and not is_total(leaf)
+
+
+def _must_hold(rule: Rule) -> list[PositiveLeaf | Fused | Narrowed]:
+    """Leaves that are true of everybody of whom the rule is, as far as that is plain."""
     match rule:
         case All(rules):
-            found = [must for must in map(_must_hold, rules) if must is not None]
-            # Rather one that finds few by their records.
-            return min(found, key=lambda leaf: isinstance(leaf, Bucket | Consented), default=None)
-        case Trait() | Performed() | Compared() | Sequence() | Ranked() | Bucket() | Consented() | Fused() | Narrowed():
-            return rule
+            return [leaf for one in rules for leaf in _must_hold(one)]
+        case Leaf():
+            return [rule]
         case _:
-            # A merge ends the memberships of whom it absorbed a moment after it did away with the profile; so with lists.
-            return None
+            return []
 
 
 def _must_not_hold(rule: Rule) -> frozenset[Leaf]:
@@ -224,15 +238,19 @@ class Compiler:
         if isinstance(rule, All | Any) and len(rule.rules) == 1:
             return self.people(rule.rules[0])
         rule = fused(rule)
-        if isinstance(rule, Any) and _are_apart(rule.rules) and all(map(_must_hold, rule.rules)):
+        if isinstance(rule, Any) and _are_apart(rule.rules) and all(map(_driver, rule.rules)):
             each = exp.union(*(self.people(one) for one in rule.rules), distinct=True, copy=False)
             return exp.select(exp.column("profile_id", "either")).from_(each.subquery("either", copy=False), copy=False)
-        must = _must_hold(rule)
+        must = _driver(rule)
         if must is not None and must == rule:
             return self.leaf(must)
         if must is not None:
             person = exp.column("profile_id", "leaf_0")
-            query = exp.select(person).from_(self.leaf(must).subquery("leaf_0", copy=False), copy=False)
+            is_repeated = isinstance(must, Performed) and _is_any_event(must)
+            # Its events needn't be made one before it is known of whom the others are true.
+            first = self.events(must, repeated=True) if is_repeated else self.leaf(must)  # type: ignore[arg-type]
+            query = exp.select(person).from_(first.subquery("leaf_0", copy=False), copy=False)
+            query = query.distinct(copy=False) if is_repeated else query
             holds: dict[Leaf, exp.Expr] = {must: exp.true()}
         else:
             person = exp.column("id", "profile")
@@ -240,8 +258,14 @@ class Compiler:
             holds = {}
             if self.scoped:
                 query.where(is_one_of(person.copy(), SCOPE.copy()), copy=False)
-        unwanted = _must_not_hold(rule)
+        wanted, unwanted = _must_hold(rule), _must_not_hold(rule)
         for position, leaf in enumerate((one for one in leaves(rule) if one != must), start=1):
+            if leaf in wanted and isinstance(leaf, Performed) and _is_any_event(leaf):
+                # A semi-join: of all the events that would do, a planner needs no more than one.
+                events = self.events(leaf, repeated=True)
+                query.where(exp.In(this=person.copy(), query=events.subquery(copy=False)), copy=False)
+                holds[leaf] = exp.true()
+                continue
             alias = f"leaf_{position}"
             partner = exp.EQ(this=exp.column("profile_id", alias), expression=person.copy())
             others = self._partners(leaf, unwanted=leaf in unwanted).subquery(alias, copy=False)
@@ -259,7 +283,7 @@ class Compiler:
 
     def _partners(self, leaf: PositiveLeaf, *, unwanted: bool) -> exp.Select:
         # Whoever has an unwanted partner is dropped, so it doesn't matter how often: the events needn't be grouped.
-        if unwanted and isinstance(leaf, Performed) and is_once(leaf) and not is_total(leaf):
+        if unwanted and isinstance(leaf, Performed) and _is_any_event(leaf):
             return self.events(leaf, repeated=True)
         return self.leaf(leaf)
 

@@ -226,6 +226,9 @@ def _follows(compiler: "Compiler", leaf: Sequence, step: Step, this: str, last: 
     ]
     if step.within is not None:
         conditions.append(exp.LT(this=now.copy(), expression=_later(then, step.within.seconds)))
+    # It follows from the rest, but a planner doesn't see it, and would look into months that are long past.
+    if (begins := leaf.within.begins(compiler.bind)) is not None:
+        conditions.append(exp.GTE(this=now.copy(), expression=begins))
     return conditions + (_same(compiler, leaf.same, this, last) if leaf.same else [])
 
 

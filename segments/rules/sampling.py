@@ -11,15 +11,18 @@ from segments.rules.binding import SCOPE
 def among(query: exp.Select, table: str) -> exp.Select:
     """The query, compiled for a scope, with the `id`s in a table (or common table expression) in the place of the list.
 
-    An engine joins such a table in whichever way is cheap; of a long list it looks up each item by itself.
+    It is joined, as each id is in the table once. By `IN` a planner would take an unanalysed table for a few people, and
+    look up each of the many in every month by itself.
     """
-    people = exp.select(exp.column("id", table)).from_(table, copy=False)
-
-    def replaced(node: exp.Expr) -> exp.Expr:
-        if isinstance(node, exp.EQ) and isinstance(node.expression, exp.Any) and node.expression.this.this == SCOPE:
-            return exp.In(this=node.this, query=people.copy().subquery(copy=False))
-        return node
-
-    found = query.transform(replaced)
-    assert isinstance(found, exp.Select)
+    found = query.copy()
+    for scope in [node for node in found.find_all(exp.EQ) if _is_scope(node)]:
+        select = scope.find_ancestor(exp.Select)
+        assert select is not None, "conditions stand in queries"
+        on = exp.EQ(this=scope.this.copy(), expression=exp.column("id", table))
+        scope.replace(exp.true())
+        select.join(exp.Table(this=exp.to_identifier(table)), on=on, copy=False)
     return found
+
+
+def _is_scope(node: exp.EQ) -> bool:
+    return isinstance(node.expression, exp.Any) and node.expression.this.this == SCOPE

@@ -30,6 +30,10 @@ class Window(ABC):
     def compile(self, moment: exp.Expr, bind: Bind) -> exp.Expr:
         """The same meaning, in SQL."""
 
+    def begins(self, bind: Bind) -> exp.Expr | None:
+        """The first moment that can lie in it, in SQL; None where there is none."""
+        return None
+
     def clocks(self) -> tuple[Clock, ...]:
         """What says when an event comes into the window, and when it is no longer in it.
 
@@ -90,6 +94,9 @@ class Rolling(Window):
             exp.LT(this=moment.copy(), expression=end),
         )
 
+    def begins(self, bind: Bind) -> exp.Expr | None:
+        return shifted(-self.reach)
+
     def clocks(self) -> tuple[Clock, ...]:
         return Passing(self.ago.seconds if self.ago else 0), Passing(self.reach)
 
@@ -122,6 +129,9 @@ class Between(Window):
             found.append(exp.LT(this=moment.copy(), expression=bind(self.end.start)))
         return exp.and_(*found, exp.LT(this=moment.copy(), expression=AS_OF.copy()))
 
+    def begins(self, bind: Bind) -> exp.Expr | None:
+        return None if self.start is None else bind(self.start.start)
+
     def clocks(self) -> tuple[Clock, ...]:
         start, end = (None if one is None else one.start for one in (self.start, self.end))
         return (Bounded(Passing(), start, end),)
@@ -146,12 +156,14 @@ class Calendar(Window):
         return start <= moment < min(end, as_of)
 
     def compile(self, moment: exp.Expr, bind: Bind) -> exp.Expr:
-        start = Moving(at=lambda as_of: bounds(self.period, as_of)[0], sql_type="TIMESTAMPTZ")
         end = Moving(at=lambda as_of: min(bounds(self.period, as_of)[1], as_of), sql_type="TIMESTAMPTZ")
         return exp.and_(
-            exp.GTE(this=moment.copy(), expression=bind(start)),
+            exp.GTE(this=moment.copy(), expression=self.begins(bind)),
             exp.LT(this=moment.copy(), expression=bind(end)),
         )
+
+    def begins(self, bind: Bind) -> exp.Expr | None:
+        return bind(Moving(at=lambda as_of: bounds(self.period, as_of)[0], sql_type="TIMESTAMPTZ"))
 
     def clocks(self) -> tuple[Clock, ...]:
         unit, back = PERIODS[self.period]
