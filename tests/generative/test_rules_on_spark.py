@@ -38,6 +38,7 @@ from segments.rules.edges import sources
 from segments.rules.explain import nodes
 from tests.generative.postgres import TABLES
 from tests.generative.spark_engine import SparkPeople
+from tests.generative.standing import SEEDS
 from tests.generative.strategies import Drawn, conditions, documents, leaf_forms, random_people
 from tests.spec.world import AS_OF, CATALOG, document, event, person
 
@@ -91,7 +92,7 @@ def test_spark_agrees_with_the_reference_engine_on_every_operator(
     people: SparkPeople, drill_scale: Callable[..., int]
 ) -> None:
     """Everyone, a scope, leaves alone and together, counts and edges; it fails when anything was never drawn."""
-    how_many = drill_scale(full=2_000, quick=1_000)
+    how_many = drill_scale(full=2_000, quick=700)
     people.store(POPULATION)
     drawn = Drawn()
     found = drawn_rules(drawn, how_many)
@@ -204,6 +205,15 @@ def test_whose_verdict_time_alone_may_change_is_told_by_every_clock(people: Spar
             met.update(parts(compiled))
     assert clocks == {kind.__name__ for kind in Clock.__subclasses__()}
     assert IN_EDGES in met
+
+
+def test_everybody_draws_the_same_lot_whatever_the_seed(people: SparkPeople) -> None:
+    people.store(POPULATION)
+    conditions = [{"bucket": seed, "op": "lt", "value": bound} for seed in SEEDS for bound in (33.3333, 50)]
+    rules = [load(document(one), CATALOG) for one in conditions]
+    answers = people.matching_each([compile_rule(one, CATALOG, scoped=False) for one in rules], AS_OF)
+    assert [sorted(one) for one in answers] == [expected(one) for one in rules]
+    assert len({tuple(sorted(one)) for one in answers}) == len(rules), "each seed is another draw"
 
 
 HOSTILE = ["'; DROP TABLE rule_profile; -- :p0 ${x} \\ \\u0041 \" `", "{a}", "a?b", "%_", "\u2028", "😀", "[0]", "$.a"]
