@@ -254,7 +254,8 @@ PROVEN: Final[frozenset[type[exp.Expr]]] = frozenset(
 """The parts of queries of which the drill on Spark (`tests/generative`) has shown that they mean the same."""
 
 
-_TYPES: Final = frozenset({"BIGINT", "DATE", "INT", "STRING", "TIMESTAMP"})
+TYPES: Final = frozenset({"BIGINT", "BOOLEAN", "DATE", "INT", "STRING", "TIMESTAMP"})
+"""The types that something is cast to, proven as `PROVEN` is."""
 
 
 def _refuse_unknown(node: exp.Expr) -> None:
@@ -265,6 +266,6 @@ def _refuse_unknown(node: exp.Expr) -> None:
             known, what = node.name in FUNCTIONS, f"the function {node.name}"
         case exp.Cast():
             kind = node.to.sql("spark")
-            known, what = kind in _TYPES, f"a cast to {kind}"
+            known, what = kind in TYPES, f"a cast to {kind}"
     if not known:
         raise UnsupportedDialect(f"spark: nothing is known of {what}")

@@ -2,9 +2,10 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,9 +15,11 @@ from segments.engines.spark import SETTINGS, QueryFailed, SparkRules, Unsuitable
 from segments.rules import (
     AHEAD,
     Compiled,
+    ConsentMode,
     Person,
     PositiveLeaf,
     Rule,
+    Span,
     compile_counts,
     compile_edges,
     compile_leaf,
@@ -30,9 +33,12 @@ from segments.rules import (
     place,
     spark,
 )
+from segments.rules.clocks import Clock
+from segments.rules.edges import sources
 from segments.rules.explain import nodes
 from tests.generative.postgres import TABLES
 from tests.generative.spark_engine import SparkPeople
+from tests.generative.standing import SEEDS
 from tests.generative.strategies import Drawn, conditions, documents, leaf_forms, random_people
 from tests.spec.world import AS_OF, CATALOG, document, event, person
 
@@ -73,18 +79,28 @@ def drawn_rules(drawn: Drawn, at_least: int) -> list[tuple[dict[str, Any], Rule]
 def parts(compiled: Compiled) -> Iterator[str]:
     """What the query is made of when it is said in Spark's words."""
     for node in spark.lower(compiled.expression).walk():
-        yield node.name if isinstance(node, exp.Anonymous) else type(node).__name__
+        match node:
+            case exp.Anonymous():
+                yield node.name
+            case exp.Cast():
+                yield node.to.sql("spark")
+            case _:
+                yield type(node).__name__
 
 
 def test_spark_agrees_with_the_reference_engine_on_every_operator(
     people: SparkPeople, drill_scale: Callable[..., int]
 ) -> None:
     """Everyone, a scope, leaves alone and together, counts and edges; it fails when anything was never drawn."""
-    how_many = drill_scale(full=2_000, quick=290)
+    how_many = drill_scale(full=2_000, quick=700)
     people.store(POPULATION)
     drawn = Drawn()
     found = drawn_rules(drawn, how_many)
     random.Random(20261122).shuffle(found)
+    at_place: dict[str, dict[PositiveLeaf, None]] = {}
+    for _, rule in found:
+        for leaf in leaves(rule):
+            at_place.setdefault(place(leaf), {})[leaf] = None
     verdicts = 0
     met: set[str] = set()
     settled: Counter[str] = Counter()
@@ -99,7 +115,7 @@ def test_spark_agrees_with_the_reference_engine_on_every_operator(
             verdicts += len(answer)
         written, rule = several[0]
         if start // TOGETHER % 4 == 0:
-            agree_in_depth(people, rule, met, settled)
+            agree_in_depth(people, rule, at_place, met, settled)
         if start // TOGETHER % 8 == 1:
             with people.as_installed():
                 assert sorted(people.matching(compiled[0], AS_OF)) == expected(rule), written
@@ -108,14 +124,20 @@ def test_spark_agrees_with_the_reference_engine_on_every_operator(
     print(f"\n{len(found)} rules on Spark, in depth: {dict(settled)}")
     assert len(found) >= how_many
     assert Drawn.everything() - set(drawn.counts) == set(), "never drawn"
-    proven = {kind.__name__ for kind in spark.PROVEN} | spark.FUNCTIONS
+    proven = {kind.__name__ for kind in spark.PROVEN} | spark.FUNCTIONS | (spark.TYPES - {IN_EDGES})
     assert proven - met == set(), "said to be proven, and never run"
-    assert min(settled[what] for what in ("scoped", "together", "counted", "edges", "as installed")) > 0
+    assert min(settled[what] for what in ("scoped", "together", "shared", "counted", "edges", "as installed")) > 0
     everything = len(found) * len(POPULATION)
     assert everything / 10 < verdicts < everything * 9 / 10, "verdicts are all alike: people are too dull"
 
 
-def agree_in_depth(people: SparkPeople, rule: Rule, met: set[str], settled: Counter[str]) -> None:
+def agree_in_depth(
+    people: SparkPeople,
+    rule: Rule,
+    at_place: Mapping[str, Mapping[PositiveLeaf, None]],
+    met: set[str],
+    settled: Counter[str],
+) -> None:
     scope = sorted(one.id for one in random.Random(str(rule)).sample(POPULATION, 20))
     some = [one for one in POPULATION if one.id in scope]
     scoped = compile_rule(rule, CATALOG, scoped=True)
@@ -128,30 +150,70 @@ def agree_in_depth(people: SparkPeople, rule: Rule, met: set[str], settled: Coun
     settled.update({"scoped": 1, "counted": 1})
     met.update(parts(counted), parts(scoped))
     for leaf in list(leaves(rule))[:2]:
-        together = compile_together([leaf], CATALOG)
-        told = dict(people.rows(together, {**together.at(AS_OF), "scope": scope}))
         alone = compile_leaf(leaf, CATALOG, scoped=True)
         assert set(people.matching(alone, AS_OF, scope)) == set(expected(leaf, some))
-        assert {number for number, holds in told.items() if holds != AHEAD} <= set(expected(leaf, some)), place(leaf)
-        assert set(expected(leaf, some)) <= told.keys()
+        # Whatever other rules ask of the same records.
+        several = [leaf, *(one for one in at_place[place(leaf)] if one != leaf)][:4]
+        together = compile_together(several, CATALOG)
+        told = dict(people.rows(together, {**together.at(AS_OF), "scope": scope}))
+        for number, one in enumerate(several):
+            holds = set(expected(one, some))
+            assert holds <= told.keys(), place(one)
+            for profile_id, bits in told.items():
+                assert bits == AHEAD or bool(bits >> number & 1) == (profile_id in holds), place(one)
         met.update(parts(together), parts(alone))
-        settled["together"] += 1
-        agree_on_edges(people, leaf, settled)
+        settled.update({"together": 1, "shared": len(several) > 1})
+        settled["edges"] += agree_on_edges(people, leaf, SPAN) is not None
 
 
-def agree_on_edges(people: SparkPeople, leaf: PositiveLeaf, settled: Counter[str]) -> None:
-    try:
-        compiled = compile_edges(leaf, CATALOG, scoped=False)
-    except NotImplementedError:
-        return
-    t1, t2 = AS_OF - timedelta(days=1), AS_OF + timedelta(days=2)
-    told = (
-        set()
-        if compiled is None
-        else {row[0] for row in people.rows(compiled, {**compiled.params, "t1": t1, "t2": t2})}
-    )
-    assert told == {one.id for one in POPULATION if any(t1 < at <= t2 for at in edges(leaf, one))}
-    settled["edges"] += 1
+SPAN = Span(after=AS_OF - timedelta(days=1), until=AS_OF + timedelta(days=2), zone=ZoneInfo("Europe/Zurich"))
+IN_EDGES = "BOOLEAN"
+"""Something is cast to it only where a date comes round, of which there is a test by itself."""
+
+
+def agree_on_edges(people: SparkPeople, leaf: PositiveLeaf, span: Span) -> set[int] | None:
+    """Whose verdict time alone may change, by both engines; None where it can change nobody's."""
+    near = {one.id for one in POPULATION if any(True for _ in edges(leaf, one, span))}
+    compiled = compile_edges(leaf, CATALOG, scoped=False)
+    told = set() if compiled is None else {row[0] for row in people.rows(compiled, compiled.over(span))}
+    assert told == near, place(leaf)
+    return None if compiled is None else told
+
+
+def test_whose_verdict_time_alone_may_change_is_told_by_every_clock(people: SparkPeople) -> None:
+    people.store(POPULATION)
+    met: set[str] = set()
+    clocks: set[str] = set()
+    orders = {"performed": "Order Completed"}
+    opted_in = next(key for key, info in CATALOG.purposes.items() if info.mode is ConsentMode.OPT_IN)
+    for condition in (
+        {**orders, "within": {"days": 30}},
+        {**orders, "within": {"from": "2026-05-02", "to": "2026-07-01"}},
+        {**orders, "within": "this_month"},
+        {**orders, "within": "last_week", "measure": "sum", "op": "lt", "than": {"percentile": 90}},
+        {"trait": "date", "op": "anniversary", "value": {"days": 300}},
+        {"consented": opted_in},
+    ):
+        (leaf,) = leaves(load(document(condition), CATALOG))
+        for days in (1, 40):
+            span = Span(after=AS_OF - timedelta(days=days), until=AS_OF + timedelta(days=days), zone=SPAN.zone)
+            told = agree_on_edges(people, leaf, span)
+            assert told is not None
+        assert told, "nobody, in all these days"
+        clocks.update(type(clock).__name__ for source in sources(leaf) for clock in source.clocks)
+        if (compiled := compile_edges(leaf, CATALOG, scoped=False)) is not None:
+            met.update(parts(compiled))
+    assert clocks == {kind.__name__ for kind in Clock.__subclasses__()}
+    assert IN_EDGES in met
+
+
+def test_everybody_draws_the_same_lot_whatever_the_seed(people: SparkPeople) -> None:
+    people.store(POPULATION)
+    conditions = [{"bucket": seed, "op": "lt", "value": bound} for seed in SEEDS for bound in (33.3333, 50)]
+    rules = [load(document(one), CATALOG) for one in conditions]
+    answers = people.matching_each([compile_rule(one, CATALOG, scoped=False) for one in rules], AS_OF)
+    assert [sorted(one) for one in answers] == [expected(one) for one in rules]
+    assert len({tuple(sorted(one)) for one in answers}) == len(rules), "each seed is another draw"
 
 
 HOSTILE = ["'; DROP TABLE rule_profile; -- :p0 ${x} \\ \\u0041 \" `", "{a}", "a?b", "%_", "\u2028", "😀", "[0]", "$.a"]

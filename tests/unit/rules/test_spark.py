@@ -14,7 +14,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from segments.rules import Compiled, compile_counts, compile_rule, compile_together, leaves, load, spark
+from segments.rules import Compiled, compile_counts, compile_edges, compile_rule, compile_together, leaves, load, spark
 from segments.rules.dialects import UnsupportedDialect
 from segments.rules.patterns import for_java, printed
 from tests.spec.world import AS_OF, CATALOG, document
@@ -30,11 +30,14 @@ def sent(condition: dict[str, Any]) -> dict[str, object]:
     return dict(spark.operands(query.expression, query.at(AS_OF)))
 
 
-def test_every_condition_prints_as_one_statement_together_with_others_and_counted() -> None:
+def test_every_condition_prints_as_one_statement_together_with_others_counted_and_over_a_span() -> None:
     for condition in all_conditions():
         rule = load(document(condition), CATALOG)
         queries = [compile_counts([rule], CATALOG)]
-        queries += [compile_together([leaf], CATALOG) for leaf in leaves(rule)]
+        for leaf in leaves(rule):
+            queries.append(compile_together([leaf], CATALOG))
+            if (over_span := compile_edges(leaf, CATALOG, scoped=True)) is not None:
+                queries.append(over_span)
         for query in queries:
             assert isinstance(sqlglot.parse_one(query.sql("spark"), dialect="spark"), exp.Select)
 
