@@ -7,8 +7,10 @@ from cdp.rest.openapi import SchemaView, docs
 from consent.api import PurposeList
 from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentPreview, SegmentRefresh
 from segments.api_flows import SegmentFlow, SegmentHistory, SegmentOverlap, SegmentsFlow
+from segments.api_lists import ListDetail, ListPeople, ListPeopleRemove, Lists
 from segments.api_members import SegmentMember, SegmentMembers
 from segments.api_people import ProfileLookup
+from segments.api_templates import SegmentTemplates
 from segments.api_versions import VersionDifferenceView
 from segments.api_why import SegmentWhy
 
@@ -18,6 +20,7 @@ urlpatterns = [
     path("segments/preview/", SegmentPreview.as_view(), name="preview"),
     path("segments/overlap/", SegmentOverlap.as_view(), name="overlap"),
     path("segments/flow/", SegmentsFlow.as_view(), name="flows"),
+    path("segments/templates/", SegmentTemplates.as_view(), name="templates"),
     path("segments/<slug:key>/", SegmentDetail.as_view(), name="segment"),
     path("segments/<slug:key>/members/", SegmentMembers.as_view(), name="members"),
     path("segments/<slug:key>/members/<uuid:uuid>/", SegmentMember.as_view(), name="member"),
@@ -30,6 +33,10 @@ urlpatterns = [
         name="versions-diff",
     ),
     path("segments/<slug:key>/why/<path:identifier>/", SegmentWhy.as_view(), name="why"),
+    path("lists/", Lists.as_view(), name="lists"),
+    path("lists/<slug:key>/", ListDetail.as_view(), name="list"),
+    path("lists/<slug:key>/people/", ListPeople.as_view(), name="list-people"),
+    path("lists/<slug:key>/people/remove/", ListPeopleRemove.as_view(), name="list-people-remove"),
     path("profiles/<path:identifier>/", ProfileLookup.as_view(), name="profile"),
     path("purposes/", PurposeList.as_view(), name="purposes"),
     path("jobs/", JobList.as_view(), name="jobs"),

@@ -5,7 +5,7 @@ the app that owns it; nothing else imports this file's steps, and it decides not
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -36,6 +36,7 @@ from cdp.profiles.store import EventRow
 from consent.models import Decision, Method, Purpose, Reach
 from consent.services import Said, append_consents
 from segments.evaluation import Facts, end_memberships, evaluate
+from segments.lists import settle_entries
 from segments.live import live_rules, rules_lock
 from segments.models import ChangeWhy
 from segments.moments import moment_of_writing
@@ -200,6 +201,9 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
         facts.events[name] |= {told.is_now(profile_id) for profile_id in profile_ids}
     for profile_id, key in told.changed_traits:
         facts.traits[key].add(told.is_now(profile_id))
+    key_of = {number: key for key, number in purposes.items()}
+    for profile_id, purpose_id in told.consents:
+        facts.consents[key_of[purpose_id]].add(told.is_now(profile_id))
 
     # The people have been locked since they were resolved; only now is it said as of when they are judged.
     rules_lock(exclusive=False)
@@ -207,6 +211,7 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
     effective_at = {profile_id: min(at, as_of) for profile_id, at in effective_at.items()}
     if gone:
         facts.anything |= {m.survivor_id for m in told.merges} - gone.keys()
+        settle_entries(gone)
         end_memberships(gone=gone, as_of=as_of, why=ChangeWhy.MERGE)
     changes = evaluate(facts, live_rules(), as_of=as_of, why=ChangeWhy.EVENT, effective_at=effective_at)
     report.entered, report.exited = changes.entered.total(), changes.exited.total()
@@ -221,6 +226,8 @@ class Told:
     changed_traits: list[tuple[int, str]] = field(default_factory=list)
     # Event name -> of whom that counts otherwise now which follows from what was said.
     changed_facts: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    # (profile id, purpose id) for which something else may hold.
+    consents: set[tuple[int, int]] = field(default_factory=set)
     new: set[int] = field(default_factory=set)
     merges: list[Merge] = field(default_factory=list)
     _became: dict[int, int] = field(default_factory=dict)
@@ -264,7 +271,7 @@ def _store(
     rows = event_rows(messages, people, names, convert)
     totals.add_to_totals(rows)
     changed_traits = store.apply_traits(trait_rows(messages, people))
-    _append_consents(messages, people, purposes)
+    told.consents |= _append_consents(messages, people, purposes)
     store.copy_events(rows)
     told.add(people, rows, changed_traits)
     orders = {(row.profile_id, row.order_key) for row in rows if row.order_key is not None}
@@ -310,8 +317,9 @@ def _purposes_named(messages: Sequence[Message]) -> dict[str, int]:
     return purposes
 
 
-def _append_consents(messages: Sequence[Message], people: Resolved, purposes: dict[str, int]) -> None:
-    """What the messages say of consent: each decision, and from a server also the stamp that any message may carry."""
+def _append_consents(messages: Sequence[Message], people: Resolved, purposes: dict[str, int]) -> set[tuple[int, int]]:
+    """Writes what the messages say of consent: each decision, and from a server also the stamp that any message may carry.
+    Gives (profile id, purpose id) for which something else may hold."""
     said: list[Said] = []
     for message, profile_id in zip(messages, people.profile_ids, strict=True):
         is_decision = message.type == EventType.TRACK and message.name == CONSENT_EVENT
@@ -330,7 +338,7 @@ def _append_consents(messages: Sequence[Message], people: Resolved, purposes: di
             for key, choice in message.consents.items()
             if key in purposes and (is_decision or message.is_trusted)
         ]
-    append_consents(said=said, by=PIPELINE)
+    return append_consents(said=said, by=PIPELINE)
 
 
 def _refused(message: Message, refusal: Refusal) -> Refused:
@@ -351,7 +359,9 @@ def drain_dirty(*, limit: int = 1000) -> int:
         why = ChangeWhy(reasons.pop()) if len(reasons) == 1 else ChangeWhy.EDIT
         for why_gone, gone in _gone(row for row in dirty if row.profile_id not in present).items():
             end_memberships(gone=gone, as_of=as_of, why=why_gone)
-        evaluate(Facts(anything=present), live_rules(), as_of=as_of, why=why)
+        became_others = (ChangeWhy.MERGE, ChangeWhy.UNMERGE)
+        settle_entries({row.profile_id for row in dirty if row.facts.get("why") in became_others})
+        evaluate(_facts_of(dirty, present), live_rules(), as_of=as_of, why=why)
         DirtyProfile.objects.filter(pk__in=[row.pk for row in dirty]).delete()
     return len(dirty)
 
@@ -370,6 +380,25 @@ def _gone(dirty: Iterable[DirtyProfile]) -> dict[ChangeWhy, dict[int, UUID]]:
     for profile_id, (why, uuid) in last.items():
         gone[why][profile_id] = uuid
     return gone
+
+
+# What a row says of a person beside why; whoever is changed in some other way may be changed in any.
+SAID = ("scores", "consents", "lists")
+
+
+def _facts_of(dirty: Iterable[DirtyProfile], present: Set[int]) -> Facts:
+    """What changed, of those who still exist: as much as the rows say, and anything where one doesn't."""
+    facts = Facts()
+    for row in dirty:
+        if row.profile_id not in present:
+            continue
+        said = {name: row.facts[name] for name in SAID if name in row.facts}
+        if not said or row.facts.keys() - {"why", *SAID}:
+            facts.anything.add(row.profile_id)
+        for name, changed in said.items():
+            for key in changed:
+                getattr(facts, name)[key].add(row.profile_id)
+    return facts
 
 
 __all__ = ["Report", "drain_dirty", "process_batch"]

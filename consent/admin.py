@@ -1,5 +1,7 @@
 """Consent in the admin, the least of it: the purposes, and the trail of decisions as a read-only list."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
@@ -10,6 +12,7 @@ from cdp.audit.admin_base import AuditedAdmin, ReadOnlyAdmin
 from cdp.profiles.models import Profile
 from consent.models import ConsentRecord, Purpose
 from consent.querysets import BUILT_IN, PRIVACY_RIGHTS
+from consent.reliance import relying_on, tell_of_new_mode
 
 
 @admin.register(Purpose)
@@ -18,7 +21,7 @@ class PurposeAdmin(AuditedAdmin):
     list_filter = ("lawful_basis", "mode")
     search_fields = ("label", "key")
     search_help_text = "Label or key"
-    fields = ("label", "key", "text", "lawful_basis", "mode")
+    fields = ("label", "key", "text", "lawful_basis", "mode", "lifetime_days")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Purpose | None = None) -> tuple[str, ...]:
         """A key is what rules and systems know a purpose by: it stays. What the law decides isn't ours to change."""
@@ -27,7 +30,19 @@ class PurposeAdmin(AuditedAdmin):
         return ("key",) if obj else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Purpose | None = None) -> bool:
-        return super().has_delete_permission(request, obj) and (obj is None or obj.key not in BUILT_IN)
+        if not super().has_delete_permission(request, obj):
+            return False
+        return obj is None or not (obj.key in BUILT_IN or relying_on(obj.key))
+
+    def save_model(self, request: HttpRequest, obj: Purpose, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and "mode" in form.changed_data:
+            tell_of_new_mode(obj.key)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Purpose]) -> None:
+        """Without those that are needed: several at once are not asked about one by one."""
+        kept = [purpose.pk for purpose in queryset if not self.has_delete_permission(request, purpose)]
+        super().delete_queryset(request, queryset.exclude(pk__in=kept))
 
 
 @admin.register(ConsentRecord)

@@ -17,7 +17,7 @@ class PurposeSerializer(serializers.ModelSerializer[Purpose]):
 
     class Meta:
         model = Purpose
-        fields = ("key", "label", "text", "lawful_basis", "mode")
+        fields = ("key", "label", "text", "lawful_basis", "mode", "lifetime_days")
         read_only_fields = fields
 
 

@@ -34,6 +34,12 @@ class Purpose(models.Model):
     text = models.TextField(help_text="What people are told, in plain language.")
     lawful_basis = models.CharField(max_length=32, choices=LawfulBasis.choices)
     mode = models.CharField(max_length=16, choices=Mode.choices, default=Mode.OPT_IN)
+    lifetime_days = models.PositiveIntegerField(
+        "lifetime in days",
+        null=True,
+        blank=True,
+        help_text="How long a yes holds, from when it was said; forever, if empty. Counts for what is said from now on.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -49,6 +55,12 @@ class Purpose(models.Model):
                 | models.Q(lawful_basis__in=["contract", "legal_obligation", "vital_interests"]),
                 name="objections_are_heard",
                 violation_error_message="People can object to this lawful basis, so the mode can't be “everybody”.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(lifetime_days__isnull=True)
+                | models.Q(lifetime_days__gte=1, lifetime_days__lte=36_525),
+                name="consent_lasts_days",
+                violation_error_message="A lifetime is at least 1 day, and at most 100 years.",
             ),
         ]
 
@@ -99,14 +111,34 @@ class ConsentRecord(models.Model):
 
 
 class ConsentState(models.Model):
-    """What holds now: the newest decision per person and purpose. Device decisions never enter it."""
+    """What holds now: the newest decision per person and purpose. Device decisions never enter it.
+
+    A grant holds before ``expires_at``; from then on it is as if the person had said nothing. A no never ends.
+    """
 
     pk = models.CompositePrimaryKey("purpose_id", "profile_id")
     purpose = models.ForeignKey(Purpose, on_delete=models.PROTECT, related_name="states", db_index=False)
     profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="consent_states")
     decision = models.CharField(max_length=16, choices=Decision.choices)
     collected_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)
     record = models.ForeignKey(ConsentRecord, on_delete=models.PROTECT, related_name="+", db_index=False)
 
     class Meta:
-        indexes = [models.Index(fields=["purpose", "decision", "profile"], name="consent_state_by_decision")]
+        indexes = [
+            models.Index(
+                fields=["purpose", "decision", "profile"], include=["expires_at"], name="consent_state_by_decision"
+            ),
+            # For sweeps, which ask whose grant has just ended.
+            models.Index(
+                fields=["purpose", "expires_at"],
+                include=["profile"],
+                condition=models.Q(expires_at__isnull=False),
+                name="consent_state_by_end",
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(expires_at__isnull=True) | models.Q(decision="granted"), name="consent_only_yes_ends"
+            )
+        ]

@@ -1,6 +1,9 @@
 """Reading people for a purpose. Default-deny: a person of whom nothing is known is not in the answer."""
 
-from django.db.models import Exists, OuterRef, QuerySet
+from datetime import datetime
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 
 from cdp.errors import DomainError, Forbidden
 from cdp.profiles.models import Profile
@@ -51,11 +54,15 @@ def purpose_or_error(key: str | None, *, pointer: str = "/purpose", with_rights:
     return known[key]
 
 
-def permitted(profiles: QuerySet[Profile], purpose: Purpose) -> QuerySet[Profile]:
-    """Those of the profiles that permit this purpose now."""
+def permitted(profiles: QuerySet[Profile], purpose: Purpose, *, at: datetime | None = None) -> QuerySet[Profile]:
+    """Those of the profiles that permit this purpose now, by the database's clock; or at the moment ``at``.
+
+    A rule that asks for the purpose takes in the same people (`segments.rules.standing`).
+    """
     if purpose.mode == Mode.NOTICE_ONLY:
         return profiles
     states = ConsentState.objects.filter(profile=OuterRef("pk"), purpose=purpose)
     if purpose.mode == Mode.OPT_IN:
-        return profiles.filter(Exists(states.filter(decision=Decision.GRANTED)))
+        goes_on = Q(expires_at__isnull=True) | Q(expires_at__gt=Now() if at is None else at)
+        return profiles.filter(Exists(states.filter(goes_on, decision=Decision.GRANTED)))
     return profiles.exclude(Exists(states.exclude(decision=Decision.GRANTED)))

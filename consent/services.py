@@ -38,18 +38,21 @@ class Said:
     is_stamp: bool = False
 
 
-def append_consents(*, said: Iterable[Said], by: Actor) -> None:
+def append_consents(*, said: Iterable[Said], by: Actor) -> set[tuple[int, int]]:
     """Appends the decisions, projects what holds, and audits each. Runs inside the caller's transaction, which evaluates.
 
     Decisions for a device are recorded and go no further: a browser's key is public, so they prove nothing of a person.
+
+    Returns:
+        (profile id, purpose id) for which something else may hold now.
     """
     rows, confirmed = _worth_a_record(sorted(said, key=_by_time))
-    if rows:
-        _append(rows, by)
+    changed = _append(rows, by) if rows else set[tuple[int, int]]()
     _confirm(confirmed)  # what was appended just now, too
+    return changed
 
 
-def _append(rows: Sequence[Said], by: Actor) -> None:
+def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
     with bound_cursor() as cursor:
         cursor.execute(
             """
@@ -65,15 +68,20 @@ def _append(rows: Sequence[Said], by: Actor) -> None:
                 SELECT DISTINCT ON (profile_id, purpose_id) * FROM appended WHERE reach = 'person'
                  ORDER BY profile_id, purpose_id, collected_at DESC, (decision = 'granted'), id DESC
             ), projected AS (
-                INSERT INTO consent_consentstate AS s (purpose_id, profile_id, decision, collected_at, record_id)
-                SELECT purpose_id, profile_id, decision, collected_at, id FROM newest
+                INSERT INTO consent_consentstate AS s (purpose_id, profile_id, decision, collected_at, expires_at, record_id)
+                SELECT n.purpose_id, n.profile_id, n.decision, n.collected_at,
+                       CASE WHEN n.decision = 'granted' THEN n.collected_at + p.lifetime_days * interval '1 day' END, n.id
+                  FROM newest n JOIN consent_purpose p ON p.id = n.purpose_id
                 ON CONFLICT (purpose_id, profile_id) DO UPDATE
-                   SET decision = excluded.decision, collected_at = excluded.collected_at, record_id = excluded.record_id
+                   SET decision = excluded.decision, collected_at = excluded.collected_at,
+                       expires_at = excluded.expires_at, record_id = excluded.record_id
                  WHERE excluded.collected_at > s.collected_at
                     OR (excluded.collected_at = s.collected_at AND excluded.decision <> 'granted')
+                RETURNING purpose_id, profile_id
             )
-            SELECT a.decision, f.uuid, p.key, a.reach, a.method
+            SELECT a.decision, f.uuid, p.key, a.reach, a.method, a.profile_id, a.purpose_id, j.profile_id IS NOT NULL
               FROM appended a JOIN profiles_profile f ON f.id = a.profile_id JOIN consent_purpose p ON p.id = a.purpose_id
+              LEFT JOIN projected j ON j.profile_id = a.profile_id AND j.purpose_id = a.purpose_id
              ORDER BY a.id
             """,
             [
@@ -93,9 +101,10 @@ def _append(rows: Sequence[Said], by: Actor) -> None:
         by=by,
         acts=[
             Act(f"consent.{decision}", "profiles.profile", str(uuid), purpose, {"reach": reach, "method": method})
-            for decision, uuid, purpose, reach, method in appended
+            for decision, uuid, purpose, reach, method, *_ in appended
         ],
     )
+    return {(profile_id, purpose_id) for *_, profile_id, purpose_id, is_projected in appended if is_projected}
 
 
 def _by_time(said: Said) -> tuple[Any, ...]:
@@ -136,7 +145,10 @@ def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[tuple[int, i
 
 
 def _confirm(confirmed: Mapping[tuple[int, int], Said]) -> None:
-    """Moves on since when it is known that these still hold, so that an older word that comes late can't undo them."""
+    """Moves on since when it is known that these still hold, so that an older word that comes late can't undo them.
+
+    It lengthens no grant: what comes along with something else repeats what was decided, and isn't a new yes.
+    """
     if not confirmed:
         return
     rows = [confirmed[key] for key in sorted(confirmed)]
@@ -201,19 +213,21 @@ def reconcile_consents(*, pairs: Sequence[tuple[int, int]]) -> None:
 def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
     """Gives the survivor, for each purpose, the stricter of both answers, and takes the absorbed's state away.
 
-    The result is a record of its own, dated at the later of both: only something newer than both can widen it.
+    The result is a record of its own, dated at the later of both: only something newer than both can widen it. Of two
+    grants it ends with the one that ends first.
     """
     with bound_cursor() as cursor:
         cursor.execute(
             """
             WITH theirs AS (
                 DELETE FROM consent_consentstate WHERE profile_id = %(absorbed)s
-                RETURNING purpose_id, decision, collected_at
+                RETURNING purpose_id, decision, collected_at, expires_at
             ), decided AS (
                 SELECT t.purpose_id,
                        CASE WHEN s.decision IS NULL THEN t.decision
                             WHEN s.decision <> 'granted' THEN s.decision ELSE t.decision END AS decision,
-                       greatest(t.collected_at, s.collected_at) AS collected_at
+                       greatest(t.collected_at, s.collected_at) AS collected_at,
+                       least(t.expires_at, s.expires_at) AS expires_at
                   FROM theirs t LEFT JOIN consent_consentstate s ON s.purpose_id = t.purpose_id AND s.profile_id = %(survivor)s
             ), appended AS (
                 INSERT INTO consent_consentrecord
@@ -222,10 +236,13 @@ def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
                        collected_at, now() FROM decided
                 RETURNING id, purpose_id, decision, collected_at
             )
-            INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, record_id)
-            SELECT purpose_id, %(survivor)s, decision, collected_at, id FROM appended
+            INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, expires_at, record_id)
+            SELECT purpose_id, %(survivor)s, a.decision, a.collected_at,
+                   CASE WHEN a.decision = 'granted' THEN d.expires_at END, a.id
+              FROM appended a JOIN decided d USING (purpose_id)
             ON CONFLICT (purpose_id, profile_id) DO UPDATE
-               SET decision = excluded.decision, collected_at = excluded.collected_at, record_id = excluded.record_id
+               SET decision = excluded.decision, collected_at = excluded.collected_at,
+                   expires_at = excluded.expires_at, record_id = excluded.record_id
             """,
             {"survivor": survivor_id, "absorbed": absorbed_id},
         )
@@ -236,7 +253,8 @@ def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> 
 
     A grant that one of them held only through the other ends: to merge and part again must not widen anything. Whose
     word came with an event is told by the event, which has gone to its person already; of a grant given meanwhile
-    without one nobody can say whose it is, so it ends for both.
+    without one nobody can say whose it is, so it ends for both. What remains of a grant ends no later than it would
+    have for the two together.
     """
     with bound_cursor() as cursor:
         cursor.execute(
@@ -249,13 +267,17 @@ def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> 
                  WHERE r.profile_id IN (%(survivor)s, %(restored)s) AND r.reach = 'person' AND r.method <> 'merge'
                    AND (r.decision <> 'granted' OR e.profile_id IS NOT NULL OR r.recorded_at < %(merged_at)s)
             ), own AS (
-                SELECT DISTINCT ON (profile_id, purpose_id) profile_id, purpose_id, decision FROM said
+                SELECT DISTINCT ON (profile_id, purpose_id) profile_id, purpose_id, decision, collected_at FROM said
                  ORDER BY profile_id, purpose_id, collected_at DESC, (decision = 'granted'), id DESC
             ), ended AS (
-                DELETE FROM consent_consentstate s WHERE s.profile_id = %(survivor)s RETURNING purpose_id, decision, collected_at
+                DELETE FROM consent_consentstate s WHERE s.profile_id = %(survivor)s
+                RETURNING purpose_id, decision, collected_at, expires_at
             ), decided AS (
-                SELECT p.id, e.purpose_id, CASE WHEN e.decision <> 'granted' THEN e.decision ELSE o.decision END AS decision, e.collected_at
+                SELECT p.id, e.purpose_id, e.collected_at,
+                       CASE WHEN e.decision <> 'granted' THEN e.decision ELSE o.decision END AS decision,
+                       least(e.expires_at, o.collected_at + r.lifetime_days * interval '1 day') AS expires_at
                   FROM ended e CROSS JOIN (VALUES (%(survivor)s::bigint), (%(restored)s::bigint)) AS p(id)
+                  JOIN consent_purpose r ON r.id = e.purpose_id
                   LEFT JOIN own o ON o.profile_id = p.id AND o.purpose_id = e.purpose_id
             ), appended AS (
                 INSERT INTO consent_consentrecord
@@ -265,13 +287,15 @@ def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> 
                   FROM decided WHERE decision IS NOT NULL
                 RETURNING id, profile_id, purpose_id, decision, collected_at
             )
-            SELECT purpose_id, profile_id, decision, collected_at, id FROM appended
+            SELECT a.purpose_id, a.profile_id, a.decision, a.collected_at, CASE WHEN a.decision = 'granted' THEN d.expires_at END, a.id
+              FROM appended a JOIN decided d ON d.id = a.profile_id AND d.purpose_id = a.purpose_id
             """,
             {"survivor": survivor_id, "restored": restored_id, "merged_at": merged_at},
         )
         # Not in the statement above: it could not see its own deletion, and would collide with what it replaces.
         cursor.executemany(
-            "INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, record_id) VALUES (%s, %s, %s, %s, %s)",
+            "INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, expires_at, record_id)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
             cursor.fetchall(),
         )
 

@@ -41,6 +41,7 @@ class SegmentAdmin(ReadOnlyAdmin):
 
         return [
             path("new/", get(self.new_view), name="segments_segment_new"),
+            path("fill/", post(views.fill_view), name="segments_segment_fill"),
             path("check/", post(views.check_view), name="segments_segment_check"),
             path("preview/", post(views.preview_view), name="segments_segment_preview"),
             path("<uuid:uuid>/", get(self.rule_view), name="segments_segment_detail"),
@@ -106,9 +107,8 @@ class SegmentAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         if request.method != "POST":
             text = lay_out(views.FIRST_RULE)
-            return render(
-                request, "segments/new.html", {**views.editor(request), "text": text, **views.checked(request, text)}
-            )
+            begin = {**views.editor(request), **views.beginnings(request)}
+            return render(request, "segments/new.html", {**begin, "text": text, **views.checked(request, text)})
         given = views.Given.of(request)
         try:
             segment = services.create_segment(
@@ -122,7 +122,8 @@ class SegmentAdmin(ReadOnlyAdmin):
                 by=actor_of(request),
             )
         except (RuleErrors, DomainError) as error:
-            return render(request, "segments/new.html", views.refused(request, given, error), status=422)
+            context = {**views.beginnings(request), **views.refused(request, given, error)}
+            return render(request, "segments/new.html", context, status=422)
         if given.goes_live:
             services.publish(
                 segment=segment, version=segment.versions.get(), by=actor_of(request), user=reader_of(request)

@@ -47,8 +47,6 @@ READ_OR_WRITE: dict[str, str] = {
     "POST": Scope.SEGMENTS_WRITE,
     "PATCH": Scope.SEGMENTS_WRITE,
 }
-# A segment of this key would stand at the address of something else.
-TAKEN_ADDRESSES = frozenset({"preview", "overlap", "flow"})
 DETAILS = ("name", "description", "cadence", "refresh_minutes", "daily_hour")
 
 
@@ -93,8 +91,6 @@ class SegmentList(ApiView):
         given.is_valid(raise_exception=True)
         wanted = dict(given.validated_data)
         wants_publish = wanted.pop("publish")
-        if wanted.get("key") in TAKEN_ADDRESSES:
-            raise Conflict("key_taken", f"{wanted['key']!r} is an address of the API; choose another key.", "/key")
         by = actor_of(request)
         with transaction.atomic(), rule_errors_located():
             load_for(caller(request), wanted["rule"])

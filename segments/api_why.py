@@ -74,7 +74,8 @@ class ExplainedSerializer(serializers.Serializer[Any]):
 
     pointer = serializers.CharField(help_text="Where it stands in the rule.")
     form = serializers.CharField(
-        help_text="Its key in the rule: all, any, not, trait, performed, sequence, in_segment or everyone."
+        help_text="Its key in the rule: all, any, not, trait, performed, sequence, in_segment, score, bucket, consented, in_list"
+        " or everyone."
     )
     holds = serializers.BooleanField(
         source="told",

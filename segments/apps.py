@@ -8,8 +8,11 @@ class SegmentsConfig(AppConfig):
     def ready(self) -> None:
         from cdp.jobs.naming import name_jobs
         from cdp.profiles.reliance import ask_before_retyping
-        from segments.services import REFRESH_KIND, names_relying_on
+        from consent.reliance import ask_before_deleting, follow_modes
+        from segments.services import REFRESH_KIND, follow_new_mode, names_asking_for, names_relying_on
         from segments.sharing import names_of_refreshes
 
         name_jobs(REFRESH_KIND, names_of_refreshes)
         ask_before_retyping(names_relying_on)
+        ask_before_deleting(names_asking_for)
+        follow_modes(follow_new_mode)

@@ -1,16 +1,37 @@
 """What rules may speak about, read from the database: all of it for editing, or just what some rules name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
 
 from cdp.profiles.models import EventName, Trait
-from segments.models import Segment
-from segments.rules import Catalog, EventInfo, SegmentInfo, TraitInfo, Type
+from cdp.profiles.score_services import published_scores
+from consent.models import Purpose
+from segments.models import PercentileThreshold, Segment, StaticList
+from segments.rules import (
+    Catalog,
+    ConsentMode,
+    EventInfo,
+    ListInfo,
+    PurposeInfo,
+    ScoreInfo,
+    SegmentInfo,
+    TraitInfo,
+    Type,
+)
 from segments.rules.algebra import Dependencies
 
 
 def catalog() -> Catalog:
     """Everything a rule may name."""
-    return _build(Trait.objects.all(), EventName.objects.all(), Segment.objects.all())
+    return _build(
+        Trait.objects.all(),
+        EventName.objects.all(),
+        Segment.objects.all(),
+        PercentileThreshold.objects.all(),
+        _scores(None),
+        Purpose.objects.all(),
+        StaticList.objects.all(),
+    )
 
 
 def catalog_for(dependencies: Iterable[Dependencies]) -> Catalog:
@@ -20,12 +41,51 @@ def catalog_for(dependencies: Iterable[Dependencies]) -> Catalog:
         Trait.objects.filter(key__in={key for d in wanted for key in d.traits}),
         EventName.objects.filter(name__in={name for d in wanted for name in d.events}),
         Segment.objects.filter(key__in={key for d in wanted for key in d.segments}),
+        PercentileThreshold.objects.filter(digest__in={digest(name) for d in wanted for name in d.rankings}),
+        _scores({kind for d in wanted for kind in d.score_kinds}),
+        Purpose.objects.filter(key__in={key for d in wanted for key in d.purposes}),
+        StaticList.objects.filter(key__in={key for d in wanted for key in d.lists}),
     )
 
 
-def _build(traits: Iterable[Trait], events: Iterable[EventName], segments: Iterable[Segment]) -> Catalog:
+def digest(ranking: str) -> str:
+    """By what a ranking's threshold is found: its name may be longer than an index can hold."""
+    return sha256(ranking.encode()).hexdigest()
+
+
+def _scores(kinds: set[str] | None) -> dict[str, ScoreInfo]:
+    """What the published runs have; of these kinds, or of all."""
+    if kinds is not None and not kinds:
+        return {}
+    infos = [
+        ScoreInfo(
+            kind=kind,
+            name=name,
+            label=f"{kind} {name}".replace("_", " "),
+            has_numbers="numbers" in said,
+            has_labels="labels" in said,
+        )
+        for kind, keys in published_scores(kinds).items()
+        for name, said in keys.items()
+    ]
+    return {info.key: info for info in infos}
+
+
+def _build(
+    traits: Iterable[Trait],
+    events: Iterable[EventName],
+    segments: Iterable[Segment],
+    thresholds: Iterable[PercentileThreshold],
+    scores: Mapping[str, ScoreInfo],
+    purposes: Iterable[Purpose],
+    lists: Iterable[StaticList],
+) -> Catalog:
     return Catalog(
         traits={t.key: TraitInfo(id=t.pk, key=t.key, label=t.label, type=Type(t.type)) for t in traits},
         events={e.name: EventInfo(id=e.pk, name=e.name, label=e.label) for e in events},
         segments={s.key: SegmentInfo(id=s.pk, key=s.key, name=s.name, usable=s.is_usable) for s in segments},
+        thresholds={t.ranking: t.pk for t in thresholds},
+        scores=scores,
+        purposes={p.key: PurposeInfo(id=p.pk, key=p.key, label=p.label, mode=ConsentMode(p.mode)) for p in purposes},
+        lists={one.key: ListInfo(id=one.pk, key=one.key, name=one.name) for one in lists},
     )

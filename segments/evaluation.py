@@ -39,6 +39,10 @@ class Facts:
     events: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     traits: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     segments: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    # By the kind of the run that was published.
+    scores: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    consents: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    lists: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     # People who are new: only rules that are true of strangers, or of what came with them, can take them in.
     new: set[int] = field(default_factory=set)
     # People about whom anything may have changed.
@@ -55,6 +59,9 @@ class Facts:
             (self.events, rule.depends_on.events),
             (self.traits, rule.depends_on.traits),
             (self.segments, rule.depends_on.segments),
+            (self.scores, rule.depends_on.score_kinds),
+            (self.consents, rule.depends_on.purposes),
+            (self.lists, rule.depends_on.lists),
         ):
             for name in mentioned & known.keys():
                 scope |= known[name]

@@ -4,30 +4,31 @@ A consumer may go on using a rule only while no new one can go live: both sides 
 shared, whoever publishes exclusively. So no verdict of an old rule is written after a new one has taken its place.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from django.db import connection, transaction
+from django.db.models import Q
 
 from cdp.audit import SYSTEM
 from cdp.audit.services import record
 from cdp.logs import get_logger
-from cdp.profiles.models import Trait
 from segments.catalogue import catalog_for
 from segments.engines.postgres import LeafQueries
+from segments.ground import Ground, ground_of
 from segments.models import Segment, SegmentStatus, SweepState
 from segments.rules import (
+    HEALED_BY_PUBLISHING,
     Catalog,
     Dependencies,
     PositiveLeaf,
     Rule,
     RuleErrors,
     check,
-    combine,
     depends_on,
     leaves,
     parse,
+    takes_in_strangers,
 )
 
 log = get_logger(__name__)
@@ -35,12 +36,19 @@ log = get_logger(__name__)
 RULES_LOCK = 7305002
 
 
-def flag_broken(segment_id: int, reason: str) -> None:
-    """Freezes the segment's members until its rule is mended and published again."""
+def flag_broken(segment_id: int, reason: str, *, waits_for_scores: bool = False) -> None:
+    """Freezes the segment's members until its rule is mended and published again.
+
+    Args:
+        waits_for_scores: nothing else is wrong than scores that no published run has; with them it is well again.
+    """
     with transaction.atomic():
-        if not Segment.objects.filter(pk=segment_id, broken_reason="").update(broken_reason=reason[:300]):
+        told = Q(broken_reason="") if waits_for_scores else Q(broken_reason="") | Q(waits_for_scores=True)
+        if not Segment.objects.filter(told, pk=segment_id).update(
+            broken_reason=reason[:300], waits_for_scores=waits_for_scores
+        ):
             return
-        _end_sweeps(segment_id)
+        end_sweeps(segment_id)
         segment = Segment.objects.select_related("live_version").get(pk=segment_id)
         # Why stands on its page until it is mended. It may quote the rule, so it has no place in what is never erased.
         number = segment.live_version.number if segment.live_version else None
@@ -48,8 +56,20 @@ def flag_broken(segment_id: int, reason: str) -> None:
     log.error("segment_broken", segment_id=segment_id)
 
 
-def _end_sweeps(segment_id: int) -> None:
-    """While it is broken, events pass it by, and all that read it: what they missed only a full refresh can find."""
+def _mend(segment_id: int) -> None:
+    """Takes back that the segment waits for scores: they have come. What its members missed the next full refresh finds,
+    which the sweeper asks for, since there is nothing up to which it was swept."""
+    with transaction.atomic():
+        if Segment.objects.filter(pk=segment_id, waits_for_scores=True).update(
+            broken_reason="", waits_for_scores=False
+        ):
+            segment = Segment.objects.get(pk=segment_id)
+            record(by=SYSTEM, action="segment.mended", object=segment)
+            log.info("segment_mended", segment_id=segment_id)
+
+
+def end_sweeps(segment_id: int) -> None:
+    """Leaves the segment, and all that read it, to a full refresh: what passed them by nothing else can find."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -95,8 +115,10 @@ class LiveRules:
     levels: tuple[tuple[LiveRule, ...], ...]
     frozen: dict[int, str]
     queries: LeafQueries
-    # Of each trait they name, the type that they were checked against.
-    types: dict[str, str]
+    # What they were checked against that may change while they stay as they are.
+    ground: Ground = field(default_factory=Ground)
+    # Why those can't be evaluated that only lack scores; they are well again once these are published.
+    waiting: dict[int, str] = field(default_factory=dict)
 
     @property
     def segment_ids(self) -> set[int]:
@@ -106,7 +128,7 @@ class LiveRules:
         return next((rule for level in self.levels for rule in level if rule.segment_id == segment_id), None)
 
 
-NO_RULES = LiveRules(levels=(), frozen={}, queries=LeafQueries(Catalog()), types={})
+NO_RULES = LiveRules(levels=(), frozen={}, queries=LeafQueries(Catalog()))
 _kept: tuple[tuple[tuple[int, int | None], ...], LiveRules] = ((), NO_RULES)
 
 
@@ -119,12 +141,19 @@ def forget() -> None:
 def live_rules() -> LiveRules:
     """The rules of all live segments that aren't broken; call it under `rules_lock`."""
     global _kept
-    live = Segment.objects.filter(status=SegmentStatus.LIVE, broken_reason="")
-    stamp = tuple(live.order_by("pk").values_list("pk", "live_version_id"))
+    live = Segment.objects.filter(Q(broken_reason="") | Q(waits_for_scores=True), status=SegmentStatus.LIVE)
+    rows = list(live.order_by("pk").values_list("pk", "live_version_id", "waits_for_scores"))
+    stamp = tuple((pk, version_id) for pk, version_id, _ in rows)
     kept_stamp, rules = _kept  # looked at once: other threads may put theirs in its place
-    if stamp != kept_stamp or rules.types != _types_now(rules.types):
+    if stamp != kept_stamp or not rules.ground.is_as_it_was():
         rules = _load(list(live.select_related("live_version").order_by("pk")))
         _kept = stamp, rules
+    # Said each time and not when they are loaded: that transaction may have come to nothing.
+    flagged = {pk for pk, _, waits in rows if waits}
+    for pk in rules.waiting.keys() - flagged:
+        flag_broken(pk, rules.waiting[pk], waits_for_scores=True)
+    for pk in flagged & rules.segment_ids:
+        _mend(pk)
     return rules
 
 
@@ -133,11 +162,6 @@ def rules_now() -> LiveRules:
     """The same, for whoever only looks and so needs no lock beyond this."""
     rules_lock(exclusive=False)
     return live_rules()
-
-
-def _types_now(keys: Iterable[str]) -> dict[str, str]:
-    wanted = list(keys)
-    return dict(Trait.objects.filter(key__in=wanted).values_list("key", "type")) if wanted else {}
 
 
 def _load(segments: list[Segment]) -> LiveRules:
@@ -149,15 +173,24 @@ def _load(segments: list[Segment]) -> LiveRules:
             parsed[segment.key] = segment, rule, depends_on(rule)
         except RuleErrors as refused:
             flag_broken(segment.pk, str(refused))
-    catalog = catalog_for(d for _, _, d in parsed.values())
+    named = [dependencies for _, _, dependencies in parsed.values()]
+    catalog, ground = catalog_for(named), ground_of(named)
+    # Of these it is found out here, in order, whether they can be read; one that waited may do so no longer.
+    known = {key: replace(info, usable=info.usable or key in parsed) for key, info in catalog.segments.items()}
+    catalog = replace(catalog, segments=known)
     ready: dict[str, LiveRule] = {}
+    waiting: dict[int, str] = {}
     for key in _in_order(parsed):
         segment, rule, dependencies = parsed[key]
         if missing := sorted(s for s in dependencies.segments if s not in ready):
             frozen[segment.pk] = f"It reads segments that can't be evaluated: {', '.join(missing)}"
             continue
         if errors := check(rule, catalog):
-            flag_broken(segment.pk, str(errors[0]))
+            lasting = [error for error in errors if error.code not in HEALED_BY_PUBLISHING]
+            if lasting:
+                flag_broken(segment.pk, str(lasting[0]))
+            else:
+                waiting[segment.pk] = str(errors[0])
             continue
         found = leaves(rule)
         ready[key] = LiveRule(
@@ -167,7 +200,7 @@ def _load(segments: list[Segment]) -> LiveRules:
             rule=rule,
             leaves=found,
             depends_on=dependencies,
-            takes_in_strangers=bool(combine(rule, {leaf: set() for leaf in found}, {0})),
+            takes_in_strangers=takes_in_strangers(rule, catalog),
         )
     for segment_id, reason in frozen.items():
         log.error("segment_frozen", segment_id=segment_id, reason=reason)
@@ -175,7 +208,8 @@ def _load(segments: list[Segment]) -> LiveRules:
         levels=_levels(ready),
         frozen=frozen,
         queries=LeafQueries(catalog),
-        types={key: trait.type.value for key, trait in catalog.traits.items()},
+        ground=ground,
+        waiting=waiting,
     )
 
 

@@ -54,6 +54,9 @@ class Segment(models.Model):
     last_refreshed_at = models.DateTimeField(null=True)
     # Set when its rule can't be evaluated any more: members freeze as they are until it is mended.
     broken_reason = models.CharField(max_length=300, blank=True)
+    waits_for_scores = models.BooleanField(
+        default=False, help_text="It is broken only until a run is published that has the scores it asks for."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -68,6 +71,9 @@ class Segment(models.Model):
             ),
             models.CheckConstraint(condition=Q(refresh_minutes__gte=1), name="segments_refresh_minutes_positive"),
             models.CheckConstraint(condition=Q(daily_hour__lte=23), name="segments_daily_hour_of_a_day"),
+            models.CheckConstraint(
+                condition=Q(waits_for_scores=False) | ~Q(broken_reason=""), name="segments_waiting_is_broken"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -99,11 +105,14 @@ class SegmentVersion(models.Model):
 class SweepState(models.Model):
     """Up to when time's passing has been taken into account. Without a row only a full refresh can say who belongs.
 
-    A table of its own: the sequencer counts members in the segments' rows, and neither should wait for the other.
+    Nor does a row help of another version than the live one, or by another time zone than the workspace's: days that began
+    and ended anew have no edge. A table of its own: the sequencer counts members in the segments' rows, and neither should
+    wait for the other.
     """
 
     segment = models.OneToOneField(Segment, on_delete=models.CASCADE, primary_key=True, related_name="sweep_state")
     version = models.ForeignKey(SegmentVersion, on_delete=models.CASCADE, related_name="+", db_index=False)
+    time_zone = models.CharField(max_length=64)
     swept_to = models.DateTimeField()
 
     def __str__(self) -> str:
@@ -135,6 +144,57 @@ class SegmentUse(models.Model):
     used = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="used_by")
 
 
+class StaticList(models.Model):
+    """People whom somebody put together, by hand or from another system. Only who is put on it is on it."""
+
+    key = models.SlugField(max_length=64, unique=True, help_text="How rules and the API name it; can't change.")
+    name = models.CharField(max_length=150)
+    description = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = "list"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ListEntry(models.Model):
+    """Somebody is on a list. Written by `segments.lists`.
+
+    It keeps to whom it was given, so that of two who part again each has their own: ``profile`` is who that is now.
+    """
+
+    pk = models.CompositePrimaryKey("list_id", "origin_id")
+    # No constraints in the database, as with memberships: rows are written with their list locked, and a merge does away
+    # with the absorbed profile before the evaluator moves its entries.
+    list = models.ForeignKey(
+        StaticList, on_delete=models.CASCADE, related_name="entries", db_constraint=False, db_index=False
+    )
+    profile = models.ForeignKey(
+        Profile, on_delete=models.CASCADE, related_name="list_entries", db_constraint=False, db_index=False
+    )
+    origin_id = models.BigIntegerField()
+    added_at = models.DateTimeField(default=timezone.now)
+    added_by = models.CharField(max_length=150)
+    reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["list", "profile"], name="segments_people_of_a_list"),
+            models.Index(fields=["profile", "list"], name="segments_lists_of_a_person"),
+        ]
+
+
+class ListUse(models.Model):
+    """A live rule reads a list. Projected from the live versions; what keeps a list from being deleted."""
+
+    pk = models.CompositePrimaryKey("user_id", "used_id")
+    user = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="list_uses", db_index=False)
+    used = models.ForeignKey(StaticList, on_delete=models.PROTECT, related_name="used_by")
+
+
 class Membership(models.Model):
     """A person is in a segment."""
 
@@ -154,6 +214,54 @@ class Membership(models.Model):
         indexes = [models.Index(fields=["profile", "segment"], name="segments_of_a_person")]
 
 
+class PercentileThreshold(models.Model):
+    """What a percentile of a figure comes to, of all who have one, when they were last compared.
+
+    Every verdict reads this row, so that people are judged alike until it moves. A rule of a segment counts on it being
+    there; what no rule asks for any more is purged.
+    """
+
+    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the ranking: that may be long.")
+    ranking = models.TextField(help_text="Figure and percentile, as rules name them.")
+    percentile = models.DecimalField(max_digits=4, decimal_places=2)
+    value = models.DecimalField(max_digits=30, decimal_places=4, null=True, help_text="None while nobody is ranked.")
+    people = models.BigIntegerField(help_text="How many are ranked.")
+    as_of = models.DateTimeField()
+    computed_at = models.DateTimeField(default=timezone.now)
+    # Counts the moves. Those whom a move concerns are marked after it; until then `marked_version` lags behind.
+    version = models.PositiveIntegerField(default=1)
+    marked_version = models.PositiveIntegerField(default=1)
+    asked_at = models.DateTimeField(default=timezone.now, help_text="When a rule was last loaded that reads it.")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(marked_version__lte=models.F("version")), name="segments_threshold_marked_after_it_moved"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"percentile {self.percentile}: {self.value}"
+
+
+class PastThreshold(models.Model):
+    """What a threshold was before it moved."""
+
+    threshold = models.ForeignKey(PercentileThreshold, on_delete=models.CASCADE, related_name="past", db_index=False)
+    version = models.PositiveIntegerField()
+    value = models.DecimalField(max_digits=30, decimal_places=4, null=True)
+    people = models.BigIntegerField()
+    as_of = models.DateTimeField()
+    computed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-version"]
+        constraints = [models.UniqueConstraint(fields=["threshold", "version"], name="segments_past_threshold_unique")]
+
+    def __str__(self) -> str:
+        return f"version {self.version}: {self.value}"
+
+
 class ChangeKind(models.TextChoices):
     ENTERED = "entered", "Entered"
     EXITED = "exited", "Exited"
@@ -166,6 +274,7 @@ class ChangeWhy(models.TextChoices):
     MERGE = "merge", "Two profiles became one"
     UNMERGE = "unmerge", "A merge was undone"
     EDIT = "edit", "A change by hand"
+    RANK = "rank", "A percentile moved"
     ERASURE = "erasure", "The person was erased"
 
 

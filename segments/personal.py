@@ -11,6 +11,9 @@ from cdp.profiles.masking import EMAIL, HIDDEN, PERSONAL_PROPERTY
 from cdp.profiles.models import Trait
 from segments.rules.errors import Path, RuleError, pointer
 
+# Where a condition names what it is about.
+NAMES = ("property", "of", "trait", "in_list")
+
 
 def personal_traits() -> set[str]:
     """The keys of the traits that count as personal data."""
@@ -22,15 +25,21 @@ def without_values(document: Any) -> Any:
     return _hidden(document, personal_traits())
 
 
-def personal_conditions(document: Any) -> list[RuleError]:
-    """An error for each condition on personal data, at its place."""
+def personal_conditions(document: Any, traits: Collection[str] | None = None) -> list[RuleError]:
+    """An error for each condition on personal data, at its place.
+
+    Args:
+        traits: the keys of those that count as personal data, for whoever asks of many documents.
+    """
     return [
         RuleError(code="personal_data", message="conditions on personal data need the right to read people", pointer=at)
-        for at in _personal(document, personal_traits(), ())
+        for at in _personal(document, personal_traits() if traits is None else traits, ())
     ]
 
 
 def _is_personal(condition: dict[str, Any], traits: Collection[str]) -> bool:
+    if "in_list" in condition:
+        return True  # it picks people out one by one: on a list of one, every other condition tells of that one
     named = condition.get("property", condition.get("of", condition.get("trait")))
     if not isinstance(named, str):
         return False
@@ -49,7 +58,7 @@ def _hidden(part: Any, traits: Collection[str]) -> Any:
 def _personal(part: Any, traits: Collection[str], path: Path) -> Iterator[str]:
     if isinstance(part, dict):
         if _is_personal(part, traits):
-            yield pointer((*path, next(key for key in ("property", "of", "trait") if key in part)))
+            yield pointer((*path, next(key for key in NAMES if key in part)))
         for key, inner in part.items():
             yield from _personal(inner, traits, (*path, key))
     elif isinstance(part, list):

@@ -1,11 +1,16 @@
-"""Reads of members that screens and the API share, each for a named purpose; and of how well members were kept."""
+"""Reads of members that screens and the API share, each for a named purpose; of how far and how well members were kept."""
 
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 
-from cdp.profiles.models import Profile
+from cdp.profiles.models import Profile, Workspace
 from consent.models import Purpose
 from consent.querysets import permitted
-from segments.models import DriftCheck, Membership, Segment, SegmentStatus
+from segments.models import DriftCheck, Membership, Segment, SegmentStatus, SweepState
+
+
+def sweep_states() -> QuerySet[SweepState]:
+    """Up to when segments were swept, of those by the calendar that the workspace has now."""
+    return SweepState.objects.filter(time_zone__in=Workspace.objects.values("time_zone"))
 
 
 def members_of(segment: Segment, purpose: Purpose, *, after: int = 0) -> QuerySet[Membership]:

@@ -25,21 +25,24 @@ from cdp.jobs.models import Job, JobState
 from cdp.jobs.services import Progress
 from cdp.logs import get_logger
 from cdp.profiles import store
-from cdp.profiles.models import Profile, Workspace
+from cdp.profiles.models import DirtyProfile, Profile, Workspace
 from consent.models import Purpose
 from consent.querysets import permitted
 from segments.catalogue import catalog
 from segments.engines import postgres
 from segments.evaluation import FAILED, Difference, Facts, Moments, evaluate
 from segments.live import LiveRule, flag_broken, live_rules, rules_lock, rules_now
-from segments.models import ChangeKind, ChangeWhy, DriftCheck, Segment, SegmentStatus, SweepState
+from segments.models import ChangeKind, ChangeWhy, DriftCheck, Segment, SegmentStatus
 from segments.moments import moment_of_judgement, moment_of_writing
 from segments.personal import without_values
+from segments.querysets import sweep_states
 from segments.rules import RuleErrors, Span, describe, load
 from segments.rules.errors import pointer
 from segments.rules.explain import nodes
+from segments.rules.measures import zone_name
 from segments.schedule import last_time_of_day
 from segments.services import REFRESH_KIND, request_refresh
+from segments.thresholds import are_marked, with_thresholds
 from segments.turning import Turnings, in_order_of_reading
 
 log = get_logger(__name__)
@@ -98,6 +101,7 @@ def preview(
     """
     known = catalog()
     loaded = load(rule, known)
+    known = with_thresholds(known, loaded, seconds=PREVIEW_SECONDS)
     with snapshot(seconds=PREVIEW_SECONDS):
         moment = as_of.astimezone(Workspace.current().zone) if as_of else moment_of_judgement()
         parts = None
@@ -213,7 +217,7 @@ def _who_disagrees(segment: Segment, rule: LiveRule, as_of: datetime) -> "array[
 
 @dataclass(frozen=True, kw_only=True)
 class _Judged:
-    """What became of those who disagreed. Of the changes, `missing` and `extra` are those that time doesn't explain."""
+    """What became of those who disagreed. Of the changes, `missing` and `extra` are those that nothing explains."""
 
     entered: int
     exited: int
@@ -235,8 +239,10 @@ def _judge_again(
     # Members of whom nothing is left have no verdict. Whoever merged them away has said so by a dirty row, and the
     # evaluator ends and announces their memberships.
     facts = Facts(demanded={segment.pk: present})
-    # Where it isn't said when time changes a condition, time may have done whatever is found.
-    if kept_to is None or not rules.queries.have_edges(rule.leaves):
+    # Where it isn't said when time changes a condition, time may have done whatever is found; and so may a threshold
+    # that has moved, until it is known whom that concerns.
+    is_explained = rules.queries.have_edges(rule.leaves) and are_marked(rule.depends_on.rankings)
+    if kept_to is None or not is_explained:
         changes = evaluate(facts, rules, as_of=as_of, why=why)
         return _Judged(entered=changes.entered[segment.pk], exited=changes.exited[segment.pk])
     since = kept_to - timedelta(seconds=settings.BATCH_SECONDS)
@@ -250,14 +256,17 @@ def _judge_again(
         return turnings(differences)
 
     changes = evaluate(facts, rules, as_of=as_of, why=why, became_true=became_true)
+    different = set[int]().union(*changed.values())
     span = Span(after=since, until=as_of, zone=as_of.tzinfo)
-    touched = rules.queries.touched(rule.leaves, span, scope=set().union(*changed.values()))
-    by_time = set[int]().union(*touched.values())
+    touched = rules.queries.touched(rule.leaves, span, scope=different)
+    # Who waits to be judged again would be in line in a moment.
+    waiting = DirtyProfile.objects.filter(profile_id__in=different).values_list("profile_id", flat=True)
+    explained = set(waiting).union(*touched.values())
     return _Judged(
         entered=changes.entered[segment.pk],
         exited=changes.exited[segment.pk],
-        missing=len(changed[ChangeKind.ENTERED] - by_time),
-        extra=len(changed[ChangeKind.EXITED] - by_time),
+        missing=len(changed[ChangeKind.ENTERED] - explained),
+        extra=len(changed[ChangeKind.EXITED] - explained),
     )
 
 
@@ -266,16 +275,16 @@ def _judge_again(
 
 def swept_to(rule: LiveRule) -> datetime | None:
     """Up to when time's passing is in its members; None when only a full refresh can say who belongs."""
-    return (
-        SweepState.objects.filter(pk=rule.segment_id, version=rule.version_id)
-        .values_list("swept_to", flat=True)
-        .first()
-    )
+    return sweep_states().filter(pk=rule.segment_id, version=rule.version_id).values_list("swept_to", flat=True).first()
 
 
 @transaction.atomic
 def mark_swept(rule: LiveRule, moment: datetime) -> None:
-    """Lets sweeps go on from this moment, at which a full refresh found who belongs; unless the rule broke meanwhile."""
+    """Lets sweeps go on from this moment, at which a full refresh found who belongs; unless the rule broke meanwhile.
+
+    Args:
+        moment: in the time zone by whose calendar it was found.
+    """
     rules_lock(exclusive=False)
     rules = live_rules()
     current = rules.by_segment(rule.segment_id)
@@ -288,11 +297,11 @@ def mark_swept(rule: LiveRule, moment: datetime) -> None:
         if live_rules().by_segment(rule.segment_id) is None:
             return
         cursor.execute(
-            "INSERT INTO segments_sweepstate AS s (segment_id, version_id, swept_to) VALUES (%s, %s, %s)"
-            " ON CONFLICT (segment_id) DO UPDATE SET version_id = excluded.version_id, swept_to ="
-            "   CASE s.version_id WHEN excluded.version_id THEN greatest(s.swept_to, excluded.swept_to)"
-            "   ELSE excluded.swept_to END",
-            [rule.segment_id, rule.version_id, moment],
+            "INSERT INTO segments_sweepstate AS s (segment_id, version_id, time_zone, swept_to) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (segment_id) DO UPDATE SET version_id = excluded.version_id, time_zone = excluded.time_zone,"
+            "   swept_to = CASE (s.version_id, s.time_zone) WHEN (excluded.version_id, excluded.time_zone)"
+            "              THEN greatest(s.swept_to, excluded.swept_to) ELSE excluded.swept_to END",
+            [rule.segment_id, rule.version_id, zone_name(moment), moment],
         )
 
 
@@ -317,7 +326,7 @@ def request_due_refreshes() -> int:
     rules = rules_now()
     now = timezone.now()
     live = Segment.objects.filter(pk__in=rules.segment_ids)
-    swept = Q(sweep_state__version=F("live_version"))
+    swept = Q(sweep_state__version=F("live_version"), sweep_state__time_zone=workspace.time_zone)
     due = ~swept
     if workspace.frozen_at is None:
         night = last_time_of_day(now, hour=settings.NIGHTLY_HOUR, zone=workspace.time_zone)

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 from guardian.models import UserObjectPermission
 
 from cdp.audit.actors import Actor
@@ -18,12 +19,25 @@ from cdp.jobs.models import Job
 from cdp.jobs.services import enqueue
 from segments.catalogue import catalog
 from segments.feed import wait_for_the_sequencer
-from segments.live import rules_lock
-from segments.models import Cadence, Segment, SegmentStatus, SegmentUse, SegmentVersion, SweepState
+from segments.live import end_sweeps, rules_lock
+from segments.models import (
+    Cadence,
+    ListUse,
+    Segment,
+    SegmentStatus,
+    SegmentUse,
+    SegmentVersion,
+    StaticList,
+    SweepState,
+)
 from segments.personal import without_values
-from segments.rules import Rule, RuleError, RuleErrors, depends_on, load, parse
+from segments.rules import Dependencies, Rule, RuleError, RuleErrors, depends_on, load, parse
+from segments.thresholds import with_thresholds
 
 REFRESH_KIND = "segments.refresh"
+KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+# At the address of a segment with one of these keys the API has something else.
+TAKEN_KEYS = frozenset({"preview", "overlap", "flow", "templates"})
 
 
 class InUse(Conflict):
@@ -35,11 +49,12 @@ class InUse(Conflict):
         super().__init__("segment_in_use", f"“{segment.name}” is used by {names}. Change them first.")
 
 
-def key_for(name: str) -> str:
-    """A key made of a name: lower case, digits and hyphens; the next free one when it is taken."""
+def key_for(name: str, *, among: QuerySet[Any] | None = None, otherwise: str = "segment") -> str:
+    """A key made of a name: lower case, digits and hyphens; the next one that is free ``among`` these, or segments."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:56] or "segment"
-    taken = set(Segment.objects.filter(key__startswith=base).values_list("key", flat=True))
+    base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:56] or otherwise
+    others = Segment.objects.all() if among is None else among
+    taken = TAKEN_KEYS | set(others.filter(key__startswith=base).values_list("key", flat=True))
     key, number = base, 2
     while key in taken:
         key, number = f"{base}-{number}", number + 1
@@ -72,8 +87,10 @@ def create_segment(
     if not name:
         raise DomainError("name_missing", "A segment needs a name.", "/name")
     key = key or key_for(name)
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key) or len(key) > 64:
+    if not KEY.fullmatch(key) or len(key) > 64:
         raise DomainError("key_malformed", "A key has small letters, digits and single hyphens, 64 at most.", "/key")
+    if key in TAKEN_KEYS:
+        raise Conflict("key_taken", f"{key!r} is an address of the API; choose another key.", "/key")
     if Segment.objects.filter(key=key).exists():
         raise Conflict("key_taken", f"There is a segment with the key {key!r} already.", "/key")
     cadence = Cadence.MINUTES if cadence is None else cadence
@@ -181,22 +198,27 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User 
         RuleErrors: the rule no longer fits the catalogue, or it would read itself by way of others.
         Conflict: the segment is archived, or the version is another one's.
     """
+    known = catalog()
+    rule = load(version.rule, known)
+    # What takes a look at everybody comes before the lock for which all batches would wait.
+    with_thresholds(known, rule)
     rules_lock(exclusive=True)
     segment = Segment.objects.select_for_update().get(pk=segment.pk)
     if segment.status == SegmentStatus.ARCHIVED:
         raise Conflict("segment_archived", f"“{segment.name}” is archived; restore it before setting a version live.")
     if version.segment_id != segment.pk:
         raise Conflict("version_of_another", f"This version is not one of “{segment.name}”.")
-    rule = load(version.rule, catalog())
+    known = catalog()
+    rule = load(version.rule, known)
+    with_thresholds(known, rule)  # all of them are still there, unless one was purged just before
     _refuse_cycle(segment, rule)
     before = segment.live_version
-    segment.live_version, segment.status, segment.broken_reason = version, SegmentStatus.LIVE, ""
-    segment.save(update_fields=["live_version", "status", "broken_reason"])
+    segment.live_version, segment.status = version, SegmentStatus.LIVE
+    segment.broken_reason, segment.waits_for_scores = "", False
+    segment.save(update_fields=["live_version", "status", "broken_reason", "waits_for_scores"])
     # By the new rule nobody was ever judged, and by an old one that comes back, not while it was away.
     SweepState.objects.filter(segment=segment).delete()
-    SegmentUse.objects.filter(user=segment).delete()
-    used = Segment.objects.filter(key__in=depends_on(rule).segments)
-    SegmentUse.objects.bulk_create(SegmentUse(user=segment, used=one) for one in used)
+    _note_uses(segment, depends_on(rule))
     record(
         by=by,
         action="segment.published",
@@ -204,6 +226,17 @@ def publish(*, segment: Segment, version: SegmentVersion, by: Actor, user: User 
         detail={"version": version.number, "before": before.number if before else None},
     )
     return request_refresh(segment=segment, by=by, user=user, why="rule")
+
+
+def _note_uses(segment: Segment, reads: Dependencies | None) -> None:
+    """Keeps what the live rule reads from being taken away; nothing any more, where there is no such rule."""
+    SegmentUse.objects.filter(user=segment).delete()
+    ListUse.objects.filter(user=segment).delete()
+    if reads is not None:
+        used = Segment.objects.filter(key__in=reads.segments)
+        SegmentUse.objects.bulk_create(SegmentUse(user=segment, used=one) for one in used)
+        lists = StaticList.objects.filter(key__in=reads.lists)
+        ListUse.objects.bulk_create(ListUse(user=segment, used=one) for one in lists)
 
 
 def request_refresh(*, segment: Segment, by: Actor, user: User | None = None, why: str = "time") -> Job:
@@ -254,10 +287,38 @@ def names_relying_on(trait: str) -> list[str]:
 
 
 def _reads(rule: Any, trait: str) -> bool:
+    asked = _asked_by(rule)
+    return asked is not None and trait in asked.traits
+
+
+def _asked_by(rule: Any) -> Dependencies | None:
     try:
-        return trait in depends_on(parse(rule)).traits
+        return depends_on(parse(rule))
     except RuleErrors:
-        return False  # of a form no longer read: it is broken already, whatever the type
+        return None  # of a form no longer read: it is broken already, whatever becomes of what it names
+
+
+def _asking_for(purpose: str) -> list[Segment]:
+    """The live segments whose rules ask for this purpose."""
+    live = Segment.objects.filter(status=SegmentStatus.LIVE).select_related("live_version").order_by("name")
+    asked = {one: _asked_by(one.live_version.rule) for one in live if one.live_version}
+    return [segment for segment, named in asked.items() if named is not None and purpose in named.purposes]
+
+
+def names_asking_for(purpose: str) -> list[str]:
+    """Names of the segments whose live rules ask for this purpose."""
+    return [segment.name for segment in _asking_for(purpose)]
+
+
+@transaction.atomic
+def follow_new_mode(purpose: str) -> None:
+    """Has the members of whatever asks for this purpose brought in line: another mode takes in other people at once.
+
+    The sweeper asks for a full refresh of what was never swept.
+    """
+    rules_lock(exclusive=True)
+    for segment in _asking_for(purpose):
+        end_sweeps(segment.pk)
 
 
 @transaction.atomic
@@ -274,7 +335,7 @@ def archive(*, segment: Segment, by: Actor) -> Segment:
     if segment.status != SegmentStatus.ARCHIVED:
         segment.status = SegmentStatus.ARCHIVED
         segment.save(update_fields=["status"])
-        SegmentUse.objects.filter(user=segment).delete()
+        _note_uses(segment, None)
         record(by=by, action="segment.archived", object=segment)
     return segment
 

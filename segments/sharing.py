@@ -20,8 +20,9 @@ from cdp.jobs.models import Job
 from cdp.rest.models import Scope
 from segments.catalogue import catalog
 from segments.models import Segment
-from segments.personal import personal_conditions
+from segments.personal import personal_conditions, personal_traits
 from segments.rules import Catalog, Rule, RuleErrors, load
+from segments.templates import TEMPLATES, Offer, offer
 
 OWNERS_MAY = ("view_segment", "change_segment", "refresh_segment", "view_members")
 SHAREABLE = (*OWNERS_MAY, "delete_segment")
@@ -131,6 +132,15 @@ def load_for(user: AbstractBaseUser, document: Any) -> Rule:
     if not reads_people(user) and (found := personal_conditions(document)):
         raise RuleErrors(found)
     return rule
+
+
+def templates_for(user: AbstractBaseUser) -> list[Offer]:
+    """The ready rules, each with what keeps this user from using it: what was never seen, or a right that they lack."""
+    known = catalog_visible_to(user)
+    if reads_people(user):
+        return [offer(one, known) for one in TEMPLATES]
+    personal = personal_traits()
+    return [offer(one, known, personal_conditions(one.document, personal)) for one in TEMPLATES]
 
 
 def reads_people(user: AbstractBaseUser) -> bool:

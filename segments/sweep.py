@@ -30,6 +30,7 @@ from segments.evaluation import FAILED, Facts, disagreeing, evaluate
 from segments.live import LiveRule, LiveRules, flag_broken, live_rules, rules_lock, rules_now
 from segments.models import ChangeWhy, Segment, SweepState
 from segments.moments import moment_of_judgement, moment_of_writing
+from segments.querysets import sweep_states
 from segments.rules import Span
 from segments.schedule import sweep_is_due
 from segments.services import request_refresh
@@ -155,7 +156,7 @@ def _due(
 def _states(rules: Sequence[LiveRule]) -> dict[int, datetime]:
     """By segment id, up to when the rule was swept; without those that wait for a full refresh."""
     versions = {rule.segment_id: rule.version_id for rule in rules}
-    found = SweepState.objects.filter(pk__in=versions).values_list("pk", "version_id", "swept_to")
+    found = sweep_states().filter(pk__in=versions).values_list("pk", "version_id", "swept_to")
     return {pk: swept_to for pk, version_id, swept_to in found if versions[pk] == version_id}
 
 

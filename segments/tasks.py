@@ -1,11 +1,14 @@
 """Celery's doors to segments: thin, safe to run twice."""
 
+from dataclasses import asdict
+
 from celery import Task, shared_task
 from django.db import OperationalError
 
 from cdp.errors import NotFound
 from cdp.jobs.services import lease
 from segments import refresh as refreshing
+from segments import thresholds
 from segments.feed import number_changes
 from segments.models import ChangeWhy, Segment
 
@@ -37,3 +40,22 @@ def refresh(self: Task, job_id: int) -> None:
             "exited": done.exited,
             "members": done.members,
         }
+
+
+@shared_task(name="segments.request_recomputation", ignore_result=True)
+def request_recomputation() -> None:
+    thresholds.request_due_recomputation()
+
+
+@shared_task(
+    bind=True,
+    name=thresholds.RECOMPUTE_KIND,
+    autoretry_for=(OperationalError,),
+    retry_backoff=True,
+    max_retries=5,
+    acks_late=True,
+)
+def recompute_thresholds(self: Task, job_id: int) -> None:
+    with lease(job_id, worker=self.request.hostname or "") as held:
+        if held is not None:
+            held.job.result = asdict(thresholds.recompute(progress=held.progress))

@@ -4,10 +4,11 @@ They speak of the public e-commerce events ("Order Completed", "Product Viewed",
 has never seen is offered as not yet usable, with the reason; see `usable`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from segments.rules import Catalog, Rule, RuleErrors, load
+from segments.rules import Catalog, Rule, RuleError, RuleErrors, describe, load, parse
 
 Condition = dict[str, Any]
 
@@ -17,6 +18,7 @@ ADDED: Final = "Product Added"
 VISIT: Final = "Session Started"
 PAGE: Final = "Page Viewed"
 REFUND: Final = "Order Refunded"
+REVENUE: Final = "Revenue Booked"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +144,56 @@ TEMPLATES: Final = (
         condition={"all": [did(ORDER, op="equals", value=1), never(ORDER, within={"days": 30})]},
     ),
     Template(
+        key="top_spenders",
+        name="Top spenders",
+        purpose="Brought more in the last year, less what was refunded, than nine customers in ten.",
+        condition={**did(REVENUE, measure="sum", within={"days": 365}), "op": "gte", "than": {"percentile": 90}},
+    ),
+    Template(
+        key="regular",
+        name="Regular visitor",
+        purpose="Came by in at least 3 of the last 4 weeks, however often in each.",
+        condition=did(VISIT, measure="periods", each={"weeks": 1}, op="gte", value=3, within={"weeks": 4}),
+    ),
+    Template(
+        key="frequent",
+        name="Frequent visitor",
+        purpose="More than 3 visits a week over the last four: a burst of visits counts as much as a habit.",
+        condition=did(VISIT, per="week", op="gt", value=3, within={"weeks": 4}),
+    ),
+    Template(
+        key="stopped",
+        name="Stopped ordering",
+        purpose="Ordered in the 30 days before the last 30, and not since: still warm enough to be won back.",
+        condition={
+            "all": [did(ORDER, within={"days": 30, "ago": {"days": 30}}), never(ORDER, within={"days": 30})],
+        },
+    ),
+    Template(
+        key="started_again",
+        name="Started again",
+        purpose="Customers who ordered in the last 7 days after at least 60 days without an order.",
+        condition={
+            "all": [
+                did(ORDER, within={"days": 7}),
+                never(ORDER, within={"days": 60, "ago": {"days": 7}}),
+                did(ORDER, within={"days": 3650, "ago": {"days": 67}}),
+            ],
+        },
+    ),
+    Template(
+        key="at_risk_browsing",
+        name="At risk, but looking",
+        purpose="Good customers about to be lost (by RFM) who viewed a product in the last 30 days and didn't buy.",
+        condition={
+            "all": [
+                {"score": "rfm.group", "op": "equals", "value": "At risk"},
+                did(VIEW, within={"days": 30}),
+                never(ORDER, within={"days": 30}),
+            ]
+        },
+    ),
+    Template(
         key="refund_prone",
         name="Refund-prone",
         purpose="Sent back a third of their orders or more, with at least two refunds.",
@@ -161,3 +213,32 @@ def usable(template: Template, catalog: Catalog) -> Rule | RuleErrors:
         return load(template.document, catalog)
     except RuleErrors as missing:
         return missing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A template as it is offered to somebody: its rule in English, and what keeps them from using it."""
+
+    template: Template
+    sentence: str
+    reasons: tuple[RuleError, ...] = ()
+
+    @property
+    def is_usable(self) -> bool:
+        return not self.reasons
+
+    @property
+    def said(self) -> list[str]:
+        """The reasons, each once: several conditions may lack the same thing."""
+        return list(dict.fromkeys(reason.message for reason in self.reasons))
+
+
+def offer(template: Template, catalog: Catalog, refused: Collection[RuleError] = ()) -> Offer:
+    """The template for a workspace with this catalogue.
+
+    Args:
+        refused: what else keeps somebody from using it, where the workspace has all it needs.
+    """
+    found = usable(template, catalog)
+    reasons = found.errors if isinstance(found, RuleErrors) else refused
+    return Offer(template=template, sentence=describe(parse(template.document), catalog), reasons=tuple(reasons))

@@ -13,8 +13,8 @@ from segments.rules import RuleError
 SPACE = " \t\n\r"
 WIDTH = 88
 # How a sentence would go: what, filtered how, measured how, compared with what, when. The database keeps no order.
-ORDER = ("version", "not", "trait", "performed", "property", "in_segment", "everyone", "where", "measure", "of", "op", "value",
-         "within", "all", "any")  # fmt: skip
+ORDER = ("version", "not", "trait", "performed", "property", "in_segment", "score", "bucket", "consented", "in_list", "everyone",
+         "where", "measure", "of", "op", "value", "within", "all", "any")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

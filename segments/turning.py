@@ -23,6 +23,8 @@ from segments.live import LiveRule, LiveRules, rules_now
 from segments.models import ChangeKind, Membership, Segment, SegmentStatus
 from segments.moments import moment_of_judgement
 from segments.rules import Occurrence, Person, Span, Value, edges, edges_ahead, evaluate
+from segments.standing import how_people_stand
+from segments.thresholds import values_of
 
 log = get_logger(__name__)
 
@@ -253,12 +255,16 @@ def load_people(profile_ids: Collection[int], rules: Collection[LiveRule]) -> di
             )
     for profile_id, key in Membership.objects.filter(profile_id__in=ids).values_list("profile_id", "segment__key"):
         segments[profile_id].add(key)
+    thresholds = values_of({ranking for rule in rules for ranking in rule.depends_on.rankings})
+    stands = how_people_stand(ids, [rule.depends_on for rule in rules])
     return {
         profile_id: Person(
             id=profile_id,
             traits=traits[profile_id],
             events=events[profile_id],
             segments=frozenset(segments[profile_id]),
+            thresholds=thresholds,
+            **stands[profile_id].asked,
         )
         for profile_id in ids
         if profile_id not in left_out

@@ -3,6 +3,7 @@
 How two rules are compared is in `segments.rules.compare`; setting a version live is in `segments.services`.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,8 +18,9 @@ from segments.engines import postgres
 from segments.models import SegmentVersion
 from segments.moments import moment_of_judgement
 from segments.refresh import PREVIEW_SECONDS
-from segments.rules import All, Catalog, Not, Rule, RuleError, check, depends_on, parse
+from segments.rules import All, Catalog, Not, Rule, RuleError, RuleErrors, check, depends_on, parse
 from segments.rules.compare import Change, compare
+from segments.thresholds import with_thresholds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,9 @@ def compare_versions(
     """
     first, second = parse(before.rule), parse(after.rule)
     known = catalog_for([depends_on(first), depends_on(second)])
+    for rule in (first, second):
+        with suppress(RuleErrors):  # what doesn't fit is told next
+            known = with_thresholds(known, rule, seconds=PREVIEW_SECONDS)
     before_errors, after_errors = check(first, known), check(second, known)
     with snapshot(seconds=PREVIEW_SECONDS):
         usable = not before_errors and not after_errors

@@ -3,13 +3,13 @@
 Pages around the editor are in `segments.admin`. Nothing here changes a segment.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import OperationalError, transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from cdp.audit.admin_base import actor_of, reader_of
@@ -22,8 +22,9 @@ from segments.models import Cadence, Segment
 from segments.refresh import PREVIEW_SECONDS, preview, record_preview
 from segments.rules import OPERATORS, VERSION, RuleErrors, describe, parse
 from segments.services import REFRESH_KIND
-from segments.sharing import catalog_visible_to, load_for, sees_segments, visible_segments
-from segments.text import Placed, placed, read
+from segments.sharing import catalog_visible_to, load_for, sees_segments, templates_for, visible_segments
+from segments.templates import TEMPLATES, Offer
+from segments.text import Placed, lay_out, placed, read
 
 FIRST_RULE = {"version": VERSION, "all": [{"performed": "Order Completed", "within": {"days": 30}}]}
 DEFAULT_PURPOSE = "internal_analysis"
@@ -106,9 +107,18 @@ def editor(request: HttpRequest) -> dict[str, Any]:
         "traits": sorted(known.traits.values(), key=lambda trait: trait.key),
         "events": sorted(known.events.values(), key=lambda event: event.name),
         "segments": sorted(known.segments.values(), key=lambda segment: segment.name),
+        "scores": sorted(known.scores.values(), key=lambda score: score.key),
+        "lists": sorted(known.lists.values(), key=lambda one: one.name),
+        "known_purposes": sorted(known.purposes.values(), key=lambda purpose: purpose.label),
         "operators": OPERATORS.values(),
         "cadences": Cadence.choices,
     }
+
+
+def beginnings(request: HttpRequest) -> dict[str, Any]:
+    """The ready rules to begin a new segment with: first those that the reader can use now."""
+    offers = sorted(templates_for(reader_of(request)), key=lambda one: not one.is_usable)
+    return {"offers": offers, "usable": sum(one.is_usable for one in offers)}
 
 
 def checked(request: HttpRequest, text: str) -> dict[str, Any]:
@@ -139,6 +149,46 @@ def check_view(request: HttpRequest) -> HttpResponse:
     if not sees_segments(reader_of(request)):
         raise PermissionDenied
     return render(request, "segments/_check.html", checked(request, request.POST.get("rule", "")))
+
+
+def fill_view(request: HttpRequest) -> HttpResponse:
+    """The form of a new segment filled in from a template, or put back as it was before."""
+    if not request.user.has_perm("segments.add_segment"):
+        raise PermissionDenied
+    before, begin = Given.of(request), beginnings(request)
+    filled: Offer | None = None
+    if key := request.POST.get("template", ""):
+        filled = next((one for one in begin["offers"] if one.template.key == key), None)
+        if filled is None:
+            raise Http404
+        given = replace(
+            before,
+            name=filled.template.name,
+            description=filled.template.purpose,
+            text=lay_out(filled.template.document),
+        )
+    else:
+        name, description, text = (request.POST.get(f"kept_{one}", "") for one in ("name", "description", "text"))
+        given = replace(before, name=name, description=description, text=text)
+    context = {
+        **editor(request),
+        **begin,
+        **checked(request, given.text),
+        "given": given,
+        "text": given.text,
+        "filled": filled,
+        # What somebody wrote by hand is not lost by looking at a template.
+        "kept": before if filled and _is_by_hand(before) else None,
+    }
+    return render(request, "segments/new.html", context)
+
+
+def _is_by_hand(given: Given) -> bool:
+    """Whether there is more in the form than what it began with, or a template put there."""
+    said = {("", ""), *((one.name, one.purpose) for one in TEMPLATES)}
+    texts = {lay_out(one) for one in (FIRST_RULE, *(one.document for one in TEMPLATES))}
+    # Forms send their line ends in another way.
+    return (given.name, given.description) not in said or "\n".join(given.text.splitlines()) not in texts
 
 
 def preview_view(request: HttpRequest) -> HttpResponse:

@@ -31,6 +31,7 @@ from segments.rules import (
     Occurrence,
     Performed,
     Person,
+    Ranked,
     Rule,
     RuleErrors,
     Value,
@@ -42,6 +43,8 @@ from segments.rules import (
 from segments.rules.explain import Explained, explain, without_history
 from segments.rules.findings import Case
 from segments.sharing import visible_segments
+from segments.standing import how_people_stand
+from segments.thresholds import values_of, with_thresholds
 
 log = get_logger(__name__)
 
@@ -123,6 +126,7 @@ def why(
     rule = load(version.rule, known)
     if as_of is not None and (errors := without_history(rule)):
         raise RuleErrors(errors)
+    known = with_thresholds(known, rule, seconds=WHY_SECONDS)
     with snapshot(seconds=WHY_SECONDS):
         now = moment_of_judgement()
         if as_of is not None and as_of > now:
@@ -187,6 +191,8 @@ def _facts(profile: Profile, rule: Rule, *, before: datetime) -> tuple[Person, d
         traits={one.trait.key: _value(one) for one in values},
         events=_events(profile, asked.events, before) if asked.events else (),
         segments=frozenset(segments.values_list("segment__key", flat=True)),
+        thresholds=values_of(asked.rankings),
+        **how_people_stand([profile.pk], [asked])[profile.pk].asked,
     )
     return person, {one.trait.key: one.raw for one in values}
 
@@ -242,4 +248,6 @@ def _sides(leaf: Leaf) -> tuple[Performed, ...]:
     """The conditions in a leaf that measure events."""
     if isinstance(leaf, Compared):
         return leaf.left, leaf.right
+    if isinstance(leaf, Ranked):
+        return (leaf.figure,)
     return (leaf,) if isinstance(leaf, Performed) else ()

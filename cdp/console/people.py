@@ -14,6 +14,8 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import transaction
+from django.db.models import Case, When
+from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
@@ -264,7 +266,9 @@ class PeopleAdmin(ReadOnlyAdmin):
     @staticmethod
     def _standing(request: HttpRequest, person: Profile) -> dict[str, Any]:
         """Live segments they are in, of those the reader may see, and their answer for each purpose; no record is one too."""
-        states = {state.purpose_id: state for state in person.consent_states.select_related("record")}
+        has_ended = Case(When(expires_at__lte=Now(), then=True), default=False)
+        known = person.consent_states.select_related("record").annotate(has_ended=has_ended)
+        states = {state.purpose_id: state for state in known}
         live = visible_segments(reader_of(request)).filter(status=SegmentStatus.LIVE)
         return {
             "segments": segments_of(person, live).order_by("name"),

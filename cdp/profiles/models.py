@@ -306,10 +306,19 @@ class ScoreRun(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     published_at = models.DateTimeField(null=True, editable=False)
     is_current = models.BooleanField(default=False, editable=False, help_text="The one that is read.")
+    keys = models.JSONField(
+        default=dict,
+        editable=False,
+        help_text="Once it is published, its keys and what it says under each: {'group': ['labels']}.",
+    )
 
     class Meta:
         ordering = ["-created_at"]
         constraints = [
+            # "kind.key" names a score, and the first full stop parts the two.
+            models.CheckConstraint(
+                condition=~models.Q(kind__contains=".") & ~models.Q(kind=""), name="profiles_run_kind_without_stop"
+            ),
             models.UniqueConstraint(
                 fields=["kind"], condition=models.Q(is_current=True), name="profiles_one_current_run_per_kind"
             ),
@@ -349,7 +358,8 @@ class DirtyProfile(models.Model):
 
     profile_id = models.BigIntegerField()
     facts = models.JSONField(
-        default=dict, help_text="What changed: {'traits': [...], 'events': [...], 'everything': true}."
+        default=dict,
+        help_text="What changed: {'scores': [kinds], 'consents': [purposes]}; anything, where it doesn't say.",
     )
     created_at = models.DateTimeField(default=timezone.now)
 

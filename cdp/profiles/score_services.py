@@ -3,7 +3,7 @@
 What a model computes is no business of this module, nor is how a rule asks for a score.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -41,7 +41,15 @@ class Published:
 
 @transaction.atomic
 def start_run(*, kind: str, version: str, by: Actor) -> ScoreRun:
-    """A run that nobody reads yet."""
+    """A run that nobody reads yet.
+
+    Raises:
+        DomainError: a kind that is missing, too long, or has a full stop in it: that parts it from the keys.
+    """
+    if not 0 < len(kind) <= KEY_LIMIT or "." in kind:
+        raise DomainError(
+            "kind_malformed", f"A kind has 1 to {KEY_LIMIT} characters and no full stop: {kind[:80]!r}", "/kind"
+        )
     run = ScoreRun.objects.create(kind=kind, version=version)
     record(by=by, action="scores.run_started", object=run, detail={"kind": kind, "version": version})
     return run
@@ -112,11 +120,30 @@ def publish_run(*, run: ScoreRun, by: Actor) -> Published:
         people = cursor.rowcount
     if before:
         ScoreRun.objects.filter(pk=before.pk).update(is_current=False)
-    ScoreRun.objects.filter(pk=run.pk).update(is_current=True, published_at=timezone.now())
+    ScoreRun.objects.filter(pk=run.pk).update(is_current=True, published_at=timezone.now(), keys=_keys_of(run))
     scores = run.scores.count()
     detail = {"kind": run.kind, "version": run.version, "scores": scores, "people_changed": people}
     record(by=by, action="scores.published", object=run, detail=detail)
     return Published(scores, people)
+
+
+def _keys_of(run: ScoreRun) -> dict[str, list[str]]:
+    """By key, whether the run says numbers, labels, or both under it."""
+    with bound_cursor() as cursor:
+        cursor.execute(
+            "SELECT key, bool_or(number IS NOT NULL), bool_or(label IS NOT NULL) FROM profiles_score"
+            " WHERE run_id = %s GROUP BY key ORDER BY key",
+            [run.pk],
+        )
+        said = cursor.fetchall()
+    return {key: ["numbers"] * numbers + ["labels"] * labels for key, numbers, labels in said}
+
+
+def published_scores(kinds: Iterable[str] | None = None) -> Mapping[str, Mapping[str, list[str]]]:
+    """By kind (of these, or of all), the keys of the run that is read, each with what it says: numbers, labels, or both."""
+    current = ScoreRun.objects.filter(is_current=True)
+    found = current if kinds is None else current.filter(kind__in=list(kinds))
+    return dict(found.values_list("kind", "keys"))
 
 
 def scores_of(profile: Profile) -> dict[str, dict[str, Decimal | str | None]]:

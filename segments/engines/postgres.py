@@ -35,6 +35,10 @@ TABLES = {
     "event": "profiles_event",
     "event_total": "profiles_eventtotal",
     "membership": "segments_membership",
+    "threshold": "segments_percentilethreshold",
+    "score": "profiles_currentscore",
+    "consent": "consent_consentstate",
+    "list_entry": "segments_listentry",
 }
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 

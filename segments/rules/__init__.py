@@ -7,15 +7,27 @@
     describe(rule, catalog)                     the rule in one English sentence
     evaluate(rule, person, as_of)               the verdict on one person: the reference for every engine
     compile_edges(leaf, catalog), edges(...)    whose verdict may change between two moments by time alone
+    compile_figures(figure, catalog)            the figure of everybody who is ranked by it
     json_schema()                               the published JSON Schema of the document
 
 Databases, Django and HTTP don't belong here: this package imports the standard library and sqlglot only.
 """
 
-from segments.rules.algebra import Dependencies, combine, depends_on, leaves, positive
+from segments.rules.algebra import Dependencies, combine, depends_on, leaves, positive, takes_in_strangers
 from segments.rules.binding import Span
-from segments.rules.catalog import Catalog, EventInfo, SegmentInfo, TraitInfo, Type
-from segments.rules.check import check
+from segments.rules.catalog import (
+    Catalog,
+    ConsentMode,
+    EventInfo,
+    ListInfo,
+    PurposeInfo,
+    ScoreInfo,
+    SegmentInfo,
+    TraitInfo,
+    Type,
+)
+from segments.rules.check import HEALED_BY_PUBLISHING, check
+from segments.rules.comparisons import Filter, FilterGroup
 from segments.rules.compile import (
     AHEAD,
     LOGICAL_TABLES,
@@ -31,6 +43,7 @@ from segments.rules.describe import describe
 from segments.rules.edges import compile_edges, edge_place, edges, edges_ahead
 from segments.rules.errors import RuleError, RuleErrors
 from segments.rules.evaluate import Occurrence, Person, evaluate
+from segments.rules.figures import compile_figures
 from segments.rules.folding import fold
 from segments.rules.kinds import Value
 from segments.rules.measures import MEASURES, Measure
@@ -38,16 +51,19 @@ from segments.rules.nodes import (
     VERSION,
     All,
     Any,
+    Bucket,
     Compared,
+    Consented,
     Everyone,
-    Filter,
-    FilterGroup,
+    InList,
     InSegment,
     Leaf,
     Not,
     Performed,
     PositiveLeaf,
+    Ranked,
     Rule,
+    Score,
     Sequence,
     Step,
     Trait,
@@ -58,6 +74,7 @@ from segments.rules.schema import json_schema
 
 __all__ = [
     "AHEAD",
+    "HEALED_BY_PUBLISHING",
     "LOGICAL_TABLES",
     "MEASURES",
     "MOST_TOGETHER",
@@ -65,16 +82,21 @@ __all__ = [
     "VERSION",
     "All",
     "Any",
+    "Bucket",
     "Catalog",
     "Compared",
     "Compiled",
+    "ConsentMode",
+    "Consented",
     "Dependencies",
     "EventInfo",
     "Everyone",
     "Filter",
     "FilterGroup",
+    "InList",
     "InSegment",
     "Leaf",
+    "ListInfo",
     "Measure",
     "Not",
     "Occurrence",
@@ -82,9 +104,13 @@ __all__ = [
     "Performed",
     "Person",
     "PositiveLeaf",
+    "PurposeInfo",
+    "Ranked",
     "Rule",
     "RuleError",
     "RuleErrors",
+    "Score",
+    "ScoreInfo",
     "SegmentInfo",
     "Sequence",
     "Span",
@@ -97,6 +123,7 @@ __all__ = [
     "combine",
     "compile_counts",
     "compile_edges",
+    "compile_figures",
     "compile_leaf",
     "compile_rule",
     "compile_together",
@@ -113,4 +140,5 @@ __all__ = [
     "parse",
     "place",
     "positive",
+    "takes_in_strangers",
 ]

@@ -6,7 +6,22 @@ How a leaf is evaluated doesn't belong here.
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
-from segments.rules.nodes import All, Any, Compared, Everyone, Leaf, Not, Performed, PositiveLeaf, Rule, Trait
+from segments.rules.catalog import Catalog, ConsentMode
+from segments.rules.nodes import (
+    All,
+    Any,
+    Bucket,
+    Compared,
+    Consented,
+    Everyone,
+    Leaf,
+    Not,
+    Performed,
+    PositiveLeaf,
+    Rule,
+    Score,
+    Trait,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,20 +30,30 @@ class Dependencies:
 
     `is_time_dependent` says that time alone can change it too. That is so of every condition on events, even without
     a rolling window: an event dated ahead by a clock that runs fast counts only once `as_of` has passed it.
+    `rankings` are those whose thresholds move as other people's figures do.
     """
 
     traits: frozenset[str]
     events: frozenset[str]
     segments: frozenset[str]
     is_time_dependent: bool
+    rankings: frozenset[str] = frozenset()
+    scores: frozenset[str] = frozenset()
+    purposes: frozenset[str] = frozenset()
+    lists: frozenset[str] = frozenset()
+
+    @property
+    def score_kinds(self) -> frozenset[str]:
+        """The kinds of runs that its scores are from."""
+        return frozenset(score.partition(".")[0] for score in self.scores)
 
 
 def positive(rule: Rule) -> Rule:
     """The same rule with every negation moved out of its leaves, and text operands folded.
 
-    Each leaf of the result is false of a person of whom nothing is recorded. So the people of whom it is true can be
-    found by looking at records only, and "at most 2 orders" takes in those who never ordered: it becomes
-    "not (more than 2 orders)".
+    Each leaf of the result but those that look at every profile (`PositiveLeaf`) is false of a person of whom nothing is
+    recorded. So the people of whom it is true can be found by looking at records only, and "at most 2 orders" takes in
+    those who never ordered: it becomes "not (more than 2 orders)".
     """
     match rule:
         case All(rules):
@@ -45,6 +70,10 @@ def positive(rule: Rule) -> Rule:
             return Not(replace(rule, amount=rule.amount.opposite))
         case Compared() if rule.holds_of_nothing:
             return Not(rule.opposite)
+        case Score(comparison=comparison) | Bucket(comparison=comparison):
+            if comparison.operator.negative:
+                return Not(replace(rule, comparison=comparison.opposite.stored))
+            return replace(rule, comparison=comparison.stored)
         case _:
             return rule
 
@@ -71,7 +100,39 @@ def depends_on(rule: Rule) -> Dependencies:
         events=frozenset[str]().union(*(leaf.events for leaf in found)),
         segments=frozenset[str]().union(*(leaf.segments for leaf in found)),
         is_time_dependent=any(leaf.is_time_dependent for leaf in found),
+        rankings=frozenset[str]().union(*(leaf.rankings for leaf in found)),
+        scores=frozenset[str]().union(*(leaf.scores for leaf in found)),
+        purposes=frozenset[str]().union(*(leaf.purposes for leaf in found)),
+        lists=frozenset[str]().union(*(leaf.lists for leaf in found)),
     )
+
+
+def takes_in_strangers(rule: Rule, catalog: Catalog) -> bool:
+    """Whether the rule may be true of somebody of whom nothing is recorded: then everybody new must be judged."""
+    return _of_strangers(positive(rule), catalog)[0]
+
+
+def _of_strangers(rule: Rule, catalog: Catalog) -> tuple[bool, bool]:
+    """Whether it may be true of somebody of whom nothing is recorded, and whether it may be false."""
+    match rule:
+        case All(rules):
+            each = [_of_strangers(one, catalog) for one in rules]
+            return all(true for true, _ in each), any(false for _, false in each)
+        case Any(rules):
+            each = [_of_strangers(one, catalog) for one in rules]
+            return any(true for true, _ in each), all(false for _, false in each)
+        case Not(inner):
+            true, false = _of_strangers(inner, catalog)
+            return false, true
+        case Everyone():
+            return True, False
+        case Bucket():
+            return True, True  # a matter of chance
+        case Consented(purpose=purpose):
+            permits = catalog.purposes[purpose].mode is not ConsentMode.OPT_IN
+            return permits, not permits
+        case _:
+            return False, True
 
 
 def _walk(rule: Rule) -> Iterator[PositiveLeaf]:

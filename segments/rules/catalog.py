@@ -1,4 +1,5 @@
-"""What a rule may speak about: the traits, events and segments that exist, with their types and row ids.
+"""What a rule may speak about: the traits, events, segments, scores, purposes and lists that exist; and where the thresholds
+of its rankings are stored.
 
 Where the catalogue is stored, and how it is read, doesn't belong here.
 """
@@ -54,9 +55,55 @@ class SegmentInfo:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreInfo:
+    """A score that a published run has: ``kind`` and ``name`` make up its key, "kind.name"."""
+
+    kind: str
+    name: str
+    label: str
+    has_numbers: bool = True
+    has_labels: bool = True
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind}.{self.name}"
+
+
+class ConsentMode(StrEnum):
+    """Whom a purpose takes in: who said yes, who didn't say no, or everybody."""
+
+    OPT_IN = "opt_in"
+    OPT_OUT = "opt_out"
+    NOTICE_ONLY = "notice_only"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PurposeInfo:
+    id: int
+    key: str
+    label: str
+    mode: ConsentMode
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListInfo:
+    id: int
+    key: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Catalog:
-    """Traits by key, events by name, segments by key. What isn't in it doesn't exist for a rule."""
+    """Traits by key, events by name, all others by key. What isn't in it doesn't exist for a rule.
+
+    `thresholds` has the row of each ranking (`Ranked.ranking`) that was computed. A rule may be written without one, and
+    run only with it.
+    """
 
     traits: Mapping[str, TraitInfo] = field(default_factory=dict)
     events: Mapping[str, EventInfo] = field(default_factory=dict)
     segments: Mapping[str, SegmentInfo] = field(default_factory=dict)
+    thresholds: Mapping[str, int] = field(default_factory=dict)
+    scores: Mapping[str, ScoreInfo] = field(default_factory=dict)
+    purposes: Mapping[str, PurposeInfo] = field(default_factory=dict)
+    lists: Mapping[str, ListInfo] = field(default_factory=dict)

@@ -4,27 +4,39 @@ Reading JSON doesn't belong here; errors point into the JSON document all the sa
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from segments.rules.catalog import Catalog
 from segments.rules.errors import Path, RuleError, pointer, quoted
-from segments.rules.kinds import EXACT, KIND_OF_TYPE, PRESENCE, TEXT
+from segments.rules.kinds import EXACT, KIND_OF_TYPE, NUMBER, PRESENCE, TEXT
 from segments.rules.nodes import (
     All,
     Any,
+    Bucket,
     Compared,
+    Consented,
     Everyone,
+    InList,
     InSegment,
     Not,
     Performed,
     PositiveLeaf,
+    Ranked,
     Rule,
+    Score,
     Sequence,
     Trait,
 )
 
+HEALED_BY_PUBLISHING: Final = frozenset({"unpublished_score", "score_without_numbers", "score_without_labels"})
+"""Codes of errors that end by themselves once a run of the model is published."""
+
 
 def check(rule: Rule, catalog: Catalog) -> list[RuleError]:
-    """All that is wrong with the rule, in the order of the document; an empty list when it can run."""
+    """All that is wrong with the rule, in the order of the document; an empty list when it can run.
+
+    To run it takes one thing more than to be written: its thresholds.
+    """
     return list(_errors(rule, catalog, ()))
 
 
@@ -50,6 +62,18 @@ def check_leaf(leaf: PositiveLeaf, catalog: Catalog, path: Path) -> Iterator[Rul
                 yield _error("unknown_segment", f"there is no segment {quoted(segment)}", *path, "in_segment")
             elif not catalog.segments[segment].usable:
                 yield _error("unusable_segment", f"segment {quoted(segment)} can't be used", *path, "in_segment")
+        case Ranked(figure=figure):
+            yield from check_leaf(figure, catalog, path)
+        case Score():
+            yield from _score_errors(leaf, catalog, path)
+        case Bucket():
+            return
+        case Consented(purpose=purpose):
+            if purpose not in catalog.purposes:
+                yield _error("unknown_purpose", f"there is no purpose {quoted(purpose)}", *path, "consented")
+        case InList(list_key=key):
+            if key not in catalog.lists:
+                yield _error("unknown_list", f"there is no list {quoted(key)}", *path, "in_list")
 
 
 def _event_errors(name: str, catalog: Catalog, path: Path) -> Iterator[RuleError]:
@@ -69,6 +93,8 @@ def _errors(rule: Rule, catalog: Catalog, path: Path) -> Iterator[RuleError]:
             return
         case leaf:
             yield from check_leaf(leaf, catalog, path)
+            if any(ranking not in catalog.thresholds for ranking in leaf.rankings):
+                yield _error("threshold_unknown", "its threshold has not been computed yet", *path, "than")
 
 
 def _trait_errors(leaf: Trait, catalog: Catalog, path: Path) -> Iterator[RuleError]:
@@ -88,6 +114,16 @@ def _trait_errors(leaf: Trait, catalog: Catalog, path: Path) -> Iterator[RuleErr
     else:
         for code, message, steps in comparison.operator.check(comparison.operand, info.type):
             yield _error(code, f"{says}; {message}", *path, "value", *steps)
+
+
+def _score_errors(leaf: Score, catalog: Catalog, path: Path) -> Iterator[RuleError]:
+    info, kind = catalog.scores.get(leaf.score), leaf.comparison.kind
+    if info is None:
+        yield _error("unpublished_score", f"no published run has a score {quoted(leaf.score)}", *path, "score")
+    elif kind is NUMBER and not info.has_numbers:
+        yield _error("score_without_numbers", f"{quoted(leaf.score)} has labels, and no numbers", *path, "value")
+    elif kind is EXACT and not info.has_labels:
+        yield _error("score_without_labels", f"{quoted(leaf.score)} has numbers, and no labels", *path, "value")
 
 
 def _error(code: str, message: str, *path: str | int) -> RuleError:

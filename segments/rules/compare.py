@@ -143,12 +143,14 @@ def _meaning(rule: Rule) -> str:
 def _subjects(rule: Rule) -> set[str]:
     """What the conditions of a rule are about: this trait, that event."""
     return {
-        json.dumps([form_of(one), sorted(one.traits), sorted(one.events), sorted(one.segments)])
-        if isinstance(one, Leaf)
-        else "everyone"
+        json.dumps([form_of(one), *(sorted(names) for names in _named(one))]) if isinstance(one, Leaf) else "everyone"
         for _, one in nodes(rule)
         if isinstance(one, Leaf | Everyone)
     }
+
+
+def _named(leaf: Leaf) -> tuple[frozenset[str], ...]:
+    return leaf.traits, leaf.events, leaf.segments, leaf.scores, leaf.lists, leaf.purposes
 
 
 def _likeness(one: Rule, other: Rule) -> float:

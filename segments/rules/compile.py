@@ -2,9 +2,11 @@
 
 Running the query, and what the tables are really called, don't belong here.
 
-Logical tables: `profile(id)`, `trait_value(trait_id, profile_id, number, text, text_folded, moment, boolean, items)`,
+Logical tables: `profile(id, uuid)`, `trait_value(trait_id, profile_id, number, text, text_folded, moment, boolean, items)`,
 `event(profile_id, name_id, occurred_at, message_id, value, properties)`, `event_total(profile_id, name_id, count,
-value_sum, first_at, last_at)`, `membership(segment_id, profile_id)`.
+value_sum, first_at, last_at)`, `membership(segment_id, profile_id)`, `score(kind, key, profile_id, number, text)` of the
+published runs alone, `consent(purpose_id, profile_id, decision, expires_at)`, `list_entry(list_id, profile_id)`,
+`threshold(id, value)`.
 
 Shape: each distinct leaf becomes one sub-query of distinct ids, joined to `profile` by LEFT JOIN; the rule is a WHERE
 over "has a partner or not". That is two-valued by construction. A planner makes inner joins of what must hold and
@@ -27,34 +29,41 @@ from typing import Final
 
 from sqlglot import exp
 
-from segments.rules import relations, spark
+from segments.rules import ranks, relations, spark, standing
 from segments.rules.algebra import leaves, positive
 from segments.rules.binding import AS_OF, SCOPE, Bind, Bindable, Binder, Plain, Span, at_moment, is_one_of, over_span
 from segments.rules.catalog import Catalog
 from segments.rules.check import check
+from segments.rules.comparisons import Where
 from segments.rules.dialects import lower
 from segments.rules.errors import RuleErrors
 from segments.rules.filters import compile_filters
-from segments.rules.fusing import Fused, Narrowed, fused, is_once, is_total
+from segments.rules.fusing import Fused, Narrowed, fused, is_once, is_total, total_of
 from segments.rules.measures import MeasuredSql
 from segments.rules.nodes import (
     All,
     Any,
+    Bucket,
     Compared,
+    Consented,
     Everyone,
+    InList,
     InSegment,
     Leaf,
     Not,
     Performed,
     PositiveLeaf,
+    Ranked,
     Rule,
+    Score,
     Sequence,
     Trait,
-    Where,
 )
 from segments.rules.windows import Rolling
 
-LOGICAL_TABLES: Final = ("profile", "trait_value", "event", "event_total", "membership")
+LOGICAL_TABLES: Final = (
+    "profile", "trait_value", "event", "event_total", "membership", "score", "consent", "list_entry", "threshold",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +152,10 @@ def place(leaf: PositiveLeaf) -> str:
             found = ["compared", left.canonical(), right.canonical()]
         case Sequence():
             found = list(leaf.canonical())
+        case Ranked(figure=figure):
+            return place(figure)
+        case Score() | Bucket() | Consented() | InList():
+            found = standing.place(leaf)
     return json.dumps(found)
 
 
@@ -195,11 +208,13 @@ def _must_hold(rule: Rule) -> PositiveLeaf | Fused | Narrowed | None:
     """A leaf that is true of everybody of whom the rule is, and that only people with a profile are found by."""
     match rule:
         case All(rules):
-            return next((must for must in map(_must_hold, rules) if must is not None), None)
-        case Trait() | Performed() | Compared() | Sequence() | Fused() | Narrowed():
+            found = [must for must in map(_must_hold, rules) if must is not None]
+            # Rather one that finds few by their records.
+            return min(found, key=lambda leaf: isinstance(leaf, Bucket | Consented), default=None)
+        case Trait() | Performed() | Compared() | Sequence() | Ranked() | Bucket() | Consented() | Fused() | Narrowed():
             return rule
         case _:
-            # A merge ends the memberships of whom it absorbed a moment after it did away with the profile.
+            # A merge ends the memberships of whom it absorbed a moment after it did away with the profile; so with lists.
             return None
 
 
@@ -275,18 +290,23 @@ class Compiler:
                 return relations.narrowed(self, leaf)
             case Trait():
                 return self._records(leaf).where(self._holds(leaf), copy=False)
-            case InSegment() | Sequence() | Compared():
+            case Score() | Bucket():
+                return self._records(leaf).where(self._holds(leaf), copy=False)
+            case InSegment() | Sequence() | Compared() | Consented() | InList():
                 return self._records(leaf)
             case Performed() if is_total(leaf):
                 return self._ever(leaf)
             case Performed() if is_once(leaf):
                 return self._records(leaf)
-            case Performed():
+            case Ranked(figure=figure) if is_total(figure):
+                return self._ever(leaf)
+            case Performed() | Ranked():
                 return self._records(leaf).having(self._holds(leaf), copy=False)
 
     def together(self, leaves: Collection[PositiveLeaf]) -> exp.Select:
         """The records of the leaves' one place, read once, with the verdict of each leaf as a bit."""
-        one = max(leaves, key=_reach)  # of leaves of one place it has the records of all
+        # Of leaves of one place it has the records of all.
+        one = max((leaf.figure if isinstance(leaf, Ranked) else leaf for leaf in leaves), key=_reach)
         if isinstance(one, Compared):
             records, conditions = relations.comparisons(self, leaves)  # type: ignore[arg-type]  # they have one place
         else:
@@ -323,6 +343,10 @@ class Compiler:
                 return relations.sequence(self, leaf)
             case Compared():
                 return relations.comparison(self, leaf)
+            case Ranked(figure=figure):
+                return self._records(figure)
+            case Score() | Bucket() | Consented() | InList():
+                return standing.records(self, leaf)
 
     def _holds(self, leaf: PositiveLeaf, *, read: PositiveLeaf | None = None) -> exp.Expr:
         """Whether the leaf is true, asked of a record, or of all the events of a person.
@@ -337,15 +361,20 @@ class Compiler:
                 return comparison.operator.compile(value, comparison.operand, self.bind)
             case InSegment() | Sequence() | Compared():
                 return exp.true()
-            case Performed() if is_total(leaf):
-                total = leaf.computed.from_total()
-                assert total is not None, "see is_total"
-                return self.compared(leaf, MeasuredSql(value=total))
-            case Performed():
+            case Score() | Bucket() | Consented() | InList():
+                return standing.holds(self, leaf)
+            case Performed() | Ranked():
+                figure = _figure(leaf)
+                if (total := total_of(figure)) is not None:
+                    return self.compared(leaf, MeasuredSql(value=total))
                 within = None
-                if isinstance(read, Performed) and read.within != leaf.within:
-                    within = leaf.within.compile(exp.column("occurred_at", "event"), self.bind)
-                return self.compared(leaf, leaf.computed.sql(leaf, within, self.bind))
+                if isinstance(read, Performed) and read.within != figure.within:
+                    within = figure.within.compile(exp.column("occurred_at", "event"), self.bind)
+                compared = self.compared(leaf, figure.computed.sql(figure, within, self.bind))
+                if within is None or not isinstance(leaf, Ranked):
+                    return compared
+                # Of nothing in its own window a sum is 0, and beside a threshold that may be enough.
+                return exp.and_(ranks.is_ranked(within), compared, copy=False)
 
     def events(self, leaf: Performed, *among: exp.Expr, repeated: bool = False) -> exp.Select:
         """The events that the leaf looks at, by person; ``repeated`` leaves them as they are."""
@@ -371,7 +400,7 @@ class Compiler:
             events.join(anchor.subquery("anchor", copy=False), on=began, copy=False)
         return events if repeated else events.group_by(exp.column("profile_id", "event"), copy=False)
 
-    def _ever(self, leaf: Performed) -> exp.Select:
+    def _ever(self, leaf: Performed | Ranked) -> exp.Select:
         """Totals answer for those whose last such event has happened; for the few dated ahead, events do.
 
         That somebody did it at all, and when first, totals can tell of everybody.
@@ -379,32 +408,32 @@ class Compiler:
         began = exp.LT(this=exp.column("first_at", "event_total"), expression=AS_OF.copy())
         if is_once(leaf):
             return self._records(leaf).where(began, copy=False)
-        if leaf.measure == "first_at":
+        figure = _figure(leaf)
+        if figure.measure == "first_at":
             return self._records(leaf).where(began, self._holds(leaf), copy=False)
-        from_totals = self.totals(leaf).where(self._holds(leaf), copy=False)
-        measured = leaf.computed.sql(leaf, None, self.bind)
-        from_events = self.events(leaf, self.is_ahead(leaf.event)).having(self.compared(leaf, measured), copy=False)
+        from_totals, from_events = self.parts_of_ever(figure)
+        from_totals.where(self._holds(leaf), copy=False)
+        from_events.having(self.compared(leaf, figure.computed.sql(figure, None, self.bind)), copy=False)
         return either(from_totals, from_events)
 
-    def totals(self, leaf: Performed) -> exp.Select:
-        """The totals of the leaf's event, of the people of whom all such events have happened."""
+    def parts_of_ever(self, leaf: Performed) -> tuple[exp.Select, exp.Select]:
+        """The totals that tell all of a person, and by person the events of those who have some dated ahead."""
         happened = exp.LT(this=exp.column("last_at", "event_total"), expression=AS_OF.copy())
-        return self._records(leaf).where(happened, copy=False)
-
-    def is_ahead(self, event: str) -> exp.Expr:
-        """That somebody has such events that are dated ahead; asked of the events, as a condition on them."""
-        # Their index has their time: of the totals it would be a look at each of them.
+        # Asked of the events, whose index has their time: of the totals it would be a look at each of them.
         ahead = self._rows(
             "event",
-            _is("event", "name_id", self.catalog.events[event].id),
+            _is("event", "name_id", self.catalog.events[leaf.event].id),
             exp.GTE(this=exp.column("occurred_at", "event"), expression=AS_OF.copy()),
         )
-        return exp.In(this=exp.column("profile_id", "event"), query=ahead.subquery(copy=False))
+        among = exp.In(this=exp.column("profile_id", "event"), query=ahead.subquery(copy=False))
+        return self._records(leaf).where(happened, copy=False), self.events(leaf, among)
 
     def filters(self, where: Collection[Where], alias: str) -> list[exp.Expr]:
         return compile_filters(where, alias, self.bind)
 
-    def compared(self, leaf: Performed, measured: MeasuredSql) -> exp.Expr:
+    def compared(self, leaf: Performed | Ranked, measured: MeasuredSql) -> exp.Expr:
+        if isinstance(leaf, Ranked):
+            return ranks.compared(self, leaf, measured)
         bind: Bind = self.bind
         if measured.times is not None:
             factor = measured.times
@@ -428,6 +457,10 @@ def either(one: exp.Select, other: exp.Select, *more: str) -> exp.Select:
     both = exp.union(one, other, distinct=False, copy=False).subquery("either", copy=False)
     columns = (exp.column(name, "either") for name in ("profile_id", *more))
     return exp.select(*columns).from_(both, copy=False)
+
+
+def _figure(leaf: Performed | Ranked) -> Performed:
+    return leaf.figure if isinstance(leaf, Ranked) else leaf
 
 
 def _reach(leaf: PositiveLeaf) -> int:

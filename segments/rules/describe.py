@@ -3,29 +3,31 @@
 Markup and other languages don't belong here.
 """
 
+from decimal import Decimal
 from typing import Final
 
 from segments.rules.catalog import Catalog, Type
+from segments.rules.comparisons import Comparison, Filter, FilterGroup, Joining, Where
 from segments.rules.countries import COUNTRIES
 from segments.rules.kinds import TEXT, Kind, Text
 from segments.rules.nodes import (
     EVER,
     All,
     Any,
+    Bucket,
     Compared,
-    Comparison,
+    Consented,
     Everyone,
-    Filter,
-    FilterGroup,
+    InList,
     InSegment,
-    Joining,
     Not,
     Performed,
+    Ranked,
     Rule,
+    Score,
     Sequence,
     Step,
     Trait,
-    Where,
 )
 from segments.rules.operands import Scalar, plain
 
@@ -45,6 +47,10 @@ def _clause(rule: Rule, catalog: Catalog, *, is_inner: bool) -> str:
             return _joined([_clause(one, catalog, is_inner=True) for one in rules], "or", is_inner)
         case Not(InSegment(segment=segment)):
             return f"who are not in the segment {_segment(segment, catalog)}"
+        case Not(InList(list_key=key)):
+            return f"who are not on the list {static_list(key, catalog)}"
+        case Not(Consented(purpose=purpose)):
+            return f"who do not permit {permission(purpose, catalog)}"
         case Not(Everyone()):
             return "who are nobody at all"
         case Not(Performed() as leaf) if _at_least_once(leaf):
@@ -65,6 +71,50 @@ def _clause(rule: Rule, catalog: Catalog, *, is_inner: bool) -> str:
             return f"whose {figures[0]} {rule.operator.label} {factor}their {figures[1]}"
         case Sequence():
             return _sequence(rule, catalog)
+        case Ranked(op="gte"):
+            return f"who are among the top {plain(100 - rule.percentile)} % by {_figure(rule.figure, catalog)}"
+        case Ranked(op="lte"):
+            return f"who are among the bottom {plain(rule.percentile)} % by {_figure(rule.figure, catalog)}"
+        case Ranked():
+            side = "above" if rule.op == "gt" else "below"
+            return f"whose {_figure(rule.figure, catalog)} is {side} the {ordinal(rule.percentile)} percentile"
+        case Score():
+            unknown = (
+                " (or is not known)" if rule.comparison.operator.negative and rule.comparison.op != "missing" else ""
+            )
+            return f"whose {score(rule.score, catalog)} {_predicate(rule.comparison, rule.comparison.kind)}{unknown}"
+        case Bucket(bucket=seed):
+            return f'whose number in the draw "{seed}" {_predicate(rule.comparison, rule.comparison.kind)}'
+        case Consented(purpose=purpose):
+            return f"who permit {permission(purpose, catalog)}"
+        case InList(list_key=key):
+            return f"who are on the list {static_list(key, catalog)}"
+
+
+def ordinal(number: Decimal) -> str:
+    """1st, 2nd, 11th, 99.5th."""
+    said = plain(number)
+    if "." in said or said[-2:] in ("11", "12", "13"):
+        return f"{said}th"
+    return said + {"1": "st", "2": "nd", "3": "rd"}.get(said[-1], "th")
+
+
+def score(key: str, catalog: Catalog) -> str:
+    """What a score is called."""
+    info = catalog.scores.get(key)
+    return info.label if info else key
+
+
+def permission(purpose: str, catalog: Catalog) -> str:
+    """What a purpose is called, in quotation marks."""
+    info = catalog.purposes.get(purpose)
+    return f'"{info.label if info else purpose}"'
+
+
+def static_list(key: str, catalog: Catalog) -> str:
+    """What a list is called, in quotation marks."""
+    info = catalog.lists.get(key)
+    return f'"{info.name if info else key}"'
 
 
 def _joined(clauses: list[str], word: str, is_inner: bool) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from segments.rules import hashing
 from segments.rules.operands import NUMBER_LIMIT
 
 
@@ -70,6 +71,8 @@ def _lowered(node: exp.Expr, dialect: str) -> exp.Expr:
             return _earliest(node, dialect)
         case ByBytes():
             return _by_bytes(node.this, dialect)
+        case hashing.Hashed():
+            return hashing.lowered(node, dialect)
         case _:
             return node
 

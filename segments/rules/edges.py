@@ -21,11 +21,25 @@ from segments.rules.binding import SCOPE, Bind, Binder, Span, is_one_of
 from segments.rules.catalog import Catalog
 from segments.rules.check import check
 from segments.rules.clocks import Clock, Passing
+from segments.rules.comparisons import Filter, Where
 from segments.rules.compile import Compiled
 from segments.rules.errors import RuleErrors
 from segments.rules.evaluate import Person, matches
 from segments.rules.filters import compile_filters
-from segments.rules.nodes import Compared, Filter, InSegment, Performed, PositiveLeaf, Sequence, Trait, Where
+from segments.rules.nodes import (
+    Bucket,
+    Compared,
+    Consented,
+    InList,
+    InSegment,
+    Performed,
+    PositiveLeaf,
+    Ranked,
+    Score,
+    Sequence,
+    Trait,
+)
+from segments.rules.standing import ends_of_grants
 
 # To look further ahead would tell nothing more: in ten years each day of the calendar has come round, leap days too.
 FURTHEST: Final = timedelta(days=3653)
@@ -56,8 +70,8 @@ class Source(ABC):
         """The moments of the person's records."""
 
     @abstractmethod
-    def rows(self, catalog: Catalog, bind: Bind) -> Rows:
-        """The records of everybody."""
+    def rows(self, catalog: Catalog, bind: Bind) -> Rows | None:
+        """The records of everybody; None where by the catalogue there is none whose moment counts."""
 
     @abstractmethod
     def canonical(self) -> list[object]:
@@ -110,6 +124,24 @@ class Dates(Source):
         return ["trait", self.trait.trait, self.trait.comparison.kind.name]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Grants(Source):
+    """Grants of a purpose that end by themselves, at the moment of their end."""
+
+    purpose: str
+
+    def moments(self, person: Person) -> Iterator[datetime]:
+        if (until := person.permits.get(self.purpose)) is not None:
+            yield until
+
+    def rows(self, catalog: Catalog, bind: Bind) -> Rows | None:
+        found = ends_of_grants(catalog, self.purpose)
+        return None if found is None else Rows(table="consent", moment=found[0], conditions=found[1:])
+
+    def canonical(self) -> list[object]:
+        return ["grants", self.purpose]
+
+
 # Asked for each of the people in a sweep, and worked out from the leaf alone. What is refused isn't kept.
 @lru_cache(maxsize=1000)
 def sources(leaf: PositiveLeaf) -> tuple[Source, ...]:
@@ -133,8 +165,13 @@ def sources(leaf: PositiveLeaf) -> tuple[Source, ...]:
             return *sources(left), *sources(right)
         case Sequence():
             return _of_sequence(leaf)
-        case InSegment():
-            # When a membership changes, whoever changes it evaluates the rules that read it.
+        case Ranked(figure=figure):
+            # Where it stands changes when its figure does; a threshold doesn't move by itself.
+            return sources(figure)
+        case Consented(purpose=purpose):
+            return (Grants(purpose=purpose, clocks=(Passing(at_once=True),)),)
+        case InSegment() | Score() | Bucket() | InList():
+            # When one of them changes, whoever changes it has the rules that read it evaluated.
             return ()
         # A condition on what has no date, or never goes out of date, has no sources: `return ()`.
         case _:
@@ -195,7 +232,8 @@ def compile_edges(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Comp
     asked = [
         one
         for source in sources(leaf)
-        for one in _asked(source.rows(catalog, bind), source.clocks, bind, scoped=scoped)
+        if (rows := source.rows(catalog, bind)) is not None
+        for one in _asked(rows, source.clocks, bind, scoped=scoped)
     ]
     if not asked:
         return None

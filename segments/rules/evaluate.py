@@ -8,25 +8,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from uuid import UUID
 
+from segments.rules.comparisons import Filter, Joining, Where
+from segments.rules.hashing import hundredths
 from segments.rules.kinds import SCALARS, Value
 from segments.rules.nodes import (
     All,
     Any,
+    Bucket,
     Compared,
+    Consented,
     Everyone,
-    Filter,
+    InList,
     InSegment,
-    Joining,
     Not,
     Performed,
+    Ranked,
     Rule,
+    Score,
     Step,
     Trait,
-    Where,
 )
 from segments.rules.nodes import Sequence as SequenceLeaf
 from segments.rules.operands import product
+from segments.rules.ranks import figure_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +48,22 @@ class Occurrence:
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """All that a rule can ask about a person. A trait that is absent or null isn't in `traits`."""
+    """All that a rule can ask about a person. A trait that is absent or null isn't in `traits`.
+
+    `scores` are by "kind.key", with labels as texts. `permits` has the purposes that the person permits, each with the
+    moment from which on they no longer do; None where no such moment is known. Only buckets ask for the `uuid`.
+    `thresholds` has that of each ranking the rule names, None where nobody is ranked: they are the same for everybody.
+    """
 
     id: int
     traits: Mapping[str, Value] = field(default_factory=dict)
     events: Sequence[Occurrence] = ()
     segments: frozenset[str] = frozenset()
+    thresholds: Mapping[str, Decimal | None] = field(default_factory=dict)
+    uuid: UUID | None = None
+    scores: Mapping[str, Value] = field(default_factory=dict)
+    permits: Mapping[str, datetime | None] = field(default_factory=dict)
+    lists: frozenset[str] = frozenset()
 
 
 def evaluate(rule: Rule, person: Person, as_of: datetime) -> bool:
@@ -83,6 +99,25 @@ def evaluate(rule: Rule, person: Person, as_of: datetime) -> bool:
             return rule.operator.matches(ours, theirs, as_of)
         case SequenceLeaf():
             return _happened(rule, person, as_of)
+        case Ranked():
+            threshold, figure = person.thresholds[rule.ranking], ranked(rule, person, as_of)
+            return threshold is not None and figure is not None and rule.operator.matches(figure, threshold, as_of)
+        case Score(score=score, comparison=comparison):
+            said = person.scores.get(score)
+            return comparison.stored.holds(None if said is None else comparison.kind.of_trait(said), as_of)
+        case Bucket(bucket=seed):
+            return rule.in_hundredths.holds(Decimal(hundredths(seed, person.uuid)), as_of)
+        case Consented(purpose=purpose):
+            until = person.permits.get(purpose)
+            return purpose in person.permits and (until is None or as_of < until)
+        case InList(list_key=key):
+            return key in person.lists
+
+
+def ranked(leaf: Ranked, person: Person, as_of: datetime) -> Decimal | None:
+    """The figure by which the person is ranked; None when they aren't: they have no such event, or no figure."""
+    events = counted(leaf.figure, person, as_of)
+    return figure_of(leaf.figure.computed.of(leaf.figure, events, as_of)) if events else None
 
 
 def counted(leaf: Performed, person: Person, as_of: datetime) -> list[Occurrence]:

@@ -7,13 +7,15 @@ come from, who may see them, and how they are shown don't belong here.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import segments.rules.findings_ranks
+import segments.rules.findings_standing  # noqa: F401  (both say what is found of their leaves)
 from segments.rules.algebra import depends_on
 from segments.rules.describe import describe
 from segments.rules.errors import Path, RuleError, pointer
 from segments.rules.evaluate import Occurrence, evaluate
 from segments.rules.findings import Case, Finding, has_history, look, turn
 from segments.rules.foresight import foresee
-from segments.rules.nodes import All, Any, Compared, Everyone, InSegment, Leaf, Not, Rule
+from segments.rules.nodes import All, Any, Compared, Everyone, InSegment, Leaf, Not, Ranked, Rule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +60,7 @@ def form_of(rule: Rule) -> str:
             return "not"
         case Everyone():
             return "everyone"
-        case Compared():
+        case Compared() | Ranked():
             return "performed"  # its first figure stands where a condition on one figure does
         case leaf:
             return str(leaf.canonical()[0])

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from sqlglot import exp
 
 from segments.rules.binding import Bind
-from segments.rules.nodes import Filter, Joining, Where
+from segments.rules.comparisons import Filter, Joining, Where
 
 
 def compile_filters(where: Collection[Where], alias: str, bind: Bind) -> list[exp.Expr]:

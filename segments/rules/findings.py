@@ -36,6 +36,11 @@ class HintKind(StrEnum):
     TRAIT = "trait"
     ENTER_SEGMENT = "enter_segment"
     LEAVE_SEGMENT = "leave_segment"
+    SCORE = "score"
+    PERMIT = "permit"
+    OBJECT = "object"
+    ENTER_LIST = "enter_list"
+    LEAVE_LIST = "leave_list"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

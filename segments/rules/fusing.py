@@ -9,7 +9,18 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from segments.rules.nodes import EVER, All, Compared, Leaf, Not, Performed, Rule, Where
+from sqlglot import exp
+
+from segments.rules.comparisons import Where
+from segments.rules.nodes import (
+    EVER,
+    All,
+    Compared,
+    Leaf,
+    Not,
+    Performed,
+    Rule,
+)
 from segments.rules.windows import Rolling
 
 
@@ -110,8 +121,13 @@ def is_once(leaf: Leaf) -> bool:
 
 def is_total(leaf: Performed) -> bool:
     """Whether the running totals have what the leaf asks for."""
-    plain = leaf.within == EVER and leaf.of is None and not leaf.where and leaf.per is None
-    return plain and leaf.computed.from_total() is not None
+    return total_of(leaf) is not None
+
+
+def total_of(leaf: Performed) -> exp.Expr | None:
+    """What the running totals have of what the leaf measures; None where they don't have it."""
+    is_plain = leaf.within == EVER and leaf.of is None and not leaf.where and leaf.per is None
+    return leaf.computed.from_total() if is_plain else None
 
 
 def _of_one_event(parts: list[tuple[Performed | Compared, bool]]) -> Iterator[Rule]:

@@ -7,102 +7,19 @@ import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from enum import StrEnum
 from functools import cached_property
 from typing import Final, TypeAlias
 
-from segments.rules.kinds import NUMBER, Comparable, Kind
+from segments.rules.comparisons import Comparison, Where
+from segments.rules.kinds import EXACT, NUMBER, PRESENCE
 from segments.rules.measures import MEASURES, Measure
-from segments.rules.operands import Duration, Operand, canonical, times
+from segments.rules.operands import Duration, canonical
 from segments.rules.operators import OPERATORS, Operator
 from segments.rules.windows import Ever, Rolling, Window
 
 VERSION: Final = 1
 EVER: Final = Ever()
 ORDERS: Final = ("gt", "gte", "lt", "lte")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """An operator with its operand, and the kind of value they are about."""
-
-    op: str
-    kind: Kind
-    operand: Operand = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in self.operator.kinds:
-            raise ValueError(f"{self.op} doesn't compare {self.kind.name}")
-
-    @property
-    def operator(self) -> Operator:
-        return OPERATORS[self.op]
-
-    @property
-    def stored(self) -> "Comparison":
-        """The same with the operand in the form in which traits are stored."""
-        return Comparison(op=self.op, kind=self.kind, operand=self.kind.as_stored(self.operand))
-
-    @property
-    def opposite(self) -> "Comparison":
-        """True of exactly the values, missing or not, of which this one is false; needs an operator that has one."""
-        if self.operator.opposite is None:
-            raise ValueError(f"{self.op} has no opposite")
-        return Comparison(op=self.operator.opposite, kind=self.kind, operand=self.operand)
-
-    def holds(self, value: Comparable | None, as_of: datetime) -> bool:
-        return self.operator.holds(value, self.operand, as_of)
-
-    def scaled(self, factor: Decimal) -> "Comparison":
-        """The same with its numbers multiplied."""
-        return Comparison(op=self.op, kind=self.kind, operand=times(self.operand, factor))
-
-    def said(self) -> str:
-        return self.operator.shape.say(self.kind, self.operand)
-
-    def canonical(self) -> list[object]:
-        return [self.op, self.kind.name, canonical(self.operand)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Filter:
-    """A condition on one property of an event."""
-
-    property: str
-    comparison: Comparison
-
-    def __post_init__(self) -> None:
-        if not self.property or not self.comparison.kind.in_properties:
-            raise ValueError("a filter needs the name of a property, and a kind that properties have")
-
-    def canonical(self) -> list[object]:
-        return [self.property, *self.comparison.canonical()]
-
-
-class Joining(StrEnum):
-    """How the filters of a group come together."""
-
-    ALL = "all"
-    ANY = "any"
-    NOT = "not"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilterGroup:
-    """Filters of which all must hold, or one, or (a single one, negated) none."""
-
-    joining: Joining
-    parts: tuple["Where", ...]
-
-    def __post_init__(self) -> None:
-        if not self.parts or (self.joining is Joining.NOT and len(self.parts) != 1):
-            raise ValueError("a group of filters has at least one, a negation exactly one")
-
-    def canonical(self) -> list[object]:
-        return [self.joining, *sorted((one.canonical() for one in self.parts), key=json.dumps)]
-
-
-Where: TypeAlias = Filter | FilterGroup
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +47,26 @@ class Leaf:
     @property
     def segments(self) -> frozenset[str]:
         """The segments whose members the verdict goes by."""
+        return frozenset()
+
+    @property
+    def rankings(self) -> frozenset[str]:
+        """The rankings whose thresholds the verdict goes by."""
+        return frozenset()
+
+    @property
+    def scores(self) -> frozenset[str]:
+        """The scores, by "kind.key", whose change may change the verdict."""
+        return frozenset()
+
+    @property
+    def lists(self) -> frozenset[str]:
+        """The static lists whose people the verdict goes by."""
+        return frozenset()
+
+    @property
+    def purposes(self) -> frozenset[str]:
+        """The purposes that the verdict asks for permission of."""
         return frozenset()
 
     @property
@@ -270,6 +207,50 @@ class Compared(Leaf):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Ranked(Leaf):
+    """What is measured over a person's events, beside the threshold of a percentile: "among the top 10 %".
+
+    Ranked is who has at least one such event, and a figure. It is false of everybody else, whatever the order: "less than"
+    is not the opposite of "at least". The threshold is a figure that somebody had when the ranked were last compared.
+
+    Attributes:
+        figure: its amount says nothing.
+        op: one of `ORDERS`.
+        percentile: more than 0 and less than 100, with at most 2 decimals.
+    """
+
+    figure: Performed
+    op: str
+    percentile: Decimal
+
+    def __post_init__(self) -> None:
+        if self.op not in ORDERS or self.figure.computed.kinds != (NUMBER,) or self.figure.per is not None:
+            raise ValueError("only figures that are numbers are ranked, and compared by their order")
+        if not 0 < self.percentile < 100 or self.percentile % Decimal("0.01"):
+            raise ValueError("a percentile lies between 0 and 100 and has at most 2 decimals")
+
+    @property
+    def operator(self) -> Operator:
+        return OPERATORS[self.op]
+
+    @cached_property
+    def ranking(self) -> str:
+        """A stable name of what has a threshold: figure and percentile, however they are compared."""
+        return json.dumps(["ranking", self.figure.canonical(), canonical(self.percentile)], separators=(",", ":"))
+
+    @property
+    def events(self) -> frozenset[str]:
+        return self.figure.events
+
+    @property
+    def rankings(self) -> frozenset[str]:
+        return frozenset((self.ranking,))
+
+    def canonical(self) -> list[object]:
+        return ["ranked", self.figure.canonical(), self.op, canonical(self.percentile)]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Step:
     """One step of a sequence: an event, at most so long after the step before it."""
 
@@ -329,6 +310,81 @@ class InSegment(Leaf):
         return frozenset((self.segment,))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Score(Leaf):
+    """A condition on what the published run of a model says of the person: a number, or a label letter for letter.
+
+    Attributes:
+        score: "kind.key"; a kind has no full stop in it.
+    """
+
+    score: str
+    comparison: Comparison
+
+    def __post_init__(self) -> None:
+        if self.comparison.kind not in (NUMBER, EXACT, PRESENCE):
+            raise ValueError("a score is a number or a label")
+
+    def canonical(self) -> list[object]:
+        return ["score", self.score, *self.comparison.stored.canonical()]
+
+    @property
+    def scores(self) -> frozenset[str]:
+        return frozenset((self.score,))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bucket(Leaf):
+    """A condition on the person's number in [0, 100) for a seed (`segments.rules.hashing`); everybody has one."""
+
+    bucket: str
+    comparison: Comparison
+
+    def __post_init__(self) -> None:
+        if self.comparison.kind is not NUMBER:
+            raise ValueError("a bucket is a number")
+
+    @property
+    def in_hundredths(self) -> Comparison:
+        """The same of whole hundredths, so that no engine need divide."""
+        return self.comparison.scaled(Decimal(100))
+
+    def canonical(self) -> list[object]:
+        return ["bucket", self.bucket, *self.comparison.canonical()]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Consented(Leaf):
+    """Whether the person permits a purpose now. Who never said anything permits what one may only object to."""
+
+    purpose: str
+
+    def canonical(self) -> list[object]:
+        return ["consented", self.purpose]
+
+    @property
+    def purposes(self) -> frozenset[str]:
+        return frozenset((self.purpose,))
+
+    @property
+    def is_time_dependent(self) -> bool:
+        return True  # a permission may end
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InList(Leaf):
+    """Whether somebody put the person on a static list."""
+
+    list_key: str
+
+    def canonical(self) -> list[object]:
+        return ["in_list", self.list_key]
+
+    @property
+    def lists(self) -> frozenset[str]:
+        return frozenset((self.list_key,))
+
+
 @dataclass(frozen=True)
 class Everyone:
     """Every profile."""
@@ -358,7 +414,10 @@ class Not:
     rule: "Rule"
 
 
-PositiveLeaf: TypeAlias = Trait | Performed | Compared | Sequence | InSegment
-"""Every kind of condition; of those that a verdict is computed by, each is false of a person of whom nothing is recorded."""
+PositiveLeaf: TypeAlias = (
+    Trait | Performed | Compared | Sequence | Ranked | InSegment | Score | Bucket | Consented | InList
+)
+"""Every kind of condition. Of those that a verdict is computed by, each is false of a person of whom nothing is recorded,
+but for a `Bucket`, and for `Consented` to what one may only object to: these look at every profile."""
 
 Rule: TypeAlias = All | Any | Not | Everyone | PositiveLeaf

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 from typing import Final, TypeAlias
 
 from segments.rules.errors import received
@@ -15,7 +15,7 @@ from segments.rules.errors import received
 MAX_TEXT: Final = 512
 MAX_LIST: Final = 1_000
 NUMBER_LIMIT: Final = Decimal(10) ** 15  # numeric(19,4) holds 15 digits before the point
-_NUMBER_STEP: Final = Decimal("0.0001")
+NUMBER_STEP: Final = Decimal("0.0001")
 _WIDE: Final = Context(prec=60, rounding=ROUND_HALF_UP)
 _LONGEST_WINDOW: Final = timedelta(days=36_525)
 
@@ -108,7 +108,7 @@ def read_number(raw: object) -> Decimal:
         raise Unreadable("number_out_of_range", "a number must be finite")
     if number.copy_abs() >= NUMBER_LIMIT:
         raise Unreadable("number_out_of_range", "a number may have 15 digits before the point")
-    rounded = number.quantize(_NUMBER_STEP, context=_WIDE)
+    rounded = number.quantize(NUMBER_STEP, context=_WIDE)
     if rounded != number:
         raise Unreadable("number_too_precise", "a number may have 4 digits after the point")
     return rounded.normalize(_WIDE) if rounded else Decimal(0)
@@ -124,13 +124,22 @@ def number_in_range(raw: object) -> Decimal | None:
     number = _exactly(raw)
     if not number.is_finite() or number.copy_abs() >= NUMBER_LIMIT:
         return None
-    rounded = number.quantize(_NUMBER_STEP, context=_WIDE)
+    rounded = number.quantize(NUMBER_STEP, context=_WIDE)
     return rounded if rounded.copy_abs() < NUMBER_LIMIT else None
 
 
 def _exactly(raw: int | float | Decimal) -> Decimal:
     # The shortest decimal that reads back as the same float is what was typed, and what JSON carries.
     return Decimal(repr(raw)) if isinstance(raw, float) else Decimal(raw)
+
+
+def read_percentile(raw: object) -> Decimal:
+    percentile = read_number(raw)
+    if not 0 < percentile < 100:
+        raise Unreadable("number_out_of_range", "a percentile is more than 0 and less than 100")
+    if percentile % Decimal("0.01"):
+        raise Unreadable("number_too_precise", "a percentile may have 2 digits after the point")
+    return percentile
 
 
 def read_moment(raw: object) -> Moment:
@@ -164,6 +173,12 @@ def read_duration(raw: object) -> Duration:
 def product(one: Decimal, other: Decimal) -> Decimal:
     """The exact product; Python's own would be rounded to 28 digits."""
     return _WIDE.multiply(one, other)
+
+
+def cut(total: Decimal, parts: Decimal) -> Decimal:
+    """The quotient, rounded down to 4 decimals. `total` has no more than 4, and `parts` is a whole number above 0."""
+    # Unless it is a whole number of steps the quotient is further from one than 60 digits could hide.
+    return _WIDE.divide(total, parts).quantize(NUMBER_STEP, rounding=ROUND_FLOOR, context=_WIDE)
 
 
 def times(operand: Operand, factor: Decimal) -> Operand:

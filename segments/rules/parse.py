@@ -6,11 +6,13 @@ What operators and windows mean doesn't belong here.
 # "return self._refuse(...)" is how a method here says that it has nothing to give, and why.
 # mypy: disable-error-code="func-returns-value"
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
 from segments.rules.catalog import Catalog
 from segments.rules.check import check_leaf
+from segments.rules.comparisons import Comparison
 from segments.rules.errors import Path, RuleErrors, quoted, received
 from segments.rules.kinds import EXACT, KIND_OF_TYPE, NUMBER, TEXT
 from segments.rules.measures import MAX_PERIODS, MEASURES, RATES, Measure
@@ -21,31 +23,33 @@ from segments.rules.nodes import (
     All,
     Any,
     Compared,
-    Comparison,
     Everyone,
     InSegment,
     Not,
     Performed,
     PositiveLeaf,
+    Ranked,
     Rule,
     Sequence,
     Step,
     Trait,
 )
-from segments.rules.operands import Duration, Unreadable, read_number
+from segments.rules.operands import Duration, Unreadable, read_number, read_percentile
 from segments.rules.operators import OPERATORS
-from segments.rules.reading import Reader, TooManyErrors
+from segments.rules.parse_standing import STANDING_FORMS, STANDING_KEYS, StandingReader
+from segments.rules.reading import TooManyErrors
 from segments.rules.windows import Rolling, Since, Window
 
 MAX_DEPTH: Final = 20
 MAX_LEAVES: Final = 200
 MAX_STEPS: Final = 5
 
-_FORMS: Final = ("all", "any", "not", "trait", "performed", "sequence", "in_segment", "everyone")
+_FORMS: Final = ("all", "any", "not", "trait", "performed", "sequence", "in_segment", "everyone", *STANDING_FORMS)
 _MAY_HAVE: Final = {
     "trait": {"trait", "op", "value", "exact"},
     "performed": {"performed", "measure", "of", "op", "value", "where", "within", "per", "each", "than", "times"},
     "sequence": {"sequence", "same", "within"},
+    **STANDING_KEYS,
 }
 
 
@@ -67,7 +71,7 @@ def load(document: object, catalog: Catalog) -> Rule:
     return _Parser(catalog).document(document)
 
 
-class _Parser(Reader):
+class _Parser(StandingReader):
     def __init__(self, catalog: Catalog | None) -> None:
         super().__init__(catalog)
         self.leaves = 0
@@ -136,14 +140,19 @@ class _Parser(Reader):
                 return self._refuse("wrong_type", f"expected true; received {came}", (*path, "everyone"))
             return Everyone()
         leaf: PositiveLeaf | None
+        than = raw.get("than")
         if form == "trait":
             leaf = self._trait(raw, path)
+        elif form == "performed" and isinstance(than, dict) and "percentile" in than:
+            leaf = self._ranked(raw, than, path)
         elif form == "performed" and "than" in raw:
             leaf = self._compared(raw, path)
         elif form == "performed":
             leaf = self._performed(raw, path)
         elif form == "sequence":
             leaf = self._sequence(raw, path)
+        elif form in STANDING_FORMS:
+            leaf = self._standing(form, raw, path)
         else:
             key = self._name(raw["in_segment"], (*path, "in_segment"))
             leaf = InSegment(segment=key) if key is not None else None
@@ -202,15 +211,8 @@ class _Parser(Reader):
 
     def _compared(self, raw: dict[str, object], path: Path) -> Compared | None:
         before = len(self.errors)
-        for key in ("value", "per", "each"):
-            if key in raw:
-                self._refuse(
-                    "unknown_key", f'there is no "{key}" where one figure is compared with another', (*path, key)
-                )
-        op = raw.get("op")
-        if not isinstance(op, str) or op not in ORDERS:
-            came = received(op) if "op" in raw else "none"
-            self._refuse("unknown_operator", f"expected one of {', '.join(ORDERS)}; received {came}", (*path, "op"))
+        self._refuse_keys(raw, ("value", "per", "each"), "where one figure is compared with another", path)
+        op = self._order(raw, path)
         times = Decimal(1)
         if "times" in raw:
             try:
@@ -221,9 +223,36 @@ class _Parser(Reader):
                 self._refuse(problem.code, problem.message, (*path, "times"))
         left = self._figure(raw, path)
         right = self._figure(raw["than"], (*path, "than"))
-        if len(self.errors) > before or left is None or right is None or not isinstance(op, str):
+        if len(self.errors) > before or left is None or right is None or op is None:
             return None
         return Compared(left=left, op=op, right=right, times=times)
+
+    def _ranked(self, raw: dict[str, object], than: dict[str, object], path: Path) -> Ranked | None:
+        before = len(self.errors)
+        self._refuse_keys(raw, ("value", "per", "each", "times"), "where a figure is compared with a percentile", path)
+        self._refuse_unknown_keys(than, {"percentile"}, (*path, "than"))
+        op = self._order(raw, path)
+        percentile: Decimal | None = None
+        try:
+            percentile = read_percentile(than["percentile"])
+        except Unreadable as problem:
+            self._refuse(problem.code, problem.message, (*path, "than", "percentile"))
+        figure = self._figure(raw, path)
+        if len(self.errors) > before or figure is None or op is None or percentile is None:
+            return None
+        return Ranked(figure=figure, op=op, percentile=percentile)
+
+    def _order(self, raw: dict[str, object], path: Path) -> str | None:
+        op = raw.get("op")
+        if isinstance(op, str) and op in ORDERS:
+            return op
+        came = received(op) if "op" in raw else "none"
+        return self._refuse("unknown_operator", f"expected one of {', '.join(ORDERS)}; received {came}", (*path, "op"))
+
+    def _refuse_keys(self, raw: dict[str, object], keys: Iterable[str], where: str, path: Path) -> None:
+        for key in keys:
+            if key in raw:
+                self._refuse("unknown_key", f'there is no "{key}" {where}', (*path, key))
 
     def _figure(self, raw: object, path: Path) -> Performed | None:
         """What is measured, without anything that it is compared with."""

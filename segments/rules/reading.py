@@ -11,9 +11,9 @@ from typing import Final
 
 from segments.rules.calendar import PERIODS
 from segments.rules.catalog import Catalog, Type
+from segments.rules.comparisons import Comparison, Filter, FilterGroup, Joining, Where
 from segments.rules.errors import Path, RuleError, pointer, quoted, received
 from segments.rules.kinds import EXACT, KIND_OF_TYPE, Kind
-from segments.rules.nodes import Comparison, Filter, FilterGroup, Joining, Where
 from segments.rules.operands import Duration, Moment, Unreadable, read_duration, read_moment, storable
 from segments.rules.operators import OPERATORS, Operator
 from segments.rules.shapes import NOTHING

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from segments.rules.catalog import Type
+from segments.rules.kinds import EXACT
 from segments.rules.measures import MEASURES
 from segments.rules.operators import OPERATORS, Operator
+from segments.rules.parse_standing import BUCKET_OPERATORS, SCORE_KINDS, SCORE_OPERATORS
 from segments.rules.shapes import LASTING, NOTHING, ONE, PAIR, REGULAR
 
 BEGIN: Final = "<!-- made by segments.rules.reference: begin -->"
@@ -30,7 +32,7 @@ _EXAMPLES: Final[dict[Type, tuple[object, object]]] = {
 
 
 def tables() -> str:
-    """Markdown: the operators of traits, of event properties, and of amounts."""
+    """Markdown: the operators of traits, of event properties, of amounts, of scores, and of buckets."""
     traits = ["| type | op | reads | example | of a missing value |", "|---|---|---|---|---|"]
     for declared in Type:
         for one in OPERATORS.values():
@@ -52,9 +54,21 @@ def tables() -> str:
             "\n### Event properties\n",
             ", ".join(f"`{key}`" for key in properties) + ".\n",
             "### Counts and sums\n",
-            ", ".join(f"`{key}`" for key in amounts) + ".",
+            ", ".join(f"`{key}`" for key in amounts) + ".\n",
+            "### Scores\n",
+            *_scores(),
+            "\n### Buckets\n",
+            ", ".join(f"`{key}`" for key in BUCKET_OPERATORS) + ".",
         ]
     )
+
+
+def _scores() -> list[str]:
+    rows = ["| op | compares | of a missing score |", "|---|---|---|"]
+    for one in (OPERATORS[key] for key in SCORE_OPERATORS):
+        kinds = [kind.noun if kind is not EXACT else "a label" for kind in one.kinds if kind in SCORE_KINDS]
+        rows.append(f"| `{one.key}` | {' or '.join(kinds)} | {'true' if one.negative else 'false'} |")
+    return rows
 
 
 def brought_up_to_date(guide: str) -> str:

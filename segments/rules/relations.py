@@ -11,10 +11,16 @@ from sqlglot import exp
 
 from segments.rules import dialects
 from segments.rules.binding import AS_OF, SCOPE, is_one_of, shifted
+from segments.rules.comparisons import Where
 from segments.rules.fusing import Fused, Narrowed, in_one_look, is_total, same_filters
 from segments.rules.kinds import SCALARS
 from segments.rules.measures import MeasuredSql
-from segments.rules.nodes import Compared, Performed, Sequence, Step, Where
+from segments.rules.nodes import (
+    Compared,
+    Performed,
+    Sequence,
+    Step,
+)
 
 if TYPE_CHECKING:
     from segments.rules.compile import Compiler
@@ -85,19 +91,20 @@ def _side(compiler: "Compiler", side: Performed, alias: str, *, must: Performed 
     """What is measured, by person; of totals only where ``must``, another condition on them, is true."""
     total = side.computed.from_total() if is_total(side) else None
     if total is not None:
-        from_totals = compiler.totals(side).select(exp.alias_(total, "measured"), copy=False)
-        from_events = _measured(compiler, side, compiler.is_ahead(side.event))
+        from_totals, from_events = compiler.parts_of_ever(side)
+        from_totals.select(exp.alias_(total, "measured"), copy=False)
+        _with_measured(compiler, side, from_events)
         if must is not None:
             from_totals.where(_told_by_total(compiler, must), copy=False)
             from_events.having(compiler.compared(must, must.computed.sql(must, None, compiler.bind)), copy=False)
         both = exp.union(from_totals, from_events, distinct=False, copy=False)
         return both.subquery(alias, copy=False)
-    return _measured(compiler, side).subquery(alias, copy=False)
+    return _with_measured(compiler, side, compiler.events(side)).subquery(alias, copy=False)
 
 
-def _measured(compiler: "Compiler", side: Performed, *among: exp.Expr) -> exp.Select:
+def _with_measured(compiler: "Compiler", side: Performed, events: exp.Select) -> exp.Select:
     measured = side.computed.sql(side, None, compiler.bind)
-    events = compiler.events(side, *among).select(exp.alias_(measured.value, "measured"), copy=False)
+    events.select(exp.alias_(measured.value, "measured"), copy=False)
     if measured.times is not None:
         events.select(exp.alias_(measured.times, "factor"), copy=False)
     return events
@@ -114,12 +121,9 @@ def one_look(compiler: "Compiler", leaf: Fused) -> exp.Select:
     if not leaf.from_totals:
         conditions = [holds(one, is_wanted=wanted, total=False) for one, wanted in leaf.parts]
         return compiler.events(read).having(*conditions, copy=False)
-    from_totals = compiler.totals(read).where(
-        *(holds(one, is_wanted=wanted, total=True) for one, wanted in leaf.parts), copy=False
-    )
-    from_events = compiler.events(read, compiler.is_ahead(read.event)).having(
-        *(holds(one, is_wanted=wanted, total=False) for one, wanted in leaf.parts), copy=False
-    )
+    from_totals, from_events = compiler.parts_of_ever(read)
+    from_totals.where(*(holds(one, is_wanted=wanted, total=True) for one, wanted in leaf.parts), copy=False)
+    from_events.having(*(holds(one, is_wanted=wanted, total=False) for one, wanted in leaf.parts), copy=False)
     both = exp.union(from_totals, from_events, distinct=False, copy=False).subquery("either", copy=False)
     return exp.select(exp.column("profile_id", "either")).from_(both, copy=False)
 

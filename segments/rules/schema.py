@@ -12,6 +12,7 @@ from segments.rules.measures import MEASURES, RATES, Measure
 from segments.rules.nodes import ORDERS, VERSION
 from segments.rules.operators import OPERATORS, Operator
 from segments.rules.parse import MAX_LEAVES, MAX_STEPS
+from segments.rules.parse_standing import BUCKET_OPERATORS, HIGHEST_BUCKET, SCORE_KINDS, SCORE_OPERATORS
 from segments.rules.reading import MAX_FILTERS, MAX_NAME
 from segments.rules.shapes import duration_schema
 
@@ -45,17 +46,25 @@ def json_schema() -> Schema:
                     _form({"any": _group()}),
                     _form({"not": {"$ref": "#/$defs/nested"}}),
                     _form({"in_segment": {"$ref": "#/$defs/name"}}),
+                    _form({"in_list": {"$ref": "#/$defs/name"}}),
+                    _form({"consented": {"$ref": "#/$defs/name"}}),
                     _form({"everyone": {"const": True}}),
                     {"$ref": "#/$defs/trait"},
                     {"$ref": "#/$defs/performed"},
                     {"$ref": "#/$defs/compared"},
+                    {"$ref": "#/$defs/ranked"},
                     {"$ref": "#/$defs/sequence"},
+                    {"$ref": "#/$defs/score"},
+                    {"$ref": "#/$defs/bucket"},
                 ],
             },
             "trait": _trait(),
             "performed": _performed(),
             "compared": _compared(),
+            "ranked": _ranked(),
             "sequence": _sequence(),
+            "score": _score(),
+            "bucket": _bucket(),
         },
     }
 
@@ -119,6 +128,23 @@ def _performed() -> Schema:
 
 def _compared() -> Schema:
     """A figure beside another. It shares "performed" with the form above, but never "than"."""
+    figures = _figures()
+    order: Schema = {
+        "op": {"enum": list(ORDERS)},
+        "than": {"type": "object", "anyOf": figures, "unevaluatedProperties": False},
+    }
+    return {**_form(order, {"times": {**NUMBER.schema, "exclusiveMinimum": 0}}), "anyOf": figures}
+
+
+def _ranked() -> Schema:
+    """A figure beside a percentile. That it has 2 decimals can't be said: validators divide by 0.01 as floats do."""
+    percentile: Schema = {"percentile": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}}
+    than: Schema = {"type": "object", **_form(percentile), "additionalProperties": False}
+    return {**_form({"op": {"enum": list(ORDERS)}, "than": than}), "anyOf": _figures()}
+
+
+def _figures() -> list[Schema]:
+    """What is measured, without anything that it is compared with."""
     figures = []
     for measure in MEASURES.values():
         if measure.kinds == (NUMBER,) and measure.key != "periods":
@@ -131,11 +157,7 @@ def _compared() -> Schema:
             elif measure.takes_property:
                 may |= of
             figures.append(_form(needed, may))
-    order: Schema = {
-        "op": {"enum": list(ORDERS)},
-        "than": {"type": "object", "anyOf": figures, "unevaluatedProperties": False},
-    }
-    return {**_form(order, {"times": {**NUMBER.schema, "exclusiveMinimum": 0}}), "anyOf": figures}
+    return figures
 
 
 def _amounts(one: Operator, measure: Measure) -> list[Schema]:
@@ -165,6 +187,26 @@ def _sequence() -> Schema:
     return _form(
         {"sequence": steps}, {"same": name, "within": {"oneOf": [_rolling(), _span(), {"enum": list(PERIODS)}]}}
     )
+
+
+def _score() -> Schema:
+    name: Schema = {"score": {"$ref": "#/$defs/name"}}
+    operators = [OPERATORS[key] for key in SCORE_OPERATORS]
+    forms = [_form({**name, **_comparison(one, [k for k in one.kinds if k in SCORE_KINDS])}) for one in operators]
+    return {"anyOf": forms}
+
+
+def _bucket() -> Schema:
+    name: Schema = {"bucket": {"$ref": "#/$defs/name"}}
+    bound: Schema = {"type": "number", "minimum": 0, "maximum": HIGHEST_BUCKET}
+    forms = []
+    for one in (OPERATORS[key] for key in BUCKET_OPERATORS):
+        comparison = _comparison(one, (NUMBER,))
+        value = comparison["value"]
+        assert isinstance(value, dict)
+        bounded = {**value, "items": bound} if value["type"] == "array" else bound
+        forms.append(_form({**name, **comparison, "value": bounded}))
+    return {"anyOf": forms}
 
 
 def _comparison(one: Operator, kinds: Collection[Kind]) -> Schema:

@@ -82,8 +82,7 @@ def _said(node: exp.Expr) -> exp.Expr:
     match node:
         case Property():
             return _property(node)
-        case ByBytes():
-            text: exp.Expr = node.this
+        case ByBytes(this=exp.Expr() as text):
             return text  # Spark orders text by its bytes
         case Earliest():
             return _earliest(node)
@@ -96,9 +95,8 @@ def _said(node: exp.Expr) -> exp.Expr:
         case exp.ArrayContainsAll():
             missing = _call("ARRAY_EXCEPT", node.expression, node.this)
             return exp.EQ(this=_call("SIZE", missing), expression=exp.Literal.number(0))
-        case exp.Escape() if node.expression.this == "\\":
-            escaped: exp.Expr = node.this
-            return escaped  # it is what Spark escapes by anyway
+        case exp.Escape(this=exp.Expr() as like) if node.expression.this == "\\":
+            return like  # it is what Spark escapes by anyway
         case _:
             return node
 

@@ -12,9 +12,11 @@ import duckdb
 
 from segments.rules import Catalog, Compiled, Person
 from tests.generative.postgres import TABLES
+from tests.generative.standing import consent_rows, list_rows, score_rows
+from tests.spec.world import THRESHOLDS
 
 _SCHEMA = """
-CREATE TABLE rule_profile (id BIGINT);
+CREATE TABLE rule_profile (id BIGINT, uuid UUID);
 CREATE TABLE rule_trait_value (trait_id INTEGER, profile_id BIGINT, number DECIMAL(19, 4), text TEXT, text_folded TEXT,
     moment TIMESTAMPTZ, boolean BOOLEAN, items TEXT[]);
 CREATE TABLE rule_event (profile_id BIGINT, name_id INTEGER, occurred_at TIMESTAMPTZ, message_id TEXT,
@@ -22,6 +24,10 @@ CREATE TABLE rule_event (profile_id BIGINT, name_id INTEGER, occurred_at TIMESTA
 CREATE TABLE rule_event_total (profile_id BIGINT, name_id INTEGER, count BIGINT, value_sum DECIMAL(30, 4),
     first_at TIMESTAMPTZ, last_at TIMESTAMPTZ);
 CREATE TABLE rule_membership (segment_id INTEGER, profile_id BIGINT);
+CREATE TABLE rule_threshold (id INTEGER, value DECIMAL(30, 4));
+CREATE TABLE rule_score (kind TEXT, key TEXT, profile_id BIGINT, number DECIMAL(19, 4), text TEXT);
+CREATE TABLE rule_consent (purpose_id INTEGER, profile_id BIGINT, decision TEXT, expires_at TIMESTAMPTZ);
+CREATE TABLE rule_list_entry (list_id INTEGER, profile_id BIGINT);
 """
 
 _TOTALS = """
@@ -49,7 +55,7 @@ class DuckPeople:
         people = list(people)
         for table in TABLES.values():
             self.connection.execute(f"DELETE FROM {table}")
-        self._insert("profile", [[one.id] for one in people])
+        self._insert("profile", [[one.id, one.uuid] for one in people])
         self._insert(
             "trait_value",
             [
@@ -84,6 +90,10 @@ class DuckPeople:
         )
         memberships = [[self.catalog.segments[key].id, one.id] for one in people for key in one.segments]
         self._insert("membership", memberships)
+        self._insert("threshold", [[number, value] for number, value in enumerate(THRESHOLDS.values(), start=1)])
+        self._insert("score", list(score_rows(self.catalog, people)))
+        self._insert("consent", list(consent_rows(self.catalog, people)))
+        self._insert("list_entry", list(list_rows(self.catalog, people)))
         self.connection.execute(_TOTALS)
 
     def matching(self, compiled: Compiled, as_of: datetime, scope: Sequence[int] = ()) -> list[int]:

@@ -11,6 +11,8 @@ from typing import Any
 import psycopg
 
 from segments.rules import Catalog, Compiled, Person
+from tests.generative.standing import consent_rows, list_rows, score_rows
+from tests.spec.world import THRESHOLDS
 
 TABLES = {
     "profile": "rule_profile",
@@ -18,11 +20,15 @@ TABLES = {
     "event": "rule_event",
     "event_total": "rule_event_total",
     "membership": "rule_membership",
+    "threshold": "rule_threshold",
+    "score": "rule_score",
+    "consent": "rule_consent",
+    "list_entry": "rule_list_entry",
 }
 """Other names than the logical ones, so that a table left unmapped is noticed."""
 
 _SCHEMA = """
-CREATE TEMP TABLE rule_profile (id bigint PRIMARY KEY);
+CREATE TEMP TABLE rule_profile (id bigint PRIMARY KEY, uuid uuid);
 CREATE TEMP TABLE rule_trait_value (trait_id int, profile_id bigint, number numeric(19, 4), text text,
     text_folded text, moment timestamptz, boolean boolean, items text[], PRIMARY KEY (trait_id, profile_id));
 CREATE TEMP TABLE rule_event (profile_id bigint, name_id int, occurred_at timestamptz, message_id text,
@@ -30,6 +36,12 @@ CREATE TEMP TABLE rule_event (profile_id bigint, name_id int, occurred_at timest
 CREATE TEMP TABLE rule_event_total (profile_id bigint, name_id int, count int, value_sum numeric,
     first_at timestamptz, last_at timestamptz, PRIMARY KEY (profile_id, name_id));
 CREATE TEMP TABLE rule_membership (segment_id int, profile_id bigint, PRIMARY KEY (segment_id, profile_id));
+CREATE TEMP TABLE rule_threshold (id int PRIMARY KEY, value numeric(30, 4));
+CREATE TEMP TABLE rule_score (kind text, key text, profile_id bigint, number numeric(19, 4), text text,
+    PRIMARY KEY (kind, key, profile_id));
+CREATE TEMP TABLE rule_consent (purpose_id int, profile_id bigint, decision text, expires_at timestamptz,
+    PRIMARY KEY (purpose_id, profile_id));
+CREATE TEMP TABLE rule_list_entry (list_id int, profile_id bigint);
 """
 
 _TOTALS = """
@@ -52,7 +64,7 @@ class People:
         """These people, and nobody else."""
         people = list(people)
         self.cursor.execute(f"TRUNCATE {', '.join(TABLES.values())}")
-        self._copy("profile", "id", ([one.id] for one in people))
+        self._copy("profile", "id, uuid", ([one.id, one.uuid] for one in people))
         self._copy(
             "trait_value",
             "trait_id, profile_id, number, text, text_folded, moment, boolean, items",
@@ -89,6 +101,10 @@ class People:
         )
         memberships = ([self.catalog.segments[key].id, one.id] for one in people for key in one.segments)
         self._copy("membership", "segment_id, profile_id", memberships)
+        self._copy("threshold", "id, value", enumerate(THRESHOLDS.values(), start=1))
+        self._copy("score", "kind, key, profile_id, number, text", score_rows(self.catalog, people))
+        self._copy("consent", "purpose_id, profile_id, decision, expires_at", consent_rows(self.catalog, people))
+        self._copy("list_entry", "list_id, profile_id", list_rows(self.catalog, people))
         self.cursor.execute(_TOTALS)
 
     def matching(self, compiled: Compiled, as_of: datetime, scope: Sequence[int] = ()) -> list[int]:

@@ -39,6 +39,7 @@ QUICK = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.memory": "2g",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     "spark.sql.shuffle.partitions": "1",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.autoBroadcastJoinThreshold": "-1",
@@ -119,7 +120,7 @@ class SparkPeople:
 
     def rows(self, compiled: Compiled, given: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """All that the query gives."""
-        return [tuple(row) for row in self.rules.ask(compiled, given).collect()]
+        return list(self.rules.rows(compiled, given))
 
     @contextmanager
     def as_installed(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from segments.rules.calendar import PERIODS
 from segments.rules.kinds import BOOLEAN, DATE, EXACT, NUMBER, TEXT, Kind
 from segments.rules.nodes import ORDERS
 from segments.rules.shapes import ALL_OF, ANY_OF, LASTING, NOTHING, PAIR, REGULAR
+from tests.generative import ranks, standing
 from tests.generative.fused import FUSED, fused_forms
 from tests.spec.world import AS_OF, CATALOG, person
 
@@ -138,7 +139,8 @@ class Drawn:
         others |= {("sequence", what) for what in ("then", "then not", "same", "2", "3")}
         groups = {("group", name) for name in ("all", "any", "not", "in_segment", "everyone", "at least once")}
         fused = {("fused", form) for form in FUSED}
-        return traits | filters | amounts | windows | groups | exact | others | fused
+        more = fused | ranks.forms(FIGURES) | standing.everything()
+        return traits | filters | amounts | windows | groups | exact | others | more
 
 
 def leaf_forms(drawn: Drawn) -> list[Leaves]:
@@ -152,6 +154,8 @@ def leaf_forms(drawn: Drawn) -> list[Leaves]:
     periods = [_in_period(drawn, period) for period in PERIODS]
     rates = [_rate(drawn, per) for per in ("day", "week")]
     filters = [_filtered(drawn, kind, one.key) for kind, one in _filter_forms()]
+    wheres = _wheres(drawn).map(lambda where: {"where": where})
+    ranked = ranks.ranked(drawn.note, FIGURES, lambda measure: _figure(drawn, measure), wheres)
     return [
         *traits,
         *exact,
@@ -160,9 +164,11 @@ def leaf_forms(drawn: Drawn) -> list[Leaves]:
         *sequences,
         *periods,
         *compared,
+        *ranked,
         *filters,
         *(_small(drawn, form) for form in ("in_segment", "everyone", "at least once")),
         *fused_forms(drawn),
+        *standing.standing_forms(drawn.note),
     ]
 
 
@@ -419,7 +425,7 @@ def _someone(number: int, chance: random.Random) -> Person:
         traits["list"] = chance.sample(ITEMS, chance.randint(0, 3))
     events = [_event(chance) for _ in range(chance.choice([0, 0, 1, 1, 2, 3, 8]))]
     segments = frozenset(key for key in ("loyal", "lapsed") if chance.random() < 0.4)
-    return person(number, traits=traits, events=events, segments=segments)
+    return person(number, traits=traits, events=events, segments=segments, **standing.of_someone(chance))
 
 
 def _event(chance: random.Random) -> Occurrence:

@@ -18,6 +18,7 @@ from segments.rules import (
     Performed,
     Person,
     PositiveLeaf,
+    Ranked,
     Span,
     Trait,
     Type,
@@ -32,8 +33,8 @@ from segments.rules import (
 )
 from segments.rules.binding import AS_OF as AS_OF_PLACEHOLDER
 from segments.rules.binding import Bind
+from segments.rules.comparisons import Comparison
 from segments.rules.kinds import NUMBER
-from segments.rules.nodes import Comparison
 from segments.rules.operators import OPERATORS, Operator
 from segments.rules.shapes import ONE
 from segments.rules.windows import Calendar, Since, Window
@@ -169,6 +170,8 @@ def what(leaf: PositiveLeaf) -> str:
             return "since"
         case Performed():
             return leaf.measure
+        case Ranked(figure=figure):
+            return what(figure)
         case _:
             return type(leaf).__name__
 

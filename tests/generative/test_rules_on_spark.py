@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from sqlglot import exp
 
-from segments.engines.spark import SETTINGS, SparkRules, UnsuitableSession
+from segments.engines.spark import SETTINGS, QueryFailed, SparkRules, UnsuitableSession
 from segments.rules import (
     AHEAD,
     Compiled,
@@ -80,7 +80,7 @@ def test_spark_agrees_with_the_reference_engine_on_every_operator(
     people: SparkPeople, drill_scale: Callable[..., int]
 ) -> None:
     """Everyone, a scope, leaves alone and together, counts and edges; it fails when anything was never drawn."""
-    how_many = drill_scale(full=2_400, quick=300)
+    how_many = drill_scale(full=2_000, quick=290)
     people.store(POPULATION)
     drawn = Drawn()
     found = drawn_rules(drawn, how_many)
@@ -98,8 +98,9 @@ def test_spark_agrees_with_the_reference_engine_on_every_operator(
             assert sorted(answer) == expected(rule), written
             verdicts += len(answer)
         written, rule = several[0]
-        agree_in_depth(people, rule, met, settled)
-        if start // TOGETHER % 8 == 0:
+        if start // TOGETHER % 4 == 0:
+            agree_in_depth(people, rule, met, settled)
+        if start // TOGETHER % 8 == 1:
             with people.as_installed():
                 assert sorted(people.matching(compiled[0], AS_OF)) == expected(rule), written
             settled["as installed"] += 1
@@ -222,7 +223,7 @@ def test_amounts_are_compared_to_the_last_place(people: SparkPeople) -> None:
         assert sorted(found) == expected(rule, crowd) == ([2, 3] if op in ("gt", "gte") else [1])
 
 
-def test_numbers_of_any_length_and_names_twice_over_do_no_harm(people: SparkPeople) -> None:
+def test_a_number_of_any_length_does_no_harm_to_the_properties_beside_it(people: SparkPeople) -> None:
     odd = {"long": 10**4000, "deep": {"a": [{"b": None}]}, "category": "Shoes", "price": 2}
     crowd = [person(1, events=[event(properties=odd)]), person(2, events=[event(properties={"category": 5})])]
     people.store(crowd)
@@ -237,21 +238,35 @@ def test_numbers_of_any_length_and_names_twice_over_do_no_harm(people: SparkPeop
 
 
 def test_what_is_no_json_fails_instead_of_having_no_properties(people: SparkPeople) -> None:
-    from pyspark.errors import PySparkException
-
     people.store([person(1, events=[event(properties={"category": "Shoes"})])])
     people.spoil_properties()
     where = [{"property": "category", "op": "missing"}]
     rule = load(document({"performed": "Order Completed", "where": where}), CATALOG)
-    with pytest.raises(PySparkException, match="MALFORMED_RECORD"):
+    with pytest.raises(QueryFailed, match=r"^Spark gave the query up: [A-Z_.]*MALFORMED[A-Z_.]*$") as failed:
         people.matching(compile_rule(rule, CATALOG, scoped=False), AS_OF)
+    assert failed.value.__cause__ is None and failed.value.__suppress_context__, "Spark's own text quotes the record"
 
 
 def test_a_session_in_which_rules_would_mean_something_else_is_refused(people: SparkPeople) -> None:
+    people.store([person(1)])
+    rule = load(document({"everyone": True}), CATALOG)
     other = people.session.newSession()
+    other.read.parquet(str(people.folder / "profile")).createTempView(TABLES["profile"])
     for name, value in SETTINGS.items():
         other.conf.set(name, value)
-    SparkRules(other, TABLES)
+    rules = SparkRules(other, TABLES)
+    assert list(rules.matching(compile_rule(rule, CATALOG, scoped=False), as_of=AS_OF)) == [1]
+
     other.conf.set("spark.sql.session.timeZone", "Europe/Zurich")
     with pytest.raises(UnsuitableSession, match=r"timeZone is Europe/Zurich, expected UTC"):
-        SparkRules(other, TABLES)
+        list(rules.matching(compile_rule(rule, CATALOG, scoped=False), as_of=AS_OF))
+
+
+def test_a_query_that_spark_refuses_says_so_without_its_operands(
+    people: SparkPeople, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rules = SparkRules(people.session, {"trait_value": "no_such_table"})
+    rule = load(document({"trait": "text", "op": "equals", "value": "a secret"}), CATALOG)
+    with pytest.raises(QueryFailed, match="TABLE_OR_VIEW_NOT_FOUND"):
+        list(rules.matching(compile_rule(rule, CATALOG, scoped=False), as_of=AS_OF))
+    assert "a secret" not in "".join(capfd.readouterr())

@@ -106,7 +106,7 @@ def assert_nobody_is_orphaned() -> None:
         "profiles_event", "profiles_eventtotal", "profiles_traitvalue", "profiles_traitremoval", "profiles_identifier",
         "profiles_session",
         "profiles_score",
-        "segments_membership", "consent_consentstate",
+        "segments_membership", "consent_consentstate", "segments_listentry",
     ):  # fmt: skip
         without = f"SELECT DISTINCT profile_id FROM {table} t WHERE NOT EXISTS (SELECT FROM profiles_profile p WHERE p.id = t.profile_id)"
         assert rows(without) == [], table

@@ -42,6 +42,12 @@ class Caller:
     def patch(self, path: str, body: Any, **headers: str) -> HttpResponse:
         return self._send("patch", path, body, headers)
 
+    def put(self, path: str, body: Any) -> HttpResponse:
+        return self._send("put", path, body, {})
+
+    def delete(self, path: str, body: Any = None) -> HttpResponse:
+        return self._send("delete", path, body, {})
+
     def _send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> HttpResponse:
         raw = body if isinstance(body, bytes | str) else json.dumps({} if body is None else body)
         send = getattr(self.client, method)

@@ -23,8 +23,10 @@ from segments.evaluation import NEWER_CHANGES
 from segments.flows import OVERLAP
 from segments.history import STEPS
 from segments.models import Segment
+from segments.moments import moment_of_judgement
 from segments.querysets import members_of
-from segments.rules import Span, compile_edges, compile_leaf, leaves, load
+from segments.rules import Ranked, Span, compile_edges, compile_leaf, compile_together, leaves, load
+from segments.thresholds import with_thresholds
 from segments.why import EVENTS, MOST_EVENTS
 from tests.factories import identify, live, performed, process_all, rule, track, tracker
 
@@ -56,12 +58,23 @@ INSERT INTO consent_consentrecord
        (profile_id, purpose_id, reach, decision, method, message_id, evidence, collected_at, recorded_at)
 SELECT 1000 + n, p.id, 'person', 'granted', 'import', '', '{{}}', now(), now()
   FROM generate_series(1, {PEOPLE}) AS n CROSS JOIN consent_purpose p WHERE p.key = 'marketing_email' AND n % 5 > 0;
-INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, record_id)
-SELECT purpose_id, profile_id, decision, collected_at, id FROM consent_consentrecord;
+INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, expires_at, record_id)
+SELECT purpose_id, profile_id, decision, collected_at, now() + profile_id % 365 * interval '1 day', id FROM consent_consentrecord;
+INSERT INTO profiles_scorerun (kind, version, created_at, published_at, is_current, keys)
+SELECT k, v::text, now(), now(), v = 3, '{{"frequency": ["numbers"], "group": ["labels"]}}'
+  FROM unnest(ARRAY['rfm', 'churn']) AS k CROSS JOIN generate_series(1, 3) AS v;
+INSERT INTO profiles_score (run_id, key, profile_id, number, label)
+SELECT r.id, k, 1000 + n, CASE k WHEN 'frequency' THEN n % 5 END, CASE k WHEN 'group' THEN 'g' || n % 10 END
+  FROM profiles_scorerun r CROSS JOIN unnest(ARRAY['frequency', 'group']) AS k CROSS JOIN generate_series(1, {PEOPLE}) AS n;
+INSERT INTO segments_staticlist (key, name, description, created_at)
+SELECT 'list-' || n, 'List', '', now() FROM generate_series(1, 5) AS n;
+INSERT INTO segments_listentry (list_id, profile_id, origin_id, added_at, added_by, reason)
+SELECT l.id, 1000 + n, 1000 + n, now(), 'tests', '' FROM segments_staticlist l CROSS JOIN generate_series(1, {PEOPLE}) AS n;
 """
 TABLES = (
     "consent_consentstate, profiles_profile, profiles_event, profiles_eventtotal, segments_membership,"
-    " segments_membershipchange, ingestion_inboxmessage, profiles_traitvalue"
+    " segments_membershipchange, ingestion_inboxmessage, profiles_traitvalue, profiles_scorerun, profiles_score,"
+    " segments_listentry"
 )
 
 
@@ -141,6 +154,51 @@ def test_what_is_known_of_few_people_is_found_by_index(crowd: None) -> None:
 
     inside = leaf_plan({"in_segment": "buyers"})
     assert found_by_person(inside, "segments_membership"), inside
+
+
+STANDING: dict[str, Any] = {
+    "profiles_score": {"score": "rfm.frequency", "op": "gte", "value": 4},
+    "segments_listentry": {"in_list": "list-3"},
+    "consent_consentstate": {"consented": "marketing_email"},
+}
+
+
+def test_how_few_people_stand_is_found_by_index(crowd: None) -> None:
+    for table, condition in STANDING.items():
+        found = leaf_plan(condition)
+        assert found_by_person(found, table) and not scanned_whole(found, table), found
+    for condition in ({"consented": "internal_analysis"}, {"bucket": "spring", "op": "lt", "value": 10}):
+        found = leaf_plan(condition)
+        by_id = [node for node in found if node.get("Relation Name") == "profiles_profile"]
+        assert by_id and all("id = ANY" in node.get("Index Cond", "") for node in by_id), found
+
+
+def test_how_everybody_stands_is_read_from_the_rows_of_that_score_list_or_purpose_alone(crowd: None) -> None:
+    """Rows of other runs, keys, lists and purposes are passed over by an index; the run is the one that is published now."""
+    for table, columns in (("profiles_score", "run_id"), ("segments_listentry", "list_id")):
+        found = whole_plan(STANDING[table])
+        walks = [node for node in found if table in (node.get("Relation Name"), node.get("Index Name", "")[: len(table)])
+                 or node.get("Index Name") == "segments_people_of_a_list"]  # fmt: skip
+        assert walks and any(columns in node.get("Index Cond", "") for node in walks), found
+        assert not scanned_whole(found, table), found
+
+
+def test_whose_grant_has_just_ended_is_found_by_an_index(crowd: None) -> None:
+    known = catalog()
+    (leaf,) = leaves(load(rule({"consented": "marketing_email"}), known))
+    compiled = compile_edges(leaf, known, scoped=False)
+    assert compiled is not None
+    now = datetime.now(UTC)
+    span = Span(after=now - timedelta(seconds=70), until=now, zone=UTC)
+    found = explained(compiled.sql("postgres", postgres.TABLES), compiled.over(span))
+    assert "consent_state_by_end" in indexes_of(found) and not scanned_whole(found, "consent_consentstate"), found
+
+
+def whole_plan(condition: Any) -> list[dict[str, Any]]:
+    known = catalog()
+    (leaf,) = leaves(load(rule(condition), known))
+    compiled = compile_leaf(leaf, known, scoped=False)
+    return explained(compiled.sql("postgres", postgres.TABLES), compiled.at(datetime.now(UTC)))
 
 
 SHOES = [{"property": "colour", "op": "equals", "value": "red"}]
@@ -267,3 +325,17 @@ def test_pages_of_members_and_of_the_inbox_walk_their_keys(crowd: None) -> None:
         found = explained(claim)
         assert "ingestion_inboxmessage_pkey" in indexes_of(found)
         assert not any(node["Node Type"] == "Sort" for node in found)
+
+
+def test_where_few_people_stand_is_asked_of_their_own_events_and_the_threshold_is_read_beforehand(crowd: None) -> None:
+    top = {"performed": "Bought", "measure": "sum", "op": "gte", "than": {"percentile": 90}}
+    for condition, table in ((top, "profiles_eventtotal"), ({**top, "within": {"days": 30}}, "profiles_event")):
+        leaf = load(rule(condition), catalog())
+        assert isinstance(leaf, Ranked)
+        known = with_thresholds(catalog(), leaf)
+        compiled = compile_together([leaf], known)
+        params = {**compiled.at(moment_of_judgement()), "scope": list(range(1001, 1051))}
+        found = explained(compiled.sql("postgres", postgres.TABLES), params)
+        assert found_by_person(found, table), condition
+        looks = [node for node in found if node.get("Relation Name") == "segments_percentilethreshold"]
+        assert looks and all(node["Parent Relationship"] == "InitPlan" for node in looks), "not for each person"

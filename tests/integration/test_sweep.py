@@ -278,6 +278,27 @@ def test_where_the_clock_was_turned_back_members_are_worked_out_anew(shop: Track
     assert members(segment) == set()
 
 
+def test_where_the_workspace_counts_its_days_otherwise_members_are_worked_out_anew(shop: Tracker) -> None:
+    at = datetime(2026, 6, 1, 20, tzinfo=UTC)
+    freeze(at)
+    shop.send(track("Bought", "ann", timestamp=(at - 2 * HOUR).isoformat()))
+    process_all()
+    segment = live("today", performed("Bought", within="today"))
+    assert members(segment) == {"ann"}
+    # There it is half past one in the morning: what was today is yesterday now, and no edge has passed.
+    Workspace.objects.update(time_zone="Asia/Kolkata")
+    Job.objects.update(state=JobState.SUCCEEDED)
+    freeze(at + HOUR)
+    assert sweep_all().segments == 0
+    assert request_due_refreshes() == 1
+    refresh_now(segment)
+    assert members(segment) == set()
+    assert not DriftCheck.objects.exists(), "nothing had gone wrong"
+    freeze(at + 2 * HOUR)
+    assert sweep_all().segments == 1
+    assert request_due_refreshes() == 0
+
+
 def test_a_refresh_that_failed_is_not_asked_for_at_every_look(shop: Tracker) -> None:
     segment = live("buyers", LAST_MINUTE)
     SweepState.objects.all().delete()

@@ -25,7 +25,7 @@ class Case:
     def rule(self) -> dict[str, Any]:
         return (
             self.condition
-            if {"sequence", "than"} & self.condition.keys()
+            if {"sequence", "than", "not"} & self.condition.keys()
             else {"performed": "Order Completed", **self.condition}
         )
 

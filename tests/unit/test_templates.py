@@ -1,5 +1,6 @@
 """The ready rules, on people made by hand: one who belongs, and those who just don't."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,20 +11,24 @@ from segments.rules import (
     EventInfo,
     Occurrence,
     RuleErrors,
+    ScoreInfo,
     TraitInfo,
     Type,
+    Value,
     compile_rule,
     describe,
     evaluate,
     load,
 )
-from segments.templates import ADDED, ORDER, PAGE, REFUND, TEMPLATES, VIEW, VISIT, usable
-from tests.spec.world import AS_OF, event, person
+from segments.templates import ADDED, ORDER, PAGE, REFUND, REVENUE, TEMPLATES, VIEW, VISIT, Template, offer, usable
+from tests.spec.world import AS_OF, CATALOG, event, person
 
-EVENTS = [ORDER, VIEW, ADDED, VISIT, PAGE, REFUND, "Product Purchased"]
+EVENTS = [ORDER, VIEW, ADDED, VISIT, PAGE, REFUND, REVENUE, "Product Purchased"]
 SHOP = Catalog(
     traits={"birthday": TraitInfo(id=1, key="birthday", label="Birthday", type=Type.DATE)},
     events={name: EventInfo(id=number, name=name, label=name) for number, name in enumerate(EVENTS, start=1)},
+    thresholds=CATALOG.thresholds,  # the 90th percentile is 100
+    scores={"rfm.group": ScoreInfo(kind="rfm", name="group", label="rfm group", has_numbers=False)},
 )
 Story = tuple[Occurrence, ...]
 
@@ -72,6 +77,31 @@ CASES: dict[str, tuple[list[Story], list[Story]]] = {
         [days(ORDER, 1, coupon="TEN") + days(ORDER, 3), days(ORDER, 1, coupon="TEN"), days(ORDER, 3, 4), ()],
     ),
     "one_time_buyer": ([days(ORDER, 31)], [days(ORDER, 29), days(ORDER, 31, 40), ()]),
+    "top_spenders": (
+        [days(REVENUE, 300, 5, value="50"), days(REVENUE, 1, value="100")],
+        [
+            days(REVENUE, 366, value="50") + days(REVENUE, 5, value="99"),
+            days(REVENUE, 9, value="120") + days(REVENUE, 5, value="-20.01"),
+            days(ORDER, 5, value="500"),
+            (),
+        ],
+    ),
+    "regular": (
+        [days(VISIT, 1, 8, 15), days(VISIT, 6.9, 13.9, 27.9)],
+        [days(VISIT, 1, 8, 9, 10, 13), days(VISIT, 1, 8, 29), ()],
+    ),
+    "frequent": (
+        [days(VISIT, *(number / 10 for number in range(1, 14)))],
+        [days(VISIT, *range(1, 13)), days(VISIT, *range(1, 13), 28.1), ()],
+    ),
+    "stopped": (
+        [days(ORDER, 31), days(ORDER, 59.9, 400)],
+        [days(ORDER, 31, 29), days(ORDER, 61), days(ORDER, 29), ()],
+    ),
+    "started_again": (
+        [days(ORDER, 1, 68), days(ORDER, 6.9, 2, 400)],
+        [days(ORDER, 1), days(ORDER, 1, 66), days(ORDER, 1, 8, 68), days(ORDER, 8, 80), days(ORDER, 80), ()],
+    ),
     "refund_prone": (
         [days(ORDER, 9, 8, 7, 6, 5, 4) + days(REFUND, 3, 2), days(REFUND, 3, 2)],
         [days(ORDER, 9, 8, 7, 6, 5, 4, 3) + days(REFUND, 3, 2), days(ORDER, 9) + days(REFUND, 3), ()],
@@ -80,7 +110,12 @@ CASES: dict[str, tuple[list[Story], list[Story]]] = {
 BIRTHDAYS = (["1990-06-01", "1990-06-07"], ["1990-06-08", "1990-05-31", "soon", None])
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.key)
+ON_SCORES = {"at_risk_browsing"}
+
+
+@pytest.mark.parametrize(
+    "template", [one for one in TEMPLATES if one.key not in ON_SCORES], ids=lambda template: template.key
+)
 def test_a_template_takes_in_whom_it_means_and_nobody_else(template: Any) -> None:
     rule = load(template.document, SHOP)
     if template.key == "birthday_soon":
@@ -92,6 +127,35 @@ def test_a_template_takes_in_whom_it_means_and_nobody_else(template: Any) -> Non
         assert evaluate(rule, person(events=story), AS_OF), story
     for story in don_t:
         assert not evaluate(rule, person(events=story), AS_OF), story
+
+
+def test_the_template_on_rfm_takes_in_who_is_at_risk_and_looked_without_buying() -> None:
+    rule = load(by_key("at_risk_browsing").document, SHOP)
+    looked = days(VIEW, 29)
+    for group, story, expected in [
+        ("At risk", looked, True),
+        ("At risk", looked + days(ORDER, 31), True),
+        ("At risk", looked + days(ORDER, 29), False),
+        ("At risk", days(VIEW, 31), False),
+        ("At risk", (), False),
+        ("Champions", looked, False),
+        ("at risk", looked, False),
+        (None, looked, False),
+    ]:
+        someone = person(events=story, scores={"rfm.group": Value(text=group)} if group else {})
+        assert evaluate(rule, someone, AS_OF) is expected, (group, story)
+
+
+def test_the_template_on_rfm_is_offered_as_unusable_until_such_a_run_is_published() -> None:
+    template = by_key("at_risk_browsing")
+    errors = usable(template, replace(SHOP, scores={}))
+    assert isinstance(errors, RuleErrors)
+    assert [str(error) for error in errors.errors] == ['/all/0/score: no published run has a score "rfm.group"']
+    assert not isinstance(usable(template, SHOP), RuleErrors)
+
+
+def by_key(key: str) -> Template:
+    return next(template for template in TEMPLATES if template.key == key)
 
 
 def test_every_template_reads_as_a_sentence_and_compiles() -> None:
@@ -107,6 +171,21 @@ def test_a_template_that_mentions_what_was_never_seen_says_so() -> None:
     errors = usable(TEMPLATES[0], Catalog())
     assert isinstance(errors, RuleErrors)
     assert {error.pointer for error in errors.errors} == {"/all/0/performed", "/all/1/performed"}
+
+
+def test_it_is_offered_with_its_sentence_and_each_reason_once() -> None:
+    (loyal,) = (one for one in TEMPLATES if one.key == "at_risk")
+    lacking = offer(loyal, Catalog())
+    assert not lacking.is_usable
+    assert lacking.said == [f'there is no event "{ORDER}"', f'there is no event "{VISIT}"']
+    assert len(lacking.reasons) == 3, "one at each place"
+    assert lacking.sentence == offer(loyal, SHOP).sentence
+    assert offer(loyal, SHOP).is_usable
+
+
+def test_every_template_fits_the_fields_of_a_segment() -> None:
+    for template in TEMPLATES:
+        assert 0 < len(template.name) <= 40 and 0 < len(template.purpose) <= 100
 
 
 def test_a_leap_day_s_birthday_comes_round_every_year() -> None:

@@ -12,6 +12,8 @@ from segments.rules.dialects import UnsupportedDialect
 from segments.rules.nodes import Leaf, Rule
 from tests.spec.operators import PROPERTIES, TRAITS
 from tests.spec.performed import CASES
+from tests.spec.ranks import RANKED
+from tests.spec.standing import BUCKETS, CONSENTS, LISTS, SCORES, SEED
 from tests.spec.world import CATALOG, document
 
 HOSTILE = "'; DROP TABLE profile; -- %s %(p0)s \\ \" $x"
@@ -25,7 +27,10 @@ def rule(condition: dict[str, Any]) -> Rule:
 def all_conditions() -> list[dict[str, Any]]:
     traits = [{"trait": table.declared, **table.condition} for table in TRAITS]
     filters = [{"performed": "Order Completed", "where": [{"property": "p", **one.condition}]} for one in PROPERTIES]
-    return [*traits, *filters, *(case.rule for case in CASES), {"in_segment": "loyal"}, {"everyone": True}]
+    standing = [table.condition for table in (*SCORES, *CONSENTS, *LISTS)]
+    buckets = [{"bucket": SEED, **condition} for condition, _ in BUCKETS]
+    small = [{"in_segment": "loyal"}, {"everyone": True}]
+    return [*traits, *filters, *(case.rule for case in (*CASES, *RANKED)), *standing, *buckets, *small]
 
 
 def test_nothing_a_user_wrote_is_in_the_text() -> None:
@@ -71,7 +76,7 @@ def test_rules_that_do_not_fit_the_catalogue_are_not_counted() -> None:
         compile_counts([rule({"everyone": True}), rule(ORDERED)], Catalog())
 
 
-@pytest.mark.parametrize("dialect", ["postgres", "duckdb"])
+@pytest.mark.parametrize("dialect", ["postgres", "duckdb", "spark"])
 def test_every_condition_prints_as_one_statement_of_each_dialect(dialect: str) -> None:
     for condition in all_conditions():
         text = compile_rule(rule(condition), CATALOG, scoped=True).sql(dialect)
@@ -89,7 +94,8 @@ def test_the_scope_is_pushed_into_every_leaf() -> None:
         for leaf in leaves(rule(condition)):
             tree = compile_leaf(leaf, CATALOG, scoped=True).expression
             for select in tree.find_all(exp.Select):
-                if isinstance(select.args["from_"].this, exp.Table):
+                table = select.args["from_"].this
+                if isinstance(table, exp.Table) and table.name != "threshold":  # which is nobody's own
                     assert "scope" in {found.name for found in select.args["where"].find_all(exp.Placeholder)}
 
 
@@ -117,6 +123,21 @@ def test_everybody_is_looked_at_only_where_a_rule_may_be_true_of_strangers() -> 
 
 def test_members_are_looked_up_among_profiles_because_a_membership_may_outlive_its_person() -> None:
     assert "profile" in tables_of({"in_segment": "loyal"})
+
+
+def test_so_are_scores_and_lists_but_not_consent_which_goes_with_its_person() -> None:
+    assert tables_of({"score": "rfm.frequency", "op": "gt", "value": 3}) == {"profile", "score"}
+    assert tables_of({"in_list": "vip"}) == {"profile", "list_entry"}
+    assert tables_of({"consented": "marketing_email"}) == {"consent"}
+    assert tables_of({"consented": "analysis"}) == {"profile", "consent"}
+
+
+def test_of_conditions_that_must_hold_one_that_finds_few_by_their_records_leads() -> None:
+    gold = {"trait": "text", "op": "equals", "value": "gold"}
+    for other in ({"bucket": SEED, "op": "lt", "value": 50}, {"consented": "marketing_email"}):
+        query = compile_rule(rule({"all": [other, gold]}), CATALOG, scoped=False).expression
+        leading = query.args["from_"].this.find(exp.Table)
+        assert leading.name == "trait_value"
 
 
 def test_whether_somebody_ever_did_it_is_asked_of_totals_alone() -> None:

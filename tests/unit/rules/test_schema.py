@@ -12,6 +12,7 @@ from segments.rules import json_schema, load
 from tests.generative.strategies import Drawn, conditions, documents, leaf_forms
 from tests.spec.operators import PROPERTIES, TRAITS
 from tests.spec.performed import CASES
+from tests.spec.ranks import RANKED
 from tests.spec.world import CATALOG, document
 
 SCHEMA = json_schema()
@@ -29,7 +30,7 @@ def test_every_rule_of_the_spec_tables_is_valid() -> None:
     conditions += [
         {"performed": "Order Completed", "where": [{"property": "p", **one.condition}]} for one in PROPERTIES
     ]
-    conditions += [case.rule for case in CASES]
+    conditions += [case.rule for case in (*CASES, *RANKED)]
     for condition in conditions:
         VALIDATOR.validate(document(condition))
 

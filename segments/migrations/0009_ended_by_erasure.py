@@ -9,12 +9,13 @@ WHY = [
     ("merge", "Two profiles became one"),
     ("unmerge", "A merge was undone"),
     ("edit", "A change by hand"),
+    ("rank", "A percentile moved"),
     ("erasure", "The person was erased"),
 ]
 
 
 class Migration(migrations.Migration):
-    dependencies = [("segments", "0004_sweeps")]
+    dependencies = [("segments", "0008_static_lists")]
 
     operations = [
         migrations.AlterField(model_name=model, name="why", field=models.CharField(choices=WHY, max_length=8))
