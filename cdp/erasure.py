@@ -21,7 +21,7 @@ from cdp.ingestion.erasure import Whose, take_from_inbox, take_from_quarantine
 from cdp.profiles import erasure, store
 from cdp.profiles.models import DirtyProfile, Profile
 from consent.services import forget_states
-from segments.lists import forget_people
+from segments.lists import forget_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ def _erase_once(uuid: UUID, by: Actor, reason: str) -> Erased | None:
         raise MovedMeanwhileError
     quarantined += take_from_quarantine(whose)
     forget_states(everybody)
-    forget_people(everybody)
     events = erasure.take_away(everybody)
+    forget_entries(everybody)
     ledger.forget_merges(merges)
     DirtyProfile.objects.create(profile_id=person.pk, facts={"why": "erasure", "erased_uuid": str(person.uuid)})
     erased = Erased(uuid=person.uuid, events=events, waiting=waiting, quarantined=quarantined)

@@ -366,6 +366,22 @@ def drain_dirty(*, limit: int = 1000) -> int:
     return len(dirty)
 
 
+def _gone(dirty: Iterable[DirtyProfile]) -> dict[ChangeWhy, dict[int, UUID]]:
+    """Why they are gone -> people who no longer exist, with the uuid by which their end is announced.
+
+    Whoever was merged away, restored and erased since is erased: the last of it, which comes last here.
+    """
+    last: dict[int, tuple[ChangeWhy, UUID]] = {}
+    for row in dirty:
+        for said, why in (("absorbed_uuid", ChangeWhy.MERGE), ("erased_uuid", ChangeWhy.ERASURE)):
+            if said in row.facts:
+                last[row.profile_id] = why, UUID(row.facts[said])
+    gone: dict[ChangeWhy, dict[int, UUID]] = defaultdict(dict)
+    for profile_id, (why, uuid) in last.items():
+        gone[why][profile_id] = uuid
+    return gone
+
+
 # What a row says of a person beside why; whoever is changed in some other way may be changed in any.
 SAID = ("scores", "consents", "lists")
 

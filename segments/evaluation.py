@@ -88,12 +88,14 @@ def evaluate(
     """Who entered and left. Writes memberships and their changes; runs inside the caller's transaction.
 
     Args:
-        effective_at: per profile, the moment of what made the difference; ``as_of`` where it has none, and in no segment
-            before the person's last change there.
+        effective_at: per profile, the moment of what made the difference, or of their last change in a segment that
+            changes now where that is later; ``as_of`` where it has none.
         became_true: asked instead where that differs by segment, once for each level of rules, in order.
     """
     changes = Changes(Counter(), Counter())
     answers: dict[PositiveLeaf, tuple[Set[int], set[int]]] = {}
+    written: list[Difference] = []
+    moments: dict[tuple[int, int], datetime] = {}
     # Of a segment whose rule fails it isn't known who belongs; whoever reads it must not go by its members.
     unknown: set[str] = set()
     for level in rules.levels:
@@ -105,14 +107,18 @@ def evaluate(
         unknown |= {rule.key for rule in scopes.keys() - verdicts.keys()}
         differences = _differences(verdicts, scopes)
         if became_true is not None:
-            moments = became_true(differences)
+            moments |= became_true(differences)
         else:
             at = effective_at or {}
-            moments = {(rule.segment_id, p): at[p] for rule, p, _ in differences if p in at}
-        _write(differences, as_of, why, _in_order_of_the_feed(moments, as_of))
+            moments |= {(rule.segment_id, p): at[p] for rule, p, _ in differences if p in at}
+        _change_members(differences, as_of, moments)
+        written += differences
         for rule, profile_id, kind in differences:
             facts.segments[rule.key].add(profile_id)
             (changes.entered if kind == ChangeKind.ENTERED else changes.exited)[rule.segment_id] += 1
+    if became_true is None:
+        _hold_back(moments, as_of)
+    _announce(written, as_of, why, moments)
     return changes
 
 
@@ -184,30 +190,50 @@ def _differences(verdicts: Mapping[LiveRule, set[int]], scopes: Mapping[LiveRule
     return differences
 
 
+def _change_members(changes: Sequence[Difference], as_of: datetime, moments: Moments) -> None:
+    """Makes the memberships what the rules say. Only differences are written."""
+    enter = [(rule.segment_id, p) for rule, p, kind in changes if kind == ChangeKind.ENTERED]
+    leave = [(rule.segment_id, p) for rule, p, kind in changes if kind == ChangeKind.EXITED]
+    with bound_cursor() as cursor:
+        if enter:
+            cursor.execute(
+                "INSERT INTO segments_membership (segment_id, profile_id, entered_at)"
+                " SELECT s, p, at FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS g(s, p, at)",
+                [[s for s, _ in enter], [p for _, p in enter], [moments.get(whose, as_of) for whose in enter]],
+            )
+        if leave:
+            cursor.execute(
+                "DELETE FROM segments_membership m USING unnest(%s::bigint[], %s::bigint[]) AS g(s, p)"
+                " WHERE m.segment_id = g.s AND m.profile_id = g.p",
+                [[s for s, _ in leave], [p for _, p in leave]],
+            )
+
+
 # Each is one probe of an index: nearly nobody has a change that took effect after what moves them now.
 NEWER_CHANGES = """
-    SELECT g.segment_id, g.profile_id, newer.effective_at
+    SELECT g.profile_id, newer.effective_at
       FROM unnest(%(segments)s::bigint[], %(people)s::bigint[], %(moments)s::timestamptz[]) AS g(segment_id, profile_id, at)
      CROSS JOIN LATERAL (
            SELECT c.effective_at FROM segments_membershipchange c
             WHERE c.profile_id = g.profile_id AND c.effective_at > g.at AND c.segment_id = g.segment_id
             ORDER BY c.effective_at DESC LIMIT 1) AS newer
      UNION ALL
-    SELECT g.segment_id, g.profile_id, c.effective_at
+    SELECT g.profile_id, c.effective_at
       FROM unnest(%(segments)s::bigint[], %(people)s::bigint[], %(moments)s::timestamptz[]) AS g(segment_id, profile_id, at)
       JOIN segments_pendingchange c
         ON c.profile_id = g.profile_id AND c.segment_id = g.segment_id AND c.effective_at > g.at
 """
 
 
-def _in_order_of_the_feed(moments: Moments, as_of: datetime) -> Moments:
-    """The moments, none of them before the person's last change in that segment: a late event may lie before it.
+def _hold_back(moments: dict[tuple[int, int], datetime], as_of: datetime) -> None:
+    """Lets no change take effect before the one before it, which a late event may lie before; written memberships follow.
 
-    Whoever follows the feed, or asks who was in at some moment, would else find somebody who left before they came.
+    Whoever follows the feed, or asks who was in at some moment, would else find somebody who left before they came. What an
+    event does in several segments goes on taking effect at one moment: by that it is told who went from one to another.
     """
-    early = {key: at for key, at in moments.items() if at < as_of}
+    early = {whose: at for whose, at in moments.items() if at < as_of}
     if not early:
-        return moments
+        return
     with bound_cursor() as cursor:
         cursor.execute(
             NEWER_CHANGES,
@@ -217,49 +243,41 @@ def _in_order_of_the_feed(moments: Moments, as_of: datetime) -> Moments:
                 "moments": list(early.values()),
             },
         )
-        for segment_id, profile_id, at in cursor.fetchall():
-            key = segment_id, profile_id
-            early[key] = max(early[key], at)
-    return {**moments, **early}
+        earliest: dict[int, datetime] = {}
+        for profile_id, at in cursor.fetchall():
+            earliest[profile_id] = max(at, earliest.get(profile_id, at))
+        if not earliest:
+            return
+        late = [whose for whose in early if whose[1] in earliest]
+        moments |= {whose: earliest[whose[1]] for whose in late}
+        cursor.execute(
+            "UPDATE segments_membership m SET entered_at = g.at"
+            "  FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS g(s, p, at)"
+            " WHERE m.segment_id = g.s AND m.profile_id = g.p",
+            [[s for s, _ in late], [p for _, p in late], [moments[whose] for whose in late]],
+        )
 
 
-def _write(changes: Sequence[Difference], as_of: datetime, why: ChangeWhy, moments: Moments) -> None:
-    """Makes the memberships what the rules say. Only differences are written."""
-
-    def at(rule: LiveRule, profile_id: int) -> datetime:
-        return moments.get((rule.segment_id, profile_id), as_of)
-
-    enter = [(rule, p) for rule, p, kind in changes if kind == ChangeKind.ENTERED]
-    leave = [(rule.segment_id, p) for rule, p, kind in changes if kind == ChangeKind.EXITED]
+def _announce(changes: Sequence[Difference], as_of: datetime, why: ChangeWhy, moments: Moments) -> None:
+    """Leaves the changes to the sequencer, each with the moment from which on it holds."""
+    if not changes:
+        return
     with bound_cursor() as cursor:
-        if enter:
-            cursor.execute(
-                "INSERT INTO segments_membership (segment_id, profile_id, entered_at)"
-                " SELECT s, p, at FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS g(s, p, at)",
-                [[rule.segment_id for rule, _ in enter], [p for _, p in enter], [at(rule, p) for rule, p in enter]],
-            )
-        if leave:
-            cursor.execute(
-                "DELETE FROM segments_membership m USING unnest(%s::bigint[], %s::bigint[]) AS g(s, p)"
-                " WHERE m.segment_id = g.s AND m.profile_id = g.p",
-                [[s for s, _ in leave], [p for _, p in leave]],
-            )
-        if changes:
-            cursor.execute(
-                "INSERT INTO segments_pendingchange"
-                " (segment_id, profile_id, profile_uuid, kind, effective_at, why, version_id, recorded_at)"
-                " SELECT g.s, g.p, f.uuid, g.kind, g.at, %s, g.v, clock_timestamp()"
-                "   FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[], %s::bigint[]) AS g(s, p, kind, at, v)"
-                "   JOIN profiles_profile f ON f.id = g.p",
-                [
-                    why,
-                    [rule.segment_id for rule, _, _ in changes],
-                    [p for _, p, _ in changes],
-                    [kind for _, _, kind in changes],
-                    [at(rule, p) for rule, p, _ in changes],
-                    [rule.version_id for rule, _, _ in changes],
-                ],
-            )
+        cursor.execute(
+            "INSERT INTO segments_pendingchange"
+            " (segment_id, profile_id, profile_uuid, kind, effective_at, why, version_id, recorded_at)"
+            " SELECT g.s, g.p, f.uuid, g.kind, g.at, %s, g.v, clock_timestamp()"
+            "   FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[], %s::bigint[]) AS g(s, p, kind, at, v)"
+            "   JOIN profiles_profile f ON f.id = g.p",
+            [
+                why,
+                [rule.segment_id for rule, _, _ in changes],
+                [p for _, p, _ in changes],
+                [kind for _, _, kind in changes],
+                [moments.get((rule.segment_id, p), as_of) for rule, p, _ in changes],
+                [rule.version_id for rule, _, _ in changes],
+            ],
+        )
 
 
 def _members(scopes: Mapping[int, Set[int]]) -> dict[int, set[int]]:

@@ -214,11 +214,14 @@ def settle_entries(profile_ids: Iterable[int]) -> None:
             cursor.execute(SETTLE, {"people": ids})
 
 
-def forget_people(profile_ids: Collection[int]) -> None:
-    """Takes these people off every list, for ever: they are erased, and with them why they were put there."""
-    ids = sorted(profile_ids)
+def forget_entries(profile_ids: Collection[int]) -> None:
+    """Takes people who are erased off all lists. Called when they are gone: whoever puts them on one has waited, or is waited
+    for. Entries that were given to them go wherever a merge has taken them, for which no index is kept."""
     with bound_cursor() as cursor:
-        cursor.execute("DELETE FROM segments_listentry WHERE profile_id = ANY(%s::bigint[])", [ids])
+        cursor.execute(
+            "DELETE FROM segments_listentry WHERE profile_id = ANY(%(people)s::bigint[]) OR origin_id = ANY(%(people)s::bigint[])",
+            {"people": sorted(profile_ids)},
+        )
 
 
 def _settle_absorbed_by(people: list[int]) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cdp.pipeline import process_batch
-from segments.models import ChangeKind, MembershipChange, PendingChange, Segment
+from segments.models import ChangeKind, Membership, MembershipChange, PendingChange, Segment
 from tests.factories import Tracker, live, performed, person, process_all, set_live, track, tracker
 from tests.integration.books import assert_books_balance
 
@@ -83,3 +83,24 @@ def test_changes_of_others_and_of_other_segments_hold_nobody_back(shop: Tracker)
     process_all()
     [(_, entered)] = changes(segment, "ann")
     assert timedelta(0) <= datetime.now(UTC) - 30 * DAY - entered < timedelta(minutes=5)
+
+
+def test_what_one_event_did_in_several_segments_took_effect_at_one_moment(shop: Tracker) -> None:
+    """Who went from one to another is told by these moments, also where one of the segments reads another."""
+    shop.send(track("Bought", "ann", ago=HOUR))
+    process_all()
+    new = live("new", ONCE)
+    first = live("first", {"all": [{"in_segment": "new"}, performed("Bought")]})
+    loyal = live("loyal", performed("Bought", 2))
+    shop.send(track("Bought", "ann", ago=30 * DAY))
+    process_all()
+    moments = {segment.key: changes(segment, "ann")[-1] for segment in (new, first, loyal)}
+    assert {key: kind for key, (kind, _) in moments.items()} == {
+        "new": ChangeKind.EXITED,
+        "first": ChangeKind.EXITED,
+        "loyal": ChangeKind.ENTERED,
+    }
+    (at,) = {at for _, at in moments.values()}
+    assert at == changes(first, "ann")[0][1], "when the last of what it undid had begun"
+    assert Membership.objects.get(segment=loyal, profile=person("ann")).entered_at == at
+    assert_books_balance()

@@ -25,7 +25,7 @@ from cdp.profiles.models import Event, Profile
 from cdp.profiles.score_services import Scored, add_scores, publish_run, start_run
 from consent.models import ConsentRecord, ConsentState
 from segments.lists import add_people, create_list
-from segments.models import ChangeKind, ChangeWhy, MembershipChange
+from segments.models import ChangeKind, ChangeWhy, ListEntry, MembershipChange
 from tests.factories import BY, Call, Tracker, identify, live, members, performed, person, process_all, track, tracker
 from tests.integration.books import assert_books_balance
 from tests.integration.traces import LASTING, tables_that_know, tables_that_say
@@ -73,6 +73,7 @@ def erase(profile: Profile | None = None, reason: str = "request 12") -> Erased 
 
 def test_nothing_that_names_the_person_is_left_anywhere(shop: Tracker) -> None:
     segment, ann = live("everybody", performed("Looked")), person(ANN)
+    add_people(static_list=create_list(name="VIP", by=BY), profile_ids=[ann.pk], reason=ANN, by=BY)
     run = start_run(kind="rfm", version="1", by=BY)
     add_scores(
         run=run,
@@ -219,6 +220,17 @@ def test_a_merge_that_the_evaluator_has_not_seen_yet_is_announced_too(shop: Trac
     left = dict(MembershipChange.objects.filter(segment=segment, kind="exited").values_list("profile_uuid", "why"))
     assert left == {ann.uuid: ChangeWhy.ERASURE, bob.uuid: ChangeWhy.MERGE}
     assert_books_balance()
+
+
+def test_an_entry_of_a_list_that_a_merge_took_elsewhere_goes_too(shop: Tracker) -> None:
+    vip, ann, bob = create_list(name="VIP", by=BY), person(ANN), person("bob")
+    add_people(static_list=vip, profile_ids=[ann.pk, bob.pk], by=BY)
+    merge = merge_profiles(survivor=bob, absorbed=ann, reason="", by=BY)
+    process_all()
+    erase(undo_merge(merge=merge, by=BY))  # before the evaluator has given each their own entry back
+    process_all()
+    assert tables_that_know([ann.pk]) <= LASTING
+    assert list(ListEntry.objects.values_list("origin_id", "profile_id")) == [(bob.pk, bob.pk)]
 
 
 # ---- What waits, and what could not be used ------------------------------------------------------------------
