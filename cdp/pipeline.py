@@ -401,20 +401,4 @@ def _facts_of(dirty: Iterable[DirtyProfile], present: Set[int]) -> Facts:
     return facts
 
 
-def _gone(dirty: Iterable[DirtyProfile]) -> dict[ChangeWhy, dict[int, UUID]]:
-    """Why they are gone -> people who no longer exist, with the uuid by which their end is announced.
-
-    Whoever was merged away, restored and erased since is erased: the last of it, which comes last here.
-    """
-    last: dict[int, tuple[ChangeWhy, UUID]] = {}
-    for row in dirty:
-        for said, why in (("absorbed_uuid", ChangeWhy.MERGE), ("erased_uuid", ChangeWhy.ERASURE)):
-            if said in row.facts:
-                last[row.profile_id] = why, UUID(row.facts[said])
-    gone: dict[ChangeWhy, dict[int, UUID]] = defaultdict(dict)
-    for profile_id, (why, uuid) in last.items():
-        gone[why][profile_id] = uuid
-    return gone
-
-
 __all__ = ["Report", "drain_dirty", "process_batch"]
