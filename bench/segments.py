@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import django
@@ -22,16 +23,17 @@ from django.db import connections, transaction
 
 from bench.columnar import Columnar
 from bench.report import RESULTS, Row, commit, publish
-from bench.rules import CASES, OTHER_CASES, TRAIT_CASES, TYPED, TYPED_COLUMNS, Case, live_cases
+from bench.rules import CASES, OTHER_CASES, TRAIT_CASES, TYPED, TYPED_COLUMNS, Case, live_cases, ordered, viewed
 from bench.scale import NOW, Scale, prepare
 from cdp.audit import SYSTEM
 from cdp.database import bound_cursor
-from cdp.profiles.models import EventName, Profile, Trait
+from cdp.profiles.models import EventName, Profile, Trait, Workspace
 from consent.models import Purpose
 from consent.querysets import INTERNAL_ANALYSIS
 from segments.catalogue import catalog
 from segments.engines import postgres
 from segments.evaluation import Facts, evaluate
+from segments.feed import number_changes
 from segments.live import live_rules, rules_lock
 from segments.models import ChangeWhy, Segment, SegmentStatus
 from segments.previews import Accuracy, preview
@@ -39,6 +41,7 @@ from segments.refresh import refresh
 from segments.rules import Catalog, load
 from segments.services import create_segment
 from segments.services import publish as publish_segment
+from segments.sweep import Swept, sweep_due
 
 # Each pair is timed so often at least, and on until so much time is spent: what is quick is disturbed most easily.
 ROUNDS, MOST_ROUNDS = 5, 40
@@ -229,6 +232,62 @@ def scoped(size: str) -> Row:
     )
 
 
+# ---- Time's passing ------------------------------------------------------------------------------------------
+
+GAP = timedelta(seconds=10)
+
+
+def windowed_rules() -> list[dict[str, Any]]:
+    """Fifty that time alone changes, none of them true of nearly everybody: those would take minutes to fill."""
+    rules: list[dict[str, Any]] = []
+    for n in range(10):
+        month = {"within": {"days": 30 + n}}
+        rules += [
+            ordered(measure="sum", op="gt", value=100 + 50 * n, **month),
+            viewed(op="gte", value=5 + n, within={"days": 7 + n}),
+            {"all": [ordered(), {"not": ordered(**month)}]},
+            {"all": [{"performed": "Product Added", **month}, {"not": ordered(**month)}]},
+            {
+                "sequence": [
+                    {"performed": "Product Added"},
+                    {"not_performed": "Order Completed", "within": {"hours": 1 + n}},
+                ],
+                "within": {"days": 7},
+            },
+        ]
+    return rules
+
+
+def sweeping(size: str) -> Row:
+    """The clock, which stands still in this database, is put ahead by ten seconds before each sweep."""
+    segments = [live_segment(f"bench-windowed-{number}", rule) for number, rule in enumerate(windowed_rules())]
+    Segment.objects.filter(key__startswith="bench-").exclude(key__startswith="bench-windowed").update(
+        status=SegmentStatus.DRAFT
+    )
+    Workspace.objects.update(frozen_at=NOW)
+    refreshes: list[float] = []
+    for _ in range(2):  # the first fills them
+        refreshes.append(
+            sum(milliseconds(lambda one=one: refresh(segment=one, progress=_quiet)) for one in segments)  # type: ignore[misc]
+        )
+        number_changes()
+    sweeps: list[float] = []
+    for number in range(1, ROUNDS + 1):
+        Workspace.objects.update(frozen_at=NOW + number * GAP)
+        swept: list[Swept] = []
+        sweeps.append(milliseconds(lambda: swept.append(sweep_due(everything=True))))  # noqa: B023
+        assert swept[0].segments == len(segments), swept
+    Workspace.objects.update(frozen_at=NOW)
+    return Row(
+        name="sweep: 50 segments 10 s apart, beside their full refresh",
+        size=size,
+        value=median(sweeps),
+        floor=refreshes[-1],
+        unit="ms",
+        goal=0.01,
+    )
+
+
 # ---- Refresh -----------------------------------------------------------------------------------------------
 
 COPIES = """
@@ -374,6 +433,7 @@ def main() -> None:
     rows += previewing(size)
     rows.append(scoped(size))
     rows += refreshing(size)
+    rows.append(sweeping(size))
     rows.append(memory(size))
     rows += columnar(size, known, timed)
     rows += growth(scale, timed)
