@@ -22,8 +22,9 @@ django.setup()
 from django.db import connections, transaction
 
 from bench.columnar import Columnar
+from bench.live_rules import live_cases, windowed_rules
 from bench.report import RESULTS, Row, commit, publish
-from bench.rules import CASES, OTHER_CASES, TRAIT_CASES, TYPED, TYPED_COLUMNS, Case, live_cases, ordered, viewed
+from bench.rules import CASES, OTHER_CASES, TRAIT_CASES, TYPED, TYPED_COLUMNS, Case
 from bench.scale import NOW, Scale, prepare
 from cdp.audit import SYSTEM
 from cdp.database import bound_cursor
@@ -235,27 +236,6 @@ def scoped(size: str) -> Row:
 # ---- Time's passing ------------------------------------------------------------------------------------------
 
 GAP = timedelta(seconds=10)
-
-
-def windowed_rules() -> list[dict[str, Any]]:
-    """Fifty that time alone changes, none of them true of nearly everybody: those would take minutes to fill."""
-    rules: list[dict[str, Any]] = []
-    for n in range(10):
-        month = {"within": {"days": 30 + n}}
-        rules += [
-            ordered(measure="sum", op="gt", value=100 + 50 * n, **month),
-            viewed(op="gte", value=5 + n, within={"days": 7 + n}),
-            {"all": [ordered(), {"not": ordered(**month)}]},
-            {"all": [{"performed": "Product Added", **month}, {"not": ordered(**month)}]},
-            {
-                "sequence": [
-                    {"performed": "Product Added"},
-                    {"not_performed": "Order Completed", "within": {"hours": 1 + n}},
-                ],
-                "within": {"days": 7},
-            },
-        ]
-    return rules
 
 
 def sweeping(size: str) -> Row:

@@ -136,7 +136,7 @@ class History(RuleBasedStateMachine):
     def step(self, what: str, seed: int, document: Call) -> None:
         """One of the acts below. Which, is drawn by one rule: of many rules Hypothesis leaves out half in each history."""
         if what == "a_rule_is_published":
-            self.a_rule_is_published(Random(seed), data.draw(rules()))
+            self.a_rule_is_published(Random(seed), document)
         else:
             getattr(self, what)(Random(seed))
 

@@ -150,5 +150,5 @@ def test_a_statement_that_takes_longer_is_stopped_and_said_to_be(
 
     real = estimating.counted
     monkeypatch.setattr(estimating, "counted", slow)
-    response = key().post("segments/preview/", {"rule": rule(performed("Bought"))})
+    response = key().post("segments/preview/", {"rule": rule(performed("Bought")), "counts": True})
     assert (response.status_code, response.json()["code"]) == (503, "preview_too_slow")
