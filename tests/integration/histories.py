@@ -12,6 +12,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+from django.db.models import QuerySet
 from hypothesis import strategies as st
 
 from cdp.identity.models import Merge
@@ -263,18 +264,19 @@ class Shop:
         )
 
 
-def somebody(number: int) -> Profile | None:
-    """One of the people, by any number."""
-    ids = list(Profile.objects.order_by("pk").values_list("pk", flat=True))
-    return Profile.objects.get(pk=ids[number % len(ids)]) if ids else None
+def somebody(chance: Random) -> Profile | None:
+    return _one_of(Profile.objects.all(), chance)
 
 
-def some_segment(number: int, **which: Any) -> Segment | None:
-    found = list(Segment.objects.filter(**which).order_by("pk"))
-    return found[number % len(found)] if found else None
+def some_segment(chance: Random, **which: Any) -> Segment | None:
+    return _one_of(Segment.objects.filter(**which), chance)
 
 
-def some_merge(number: int) -> Merge | None:
-    """One that is still to be undone, by any number."""
-    found = list(Merge.objects.filter(undone_at__isnull=True).order_by("pk"))
-    return found[number % len(found)] if found else None
+def some_merge(chance: Random) -> Merge | None:
+    """One that is still to be undone."""
+    return _one_of(Merge.objects.filter(undone_at__isnull=True), chance)
+
+
+def _one_of(rows: QuerySet[Any], chance: Random) -> Any:
+    found = list(rows.order_by("pk"))
+    return chance.choice(found) if found else None

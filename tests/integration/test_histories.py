@@ -69,8 +69,31 @@ from tests.integration.traces import LASTING, tables_that_know
 
 pytestmark = [pytest.mark.django_db, pytest.mark.drill]
 
-NUMBERS = st.integers(0, 11)
 SEEDS = st.integers(0, 2**32)
+# What may happen, and how often of so many times.
+ACTS = {
+    "something_is_told": 12,
+    "the_past_is_imported": 3,
+    "a_clerk_merges": 2,
+    "a_merge_is_undone": 2,
+    "somebody_is_erased": 1,
+    "scores_are_published": 2,
+    "a_list_is_changed": 2,
+    "a_rate_is_corrected": 1,
+    "percentiles_are_taken_anew": 1,
+    "a_rule_is_published": 4,
+    "a_segment_is_archived": 1,
+    "the_workspace_moves": 1,
+    "a_consumer_takes_some": 2,
+    "a_consumer_drains_some": 2,
+    "a_consumer_numbers": 1,
+    "the_sweeper_looks": 2,
+    "a_worker_takes_a_job": 2,
+    "a_segment_is_refreshed": 1,
+    "time_passes": 3,
+    "time_passes_and_all_catch_up": 6,
+}
+OFTEN = st.sampled_from([name for name, times in ACTS.items() for _ in range(times)])
 # What a rule that is published may be refused for: it would read itself, or it reads what is not in use.
 REFUSED = {"segment_cycle", "unusable_segment", "unpublished_score"}
 # What a job may come to nothing for: its segment was put away meanwhile, or waits for scores.
@@ -108,36 +131,38 @@ class History(RuleBasedStateMachine):
         self._consume()
         self.shop.open()
 
+    @rule(what=OFTEN, seed=SEEDS, data=st.data())
+    def step(self, what: str, seed: int, data: st.DataObject) -> None:
+        """One of the acts below. Which, is drawn by one rule: of many rules Hypothesis leaves out half in each history."""
+        if what == "a_rule_is_published":
+            self.a_rule_is_published(Random(seed), data.draw(rules()))
+        else:
+            getattr(self, what)(Random(seed))
+
     # ---- What people do ------------------------------------------------------------------------------------------
 
-    @rule(source=st.sampled_from(["server", "server", "browser"]), seed=SEEDS, waits=st.booleans())
-    def something_is_told(self, source: str, seed: int, waits: bool) -> None:
-        chance = Random(seed)
-        self._tell(source, chance, chance.randint(1, 4))
-        if not waits:
+    def something_is_told(self, chance: Random) -> None:
+        """To be processed at once, or when a consumer comes to it."""
+        self._tell(chance.choice(["server", "server", "browser"]), chance, chance.randint(1, 4))
+        if chance.random() < 0.6:
             self._consume()
 
-    @rule(seed=SEEDS)
-    def the_past_is_imported(self, seed: int) -> None:
-        chance = Random(seed)
+    def the_past_is_imported(self, chance: Random) -> None:
         self._tell("import", chance, chance.randint(1, 6), is_past=True)
-        self._consume()
 
     def _tell(self, source: str, chance: Random, calls: int, *, is_past: bool = False) -> None:
         told = [said(chance, is_past=is_past) for _ in range(calls)]
         note("\n".join(f"    {before} ago: {call}" for call, before in told))
         self.shop.tell(source, *told)
 
-    @rule(one=NUMBERS, other=NUMBERS)
-    def a_clerk_merges(self, one: int, other: int) -> None:
-        survivor, absorbed = somebody(one), somebody(other)
+    def a_clerk_merges(self, chance: Random) -> None:
+        survivor, absorbed = somebody(chance), somebody(chance)
         if survivor and absorbed and survivor != absorbed:
             merge_profiles(survivor=survivor, absorbed=absorbed, reason="a clerk saw it", by=BY)
             self._count("merges by hand")
 
-    @rule(number=NUMBERS)
-    def a_merge_is_undone(self, number: int) -> None:
-        if merge := some_merge(number):
+    def a_merge_is_undone(self, chance: Random) -> None:
+        if merge := some_merge(chance):
             try:
                 undo_merge(merge=merge, by=BY)
                 self._count("merges undone")
@@ -145,9 +170,8 @@ class History(RuleBasedStateMachine):
                 if refused.code != "survivor_absorbed":
                     raise
 
-    @rule(number=NUMBERS)
-    def somebody_is_erased(self, number: int) -> None:
-        if person := somebody(number):
+    def somebody_is_erased(self, chance: Random) -> None:
+        if person := somebody(chance):
             erased = erase_profile(profile=person, by=BY, reason="request 12")
             assert erased is not None and erased.uuid == person.uuid
             self.erased.append(person.pk)
@@ -155,31 +179,26 @@ class History(RuleBasedStateMachine):
 
     # ---- What models, lists, rates and percentiles say -----------------------------------------------------------
 
-    @rule(kind=st.sampled_from(KINDS), seed=SEEDS, is_complete=st.sampled_from([True, True, True, False]))
-    def scores_are_published(self, kind: str, seed: int, is_complete: bool) -> None:
-        self.shop.publish_scores(kind, chance=Random(seed), is_complete=is_complete)
+    def scores_are_published(self, chance: Random) -> None:
+        self.shop.publish_scores(chance.choice(KINDS), chance=chance, is_complete=chance.random() < 0.7)
 
-    @rule(key=st.sampled_from(["vip", "staff"]), numbers=st.lists(NUMBERS, max_size=3), is_put_on=st.booleans())
-    def a_list_is_changed(self, key: str, numbers: list[int], is_put_on: bool) -> None:
-        people = [person.pk for number in numbers if (person := somebody(number))]
-        change = add_people if is_put_on else remove_people
-        change(static_list=StaticList.objects.get(key=key), profile_ids=people, by=BY)
+    def a_list_is_changed(self, chance: Random) -> None:
+        people = [person.pk for _ in range(2) if (person := somebody(chance))]
+        change = chance.choice([add_people, remove_people])
+        change(static_list=StaticList.objects.get(key=chance.choice(["vip", "staff"])), profile_ids=people, by=BY)
 
-    @rule(days_ago=st.sampled_from([0, 1, 5, 40, 300]), rate=st.sampled_from(["0.5", "1.25", "2"]))
-    def a_rate_is_corrected(self, days_ago: int, rate: str) -> None:
+    def a_rate_is_corrected(self, chance: Random) -> None:
         """The job that converts again is left to a worker."""
-        day: date = (self.shop.now - timedelta(days=days_ago)).date()
-        set_rates(rates=[Rate("EUR", day, Decimal(rate))], by=BY)
+        day: date = (self.shop.now - timedelta(days=chance.choice([0, 1, 5, 40, 300]))).date()
+        set_rates(rates=[Rate("EUR", day, Decimal(chance.choice(["0.5", "1.25", "2"])))], by=BY)
 
-    @rule()
-    def percentiles_are_taken_anew(self) -> None:
+    def percentiles_are_taken_anew(self, _: Random) -> None:
         recompute(progress=lambda done, total, phase: None)
 
     # ---- What becomes of segments --------------------------------------------------------------------------------
 
-    @rule(number=NUMBERS, document=rules())
-    def a_rule_is_published(self, number: int, document: Call) -> None:
-        segment = some_segment(number)
+    def a_rule_is_published(self, chance: Random, document: Call) -> None:
+        segment = some_segment(chance)
         assert segment is not None
         if segment.status == SegmentStatus.ARCHIVED:
             segment = restore(segment=segment, by=BY)
@@ -191,9 +210,8 @@ class History(RuleBasedStateMachine):
             return
         self._count("rules published")
 
-    @rule(number=NUMBERS)
-    def a_segment_is_archived(self, number: int) -> None:
-        segment = some_segment(number, status=SegmentStatus.LIVE)
+    def a_segment_is_archived(self, chance: Random) -> None:
+        segment = some_segment(chance, status=SegmentStatus.LIVE)
         if segment is not None:
             try:
                 archive(segment=segment, by=BY)
@@ -201,58 +219,43 @@ class History(RuleBasedStateMachine):
             except InUse:
                 pass
 
+    def the_workspace_moves(self, chance: Random) -> None:
+        """To another time zone: its days and weeks are other ones from now on."""
+        Workspace.objects.update(time_zone=chance.choice(ZONES))
+
     # ---- What the processes do -----------------------------------------------------------------------------------
 
-    @rule(messages=st.integers(1, 3))
-    def a_consumer_takes_some(self, messages: int) -> None:
-        process_batch(messages=messages)
+    def a_consumer_takes_some(self, chance: Random) -> None:
+        process_batch(messages=chance.randint(1, 3))
 
-    @rule(limit=st.integers(1, 2))
-    def a_consumer_drains_some(self, limit: int) -> None:
-        drain_dirty(limit=limit)
+    def a_consumer_drains_some(self, chance: Random) -> None:
+        drain_dirty(limit=chance.randint(1, 3))
 
-    @rule()
-    def a_consumer_numbers(self) -> None:
+    def a_consumer_numbers(self, _: Random) -> None:
         number_changes()
 
-    @rule()
-    def the_sweeper_looks(self) -> None:
-        sweep_due()
+    def the_sweeper_looks(self, chance: Random) -> None:
+        sweep_due(everything=chance.random() < 0.3)
 
-    @rule()
-    def the_sweeper_looks_at_everything(self) -> None:
-        sweep_due(everything=True)
-
-    @rule()
-    def a_worker_takes_a_job(self) -> None:
+    def a_worker_takes_a_job(self, _: Random) -> None:
         self._work(jobs=1)
 
-    @rule(number=NUMBERS)
-    def a_segment_is_refreshed(self, number: int) -> None:
-        segment = some_segment(number, status=SegmentStatus.LIVE, pk__in=rules_now().segment_ids)
+    def a_segment_is_refreshed(self, chance: Random) -> None:
+        segment = some_segment(chance, status=SegmentStatus.LIVE, pk__in=rules_now().segment_ids)
         if segment is not None:
             refresh(segment=segment, progress=lambda done, total, phase: None)
 
-    @rule(seed=SEEDS)
-    def time_passes(self, seed: int) -> None:
+    def time_passes(self, chance: Random) -> None:
         self._look_at_changes()
-        chance = Random(seed)
         if (step := nudged(chance, STEPS) * chance.randint(1, 2)) > timedelta(0):
             note(f"    {step}")
             self.shop.move_clock(step)
 
-    @rule(zone=st.sampled_from(ZONES))
-    def the_workspace_moves(self, zone: str) -> None:
-        """To another time zone: its days and weeks are other ones from now on."""
-        Workspace.objects.update(time_zone=zone)
-
-    @rule(seed=SEEDS)
-    def time_passes_and_all_catch_up(self, seed: int) -> None:
-        self.time_passes(seed)
+    def time_passes_and_all_catch_up(self, chance: Random) -> None:
+        self.time_passes(chance)
         self.settle()
 
-    @rule()
-    def settle(self) -> None:
+    def settle(self, _: Random | None = None) -> None:
         """Every process catches up; then everything must be as if the rules had been asked just now."""
         self._consume()
         request_due_refreshes()
