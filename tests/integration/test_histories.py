@@ -93,6 +93,7 @@ ACTS = {
     "time_passes": 3,
     "time_passes_and_all_catch_up": 6,
 }
+OFTEN = st.sampled_from([name for name, times in ACTS.items() for _ in range(times)])
 # What a rule that is published may be refused for: it would read itself, or it reads what is not in use.
 REFUSED = {"segment_cycle", "unusable_segment", "unpublished_score"}
 # What a job may come to nothing for: its segment was put away meanwhile, or waits for scores.
@@ -130,13 +131,11 @@ class History(RuleBasedStateMachine):
         self._consume()
         self.shop.open()
 
-    @rule(
-        what=st.sampled_from([name for name, often in ACTS.items() for _ in range(often)]), seed=SEEDS, document=rules()
-    )
-    def step(self, what: str, seed: int, document: Call) -> None:
+    @rule(what=OFTEN, seed=SEEDS, data=st.data())
+    def step(self, what: str, seed: int, data: st.DataObject) -> None:
         """One of the acts below. Which, is drawn by one rule: of many rules Hypothesis leaves out half in each history."""
         if what == "a_rule_is_published":
-            self.a_rule_is_published(Random(seed), document)
+            self.a_rule_is_published(Random(seed), data.draw(rules()))
         else:
             getattr(self, what)(Random(seed))
 
