@@ -51,6 +51,10 @@ TABLES = {
             "last_at": "TIMESTAMPTZ",
         },
     ),
+    "score": (
+        "SELECT kind, key, profile_id, number, text FROM profiles_currentscore",
+        {"kind": "TEXT", "key": "TEXT", "profile_id": "BIGINT", "number": "DECIMAL(19, 4)", "text": "TEXT"},
+    ),
     "membership": (
         "SELECT segment_id, profile_id FROM segments_membership",
         {"segment_id": "INTEGER", "profile_id": "BIGINT"},

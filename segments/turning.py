@@ -23,6 +23,7 @@ from segments.live import LiveRule, LiveRules, rules_now
 from segments.models import ChangeKind, Membership, Segment, SegmentStatus
 from segments.moments import moment_of_judgement
 from segments.rules import Occurrence, Person, Span, Value, edges, edges_ahead, evaluate
+from segments.rules.edges import sources
 from segments.standing import how_people_stand
 from segments.thresholds import values_of
 
@@ -61,11 +62,12 @@ class Turnings:
 
     def __call__(self, differences: Sequence[Difference]) -> Moments:
         found: dict[tuple[int, int], datetime] = {}
-        ids = sorted({profile_id for _, profile_id, _ in differences})
+        by_time = [difference for difference in differences if self._moves(difference[0])]
+        ids = sorted({profile_id for _, profile_id, _ in by_time})
         by_person: dict[int, list[Difference]] = {}
-        for difference in differences:
+        for difference in by_time:
             by_person.setdefault(difference[1], []).append(difference)
-        for person in self._people(ids, {rule for rule, _, _ in differences}):
+        for person in self._people(ids, {rule for rule, _, _ in by_time}):
             for rule, _, kind in by_person[person.id]:
                 if at := self._turned_at(rule, person, kind):
                     found[rule.segment_id, person.id] = at
@@ -91,10 +93,14 @@ class Turnings:
             if profile_id in people:
                 yield people[profile_id]
 
+    def _moves(self, rule: LiveRule) -> bool:
+        """Whether time alone can change the rule's verdict, so that somebody may have turned at another moment than now."""
+        return self.rules.queries.have_edges(rule.leaves) and (
+            bool(rule.depends_on.segments) or any(map(sources, rule.leaves))
+        )
+
     def _turned_at(self, rule: LiveRule, person: Person, kind: ChangeKind) -> datetime | None:
         """The first of the moments from which on the verdict was what it is now."""
-        if not self.rules.queries.have_edges(rule.leaves):
-            return None
         since = self.since.get(rule.segment_id, self._earliest)
         span = Span(after=since, until=self.as_of, zone=self.as_of.tzinfo)
         moments = {at for leaf in rule.leaves for at in edges(leaf, person, span)}

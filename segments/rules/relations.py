@@ -252,7 +252,8 @@ def _side_factor(side: Performed, alias: str) -> exp.Expr | None:
 
 
 def _times(value: exp.Expr, factor: exp.Expr | None) -> exp.Expr:
-    return value if factor is None else exp.Mul(this=value, expression=factor)
+    # A figure may be a sum of several, of which all are meant.
+    return value if factor is None else exp.Mul(this=exp.Paren(this=value), expression=factor)
 
 
 def _aliased(alias: str) -> exp.Table:

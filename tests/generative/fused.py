@@ -24,7 +24,14 @@ AMOUNTS: list[dict[str, Any]] = [
     {"measure": "last_at", "op": "before", "value": "2026-05-31"},
     {"measure": "first_at", "op": "within_last", "value": {"days": 30}},
 ]
-FIGURES: list[dict[str, Any]] = [{}, {"measure": "sum"}, {"measure": "sum", "of": "price"}, {"measure": "max"}]
+FIGURES: list[dict[str, Any]] = [
+    {},
+    {"measure": "sum"},
+    {"measure": "sum", "of": "price"},
+    {"measure": "max"},
+    {"measure": "average"},
+    {"measure": "distinct", "of": "category"},
+]
 
 
 def fused_forms(drawn: "Drawn") -> "list[Leaves]":

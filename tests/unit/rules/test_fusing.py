@@ -1,10 +1,11 @@
 """Which conditions are answered in one look at the records: those that would read the same ones, and no others."""
 
+import re
 from typing import Any
 
 import pytest
 
-from segments.rules import All, Not, Rule, load
+from segments.rules import All, Not, Rule, compile_rule, load
 from segments.rules.algebra import positive
 from segments.rules.fusing import Fused, Narrowed, fused
 from tests.spec.world import CATALOG
@@ -79,3 +80,9 @@ def test_a_comparison_of_totals_is_narrowed_by_a_condition_on_one_of_them() -> N
 @pytest.mark.parametrize("within", [{"since": "Product Viewed"}, {"days": 30, "ago": {"days": 30}}])
 def test_windows_that_lie_elsewhere_are_not_read_together_with_rolling_ones(within: dict[str, Any]) -> None:
     assert len(parts_of(ordered(op="gte", value=2, **MONTH), ordered(op="gte", value=2, within=within))) == 2
+
+
+def test_all_of_a_figure_is_multiplied_that_is_itself_a_sum() -> None:
+    kinds = ordered(op="gt", than=ordered(measure="distinct", of="category", **MONTH), times=2, **MONTH)
+    text = compile_rule(load({"version": 1, **kinds}, CATALOG), CATALOG, scoped=False).sql()
+    assert re.search(r"\(COUNT\(DISTINCT .* \+ COUNT\(DISTINCT .*\)\) \* %\(p\d+\)s", text), text
