@@ -36,7 +36,7 @@ from segments.engines import postgres
 from segments.evaluation import Facts, evaluate
 from segments.feed import number_changes
 from segments.live import live_rules, rules_lock
-from segments.models import ChangeWhy, Segment, SegmentStatus
+from segments.models import ChangeWhy, Segment, SegmentStatus, SweepState
 from segments.previews import Accuracy, preview
 from segments.refresh import refresh
 from segments.rules import Catalog, load
@@ -245,6 +245,7 @@ def sweeping(size: str) -> Row:
         status=SegmentStatus.DRAFT
     )
     Workspace.objects.update(frozen_at=NOW)
+    SweepState.objects.all().delete()  # of another run, in which the clock was ahead
     refreshes: list[float] = []
     for _ in range(2):  # the first fills them
         refreshes.append(
