@@ -280,7 +280,7 @@ DRIFT_DAYS = env_int("CDP_DRIFT_DAYS", 90)
 PREVIEW_SAMPLE = env_int("CDP_PREVIEW_SAMPLE", 10_000)
 # How many exact previews run at once in the whole database, and as many estimates beside them.
 PREVIEW_PLACES = env_int("CDP_PREVIEW_PLACES", 4)
-# The most that the planner may expect of a rule, in its own units (docs/adr/0014): about half a minute of one core.
+# The most that the planner may expect of a rule, in its own units (docs/adr/0014): about a minute of one core.
 RULE_COST_LIMIT = env_int("CDP_RULE_COST_LIMIT", 5_000_000)
 # How long a full refresh may look for who disagrees, and a sweep for whom time may have changed.
 REFRESH_SECONDS = env_int("CDP_REFRESH_SECONDS", 3600)
