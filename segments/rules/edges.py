@@ -173,7 +173,8 @@ def sources(leaf: PositiveLeaf) -> tuple[Source, ...]:
         case InSegment() | Score() | Bucket() | InList():
             # When one of them changes, whoever changes it has the rules that read it evaluated.
             return ()
-        # A condition on what has no date, or never goes out of date, has no sources: `return ()`.
+        # A condition on what never goes out of date (a score, a list, a draw) has none either: `return ()`. What expires has
+        # a source of its own, with the day on which it does and `Passing(at_once=True)`.
         case _:
             raise NotImplementedError(f"{type(leaf).__name__} doesn't say when its edges pass")
 
