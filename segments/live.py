@@ -207,7 +207,7 @@ def _load(segments: list[Segment]) -> LiveRules:
     return LiveRules(
         levels=_levels(ready),
         frozen=frozen,
-        queries=LeafQueries(catalog),
+        queries=LeafQueries(catalog, [leaf for rule in ready.values() for leaf in rule.leaves]),
         ground=ground,
         waiting=waiting,
     )

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
-from cdp.database import bound_cursor
+from cdp.database import ask_prepared, bound_cursor
 from segments.rules import (
     AHEAD,
     MOST_TOGETHER,
@@ -45,6 +45,8 @@ PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 # How many sets of leaves are kept compiled: batches ask for the same few again and again.
 KEPT = 500
+# Up to so many answers, of a person on a leaf, it takes longer to plan their look-ups than to make them.
+FEW = 1000
 
 
 class Text(NamedTuple):
@@ -137,8 +139,14 @@ def difference(rule: Rule, catalog: Catalog, *, segment_id: int, as_of: datetime
 class LeafQueries:
     """Answers leaves for given people. Leaves that look at the same records are asked together, in one look at them."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, leaves: Iterable[PositiveLeaf] = ()) -> None:
+        """
+        Args:
+            leaves: those that will be asked again and again. Of few people all that look at the same records are asked,
+                whichever are wanted: so the text is always the same, and has its plan already.
+        """
         self._catalog = catalog
+        self._regulars = {leaf: group for group in _by_place(dict.fromkeys(leaves)) for leaf in group}
         self._together: dict[tuple[PositiveLeaf, ...], Text] = {}
         self._alone: dict[PositiveLeaf, Text] = {}
         self._edges: dict[tuple[str, bool], Text | None] = {}
@@ -146,25 +154,31 @@ class LeafQueries:
     def answer(self, wanted: Mapping[PositiveLeaf, Set[int]], *, as_of: datetime) -> dict[PositiveLeaf, set[int]]:
         """For each leaf, those of its people it is true of, and perhaps others it is true of as well."""
         answers: dict[PositiveLeaf, set[int]] = {leaf: set() for leaf in wanted}
-        groups = _by_place(wanted)
-        texts = [self._text_together(group) for group in groups]
-        scopes = [set().union(*(wanted[leaf] for leaf in group)) for group in groups]
+        few = sum(map(len, wanted.values())) <= FEW
+        groups = self._groups(wanted) if few else _by_place(wanted)
+        scopes = [set().union(*(wanted.get(leaf, ()) for leaf in group)) for group in groups]
+        ask = _ask_few if few else _ask
         ahead: dict[PositiveLeaf, set[int]] = {}
-        found = [[answers[leaf] for leaf in group] for group in groups]
-        for number, profile_id, holds in _ask(texts, scopes, as_of):
+        found = [[answers.get(leaf, set()) for leaf in group] for group in groups]
+        for number, profile_id, holds in ask([self._text_together(group) for group in groups], scopes, as_of):
             if holds == AHEAD:
                 for leaf in groups[number]:
-                    ahead.setdefault(leaf, set()).add(profile_id)
+                    if leaf in wanted:
+                        ahead.setdefault(leaf, set()).add(profile_id)
                 continue
             for bit, true_of in enumerate(found[number]):
                 if holds >> bit & 1:
                     true_of.add(profile_id)
         each = list(ahead)
-        for number, profile_id, _ in _ask(
+        for number, profile_id, _ in ask(
             [self._text_alone(leaf) for leaf in each], [ahead[leaf] for leaf in each], as_of
         ):
             answers[each[number]].add(profile_id)
         return answers
+
+    def _groups(self, wanted: Iterable[PositiveLeaf]) -> list[tuple[PositiveLeaf, ...]]:
+        regulars = dict.fromkeys(self._regulars[leaf] for leaf in wanted if leaf in self._regulars)
+        return [*regulars, *_by_place(leaf for leaf in wanted if leaf not in self._regulars)]
 
     def touched(
         self,
@@ -279,6 +293,19 @@ def _ask(texts: Sequence[Text], scopes: Sequence[Set[int]], as_of: datetime) -> 
         cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
         cursor.execute(" UNION ALL ".join(parts), params)
         return cursor.fetchall()
+
+
+def _ask_few(texts: Sequence[Text], scopes: Sequence[Set[int]], as_of: datetime) -> list[tuple[int, int, int]]:
+    """The same, by plans that are made once."""
+    if not texts:
+        return []
+    rows = ask_prepared(
+        [
+            (text.sql, {**at_moment(text.params, as_of), "scope": sorted(scope)})
+            for text, scope in zip(texts, scopes, strict=True)
+        ]
+    )
+    return [(number, *row) for number, part in enumerate(rows) for row in part]
 
 
 def _renamed(sql: str, names: Mapping[str, str]) -> str:
