@@ -34,7 +34,7 @@ def bound_cursor() -> Iterator[psycopg.Cursor[Any]]:
 
 
 def ask_prepared(statements: Sequence[tuple[str, Mapping[str, Any]]]) -> list[list[Any]]:
-    """The rows of each of the statements, all asked in one round trip, within a transaction.
+    """The rows of each of the statements, all asked in one round trip.
 
     They are planned once for whatever operands they will ever have, and kept by the connection: for texts that come again
     and again, and ask about so few people that planning takes longer than running. Where operands decide which plan is
@@ -45,7 +45,7 @@ def ask_prepared(statements: Sequence[tuple[str, Mapping[str, Any]]]) -> list[li
     kind = LoggedCursor if connection.queries_logged else psycopg.Cursor
     threshold, raw.prepare_threshold, raw.prepared_max = raw.prepare_threshold, NEVER_BY_ITSELF, MOST_PREPARED
     try:
-        with connection.wrap_database_errors, ExitStack() as stack:
+        with transaction.atomic(savepoint=False), connection.wrap_database_errors, ExitStack() as stack:
             cursors = [stack.enter_context(kind(raw)) for _ in statements]
             with raw.pipeline():
                 raw.execute("SET LOCAL plan_cache_mode = force_generic_plan")

@@ -23,6 +23,8 @@ log = get_logger(__name__)
 
 # More looks than these at the members of segments cost more than what they spare.
 MOST_SCOPES = 8
+# Up to so many pairs of a segment and a person are looked up by themselves.
+MOST_ONE_BY_ONE = 2_000
 
 FAILED = "A condition of its rule can't be evaluated"
 
@@ -284,8 +286,20 @@ def _members(scopes: Mapping[int, Set[int]]) -> dict[int, set[int]]:
     """By segment id, its members; at least those among its scope.
 
     Segments that ask for the same people are read together, so that little is read that nobody asked for: somebody may
-    be in hundreds of segments of which a batch touches three.
+    be in hundreds of segments of which a batch touches three. A few are looked up one by one.
     """
+    members: dict[int, set[int]] = defaultdict(set)
+    if sum(map(len, scopes.values())) <= MOST_ONE_BY_ONE:
+        asked_each = [(segment_id, profile_id) for segment_id, scope in scopes.items() for profile_id in scope]
+        with bound_cursor() as cursor:
+            cursor.execute(
+                "SELECT m.segment_id, m.profile_id FROM unnest(%s::bigint[], %s::bigint[]) AS g(s, p)"
+                "  JOIN segments_membership m ON m.segment_id = g.s AND m.profile_id = g.p",
+                [[s for s, _ in asked_each], [p for _, p in asked_each]],
+            )
+            for segment_id, profile_id in cursor.fetchall():
+                members[segment_id].add(profile_id)
+        return members
     asked: dict[frozenset[int], list[int]] = defaultdict(list)
     for segment_id, scope in scopes.items():
         asked[frozenset(scope)].append(segment_id)
@@ -293,7 +307,6 @@ def _members(scopes: Mapping[int, Set[int]]) -> dict[int, set[int]]:
     together = [segment_id for scope in smallest for segment_id in asked.pop(scope)]
     if together:
         asked[frozenset[int]().union(*smallest)] += together
-    members: dict[int, set[int]] = defaultdict(set)
     parts = [
         "SELECT segment_id, profile_id FROM segments_membership"
         " WHERE profile_id = ANY(%s::bigint[]) AND segment_id = ANY(%s::bigint[])"

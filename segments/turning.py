@@ -4,17 +4,18 @@ The people concerned are loaded for the reference engine, which is asked at the 
 can change. Finding those people among everybody is the sweep's part.
 """
 
-import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import inf
+from typing import Any
 
+import msgspec
 from django.conf import settings
 
-from cdp.database import bound_cursor
+from cdp.database import ask_prepared
 from cdp.errors import Conflict
 from cdp.logs import get_logger
 from cdp.profiles.models import Profile, Workspace
@@ -33,6 +34,7 @@ log = get_logger(__name__)
 MOST_EVENTS = 2_000
 MOST_MOMENTS = 500
 PEOPLE_AT_ONCE = 100
+PROPERTIES = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 OUTLOOK_SECONDS = 5
 # Of the time in which a verdict must be committed, what may go into finding the moments.
 SHARE_OF_BATCH = 0.25
@@ -218,47 +220,54 @@ def load_people(profile_ids: Collection[int], rules: Collection[LiveRule]) -> di
     traits: dict[int, dict[str, Value]] = {profile_id: {} for profile_id in ids}
     events: dict[int, list[Occurrence]] = {profile_id: [] for profile_id in ids}
     segments: dict[int, set[str]] = {profile_id: set() for profile_id in ids}
-    with bound_cursor() as cursor:
-        cursor.execute(
-            "SELECT v.profile_id, t.key, v.number, v.text, v.text_folded, v.moment, v.boolean, v.items"
-            "  FROM profiles_traitvalue v JOIN profiles_trait t ON t.id = v.trait_id"
-            " WHERE v.profile_id = ANY(%s::bigint[]) AND t.key = ANY(%s::text[])",
-            [ids, trait_keys],
+    values, too_many, named = ask_prepared(
+        [
+            (
+                "SELECT v.profile_id, t.key, v.number, v.text, v.text_folded, v.moment, v.boolean, v.items"
+                "  FROM profiles_traitvalue v JOIN profiles_trait t ON t.id = v.trait_id"
+                " WHERE v.profile_id = ANY(%(ids)s::bigint[]) AND t.key = ANY(%(keys)s::text[])",
+                {"ids": ids, "keys": trait_keys},
+            ),
+            (
+                "SELECT profile_id FROM profiles_eventtotal t JOIN profiles_eventname n ON n.id = t.name_id"
+                " WHERE profile_id = ANY(%(ids)s::bigint[]) AND n.name = ANY(%(names)s::text[])"
+                " GROUP BY profile_id HAVING sum(count) > %(most)s",
+                {"ids": ids, "names": event_names, "most": MOST_EVENTS},
+            ),
+            # By number, so that the look-up is one range of the index (profile, name) in each month.
+            ("SELECT id, name FROM profiles_eventname WHERE name = ANY(%(names)s::text[])", {"names": event_names}),
+        ]
+    )
+    for profile_id, key, number, text, folded, moment, boolean, items in values:
+        traits[profile_id][key] = Value(
+            number=number,
+            text=text,
+            text_folded=folded,
+            moment=moment,
+            boolean=boolean,
+            items=None if items is None else tuple(items),
         )
-        for profile_id, key, number, text, folded, moment, boolean, items in cursor.fetchall():
-            traits[profile_id][key] = Value(
-                number=number,
-                text=text,
-                text_folded=folded,
-                moment=moment,
-                boolean=boolean,
-                items=None if items is None else tuple(items),
+    left_out = {row[0] for row in too_many}
+    names = dict(named)
+    (happened,) = ask_prepared(
+        [
+            (
+                "SELECT profile_id, name_id, occurred_at, message_id, value, properties::text FROM profiles_event"
+                " WHERE profile_id = ANY(%(ids)s::bigint[]) AND name_id = ANY(%(names)s::int[])",
+                {"ids": sorted(set(ids) - left_out), "names": sorted(names)},
             )
-        cursor.execute(
-            "SELECT profile_id FROM profiles_eventtotal t JOIN profiles_eventname n ON n.id = t.name_id"
-            " WHERE profile_id = ANY(%s::bigint[]) AND n.name = ANY(%s::text[])"
-            " GROUP BY profile_id HAVING sum(count) > %s",
-            [ids, event_names, MOST_EVENTS],
-        )
-        left_out = {row[0] for row in cursor.fetchall()}
-        # By number, so that the look-up is one range of the index (profile, name) in each month.
-        cursor.execute("SELECT id, name FROM profiles_eventname WHERE name = ANY(%s::text[])", [event_names])
-        names = dict(cursor.fetchall())
-        cursor.execute(
-            "SELECT profile_id, name_id, occurred_at, message_id, value, properties::text FROM profiles_event"
-            " WHERE profile_id = ANY(%s::bigint[]) AND name_id = ANY(%s::int[])",
-            [sorted(set(ids) - left_out), sorted(names)],
-        )
-        for profile_id, name_id, occurred_at, message_id, value, properties in cursor.fetchall():
-            events[profile_id].append(
-                Occurrence(
-                    name=names[name_id],
-                    occurred_at=occurred_at,
-                    message_id=message_id,
-                    value=value,
-                    properties=json.loads(properties, parse_float=Decimal),
-                )
+        ]
+    )
+    for profile_id, name_id, occurred_at, message_id, value, properties in happened:
+        events[profile_id].append(
+            Occurrence(
+                name=names[name_id],
+                occurred_at=occurred_at,
+                message_id=message_id,
+                value=value,
+                properties=PROPERTIES.decode(properties),
             )
+        )
     for profile_id, key in Membership.objects.filter(profile_id__in=ids).values_list("profile_id", "segment__key"):
         segments[profile_id].add(key)
     thresholds = values_of({ranking for rule in rules for ranking in rule.depends_on.rankings})

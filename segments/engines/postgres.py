@@ -28,6 +28,7 @@ from segments.rules import (
     place,
 )
 from segments.rules.binding import Span, at_moment, over_span
+from segments.rules.sampling import one_by_one
 
 TABLES = {
     "profile": "profiles_profile",
@@ -147,8 +148,8 @@ class LeafQueries:
         """
         self._catalog = catalog
         self._regulars = {leaf: group for group in _by_place(dict.fromkeys(leaves)) for leaf in group}
-        self._together: dict[tuple[PositiveLeaf, ...], Text] = {}
-        self._alone: dict[PositiveLeaf, Text] = {}
+        self._together: dict[tuple[tuple[PositiveLeaf, ...], bool], Text] = {}
+        self._alone: dict[tuple[PositiveLeaf, bool], Text] = {}
         self._edges: dict[tuple[str, bool], Text | None] = {}
 
     def answer(self, wanted: Mapping[PositiveLeaf, Set[int]], *, as_of: datetime) -> dict[PositiveLeaf, set[int]]:
@@ -160,7 +161,7 @@ class LeafQueries:
         ask = _ask_few if few else _ask
         ahead: dict[PositiveLeaf, set[int]] = {}
         found = [[answers.get(leaf, set()) for leaf in group] for group in groups]
-        for number, profile_id, holds in ask([self._text_together(group) for group in groups], scopes, as_of):
+        for number, profile_id, holds in ask([self._text_together(group, few=few) for group in groups], scopes, as_of):
             if holds == AHEAD:
                 for leaf in groups[number]:
                     if leaf in wanted:
@@ -171,7 +172,7 @@ class LeafQueries:
                     true_of.add(profile_id)
         each = list(ahead)
         for number, profile_id, _ in ask(
-            [self._text_alone(leaf) for leaf in each], [ahead[leaf] for leaf in each], as_of
+            [self._text_alone(leaf, few=few) for leaf in each], [ahead[leaf] for leaf in each], as_of
         ):
             answers[each[number]].add(profile_id)
         return answers
@@ -246,19 +247,23 @@ class LeafQueries:
             self._edges[key] = None if compiled is None else Text(_sql(compiled), compiled.params)
         return self._edges[key]
 
-    def _text_together(self, group: tuple[PositiveLeaf, ...]) -> Text:
-        if group not in self._together:
+    def _text_together(self, group: tuple[PositiveLeaf, ...], *, few: bool) -> Text:
+        if (group, few) not in self._together:
             if len(self._together) > KEPT:
                 self._together.clear()
-            compiled = compile_together(group, self._catalog)
-            self._together[group] = Text(_sql(compiled), compiled.params)
-        return self._together[group]
+            self._together[group, few] = _text(compile_together(group, self._catalog), few=few)
+        return self._together[group, few]
 
-    def _text_alone(self, leaf: PositiveLeaf) -> Text:
-        if leaf not in self._alone:
-            compiled = compile_leaf(leaf, self._catalog, scoped=True)
-            self._alone[leaf] = Text(f"SELECT profile_id, 1 AS holds FROM ({_sql(compiled)}) AS alone", compiled.params)
-        return self._alone[leaf]
+    def _text_alone(self, leaf: PositiveLeaf, *, few: bool) -> Text:
+        if (leaf, few) not in self._alone:
+            text = _text(compile_leaf(leaf, self._catalog, scoped=True), few=few)
+            self._alone[leaf, few] = Text(f"SELECT profile_id, 1 AS holds FROM ({text.sql}) AS alone", text.params)
+        return self._alone[leaf, few]
+
+
+def _text(compiled: Compiled, *, few: bool) -> Text:
+    expression = one_by_one(compiled.expression) if few else compiled.expression
+    return Text(_sql(Compiled(expression=expression, params=compiled.params)), compiled.params)
 
 
 def _by_place(leaves: Iterable[PositiveLeaf]) -> list[tuple[PositiveLeaf, ...]]:

@@ -1,4 +1,5 @@
-"""A query about given people, asked about the people of a table instead: a sample too large to be sent along as a list.
+"""A query about given people, asked in another way than of all of a list at once: of those in a table, a sample too large
+to be sent along, or of one after the other.
 
 Which people are drawn doesn't belong here.
 """
@@ -6,6 +7,24 @@ Which people are drawn doesn't belong here.
 from sqlglot import exp
 
 from segments.rules.binding import SCOPE
+
+
+def one_by_one(query: exp.Select) -> exp.Select:
+    """The query, compiled for a scope, asked about each of its people by themselves.
+
+    Then a planner that doesn't know the operands can't think it good to go through everybody's records of a time: of one
+    person there are always fewer.
+    """
+    found = query.copy()
+    for scope in [node for node in found.find_all(exp.EQ) if _is_scope(node)]:
+        scope.replace(exp.EQ(this=scope.this.copy(), expression=exp.column("id", "asked")))
+    people = exp.Unnest(
+        expressions=[SCOPE.copy()],
+        alias=exp.TableAlias(this=exp.to_identifier("asked"), columns=[exp.to_identifier("id")]),
+    )
+    about = exp.Lateral(this=found.subquery(copy=False), alias=exp.TableAlias(this=exp.to_identifier("about")))
+    columns = [exp.column(name, "about") for name in query.named_selects]
+    return exp.select(*columns).from_(people).join(about, join_type="cross")
 
 
 def among(query: exp.Select, table: str) -> exp.Select:
