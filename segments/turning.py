@@ -8,33 +8,25 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from math import inf
-from typing import Any
 
-import msgspec
 from django.conf import settings
 
-from cdp.database import ask_prepared
 from cdp.errors import Conflict
 from cdp.logs import get_logger
 from cdp.profiles.models import Profile, Workspace
 from segments.evaluation import Difference, Moments
 from segments.live import LiveRule, LiveRules, rules_now
-from segments.models import ChangeKind, Membership, Segment, SegmentStatus
+from segments.models import ChangeKind, Segment, SegmentStatus
 from segments.moments import moment_of_judgement
-from segments.rules import Occurrence, Person, Span, Value, edges, edges_ahead, evaluate
+from segments.people import MOST_EVENTS, load_people
+from segments.rules import Person, Span, edges, edges_ahead, evaluate
 from segments.rules.edges import sources
-from segments.standing import how_people_stand
-from segments.thresholds import values_of
 
 log = get_logger(__name__)
 
-# Of whoever has more events that the rules mention, the moment isn't looked for: it is one person's whole history.
-MOST_EVENTS = 2_000
 MOST_MOMENTS = 500
 PEOPLE_AT_ONCE = 100
-PROPERTIES = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 OUTLOOK_SECONDS = 5
 # Of the time in which a verdict must be committed, what may go into finding the moments.
 SHARE_OF_BATCH = 0.25
@@ -91,7 +83,7 @@ class Turnings:
                 log.warning("moments_left_out", people=len(ids) - number)
                 return
             if number % PEOPLE_AT_ONCE == 0:
-                people = load_people(ids[number : number + PEOPLE_AT_ONCE], rules)
+                people = load_people(ids[number : number + PEOPLE_AT_ONCE], rules, asked_from=self._earliest)
             if profile_id in people:
                 yield people[profile_id]
 
@@ -170,12 +162,12 @@ def outlook(*, profile: Profile, segment: Segment) -> Outlook:
         raise Conflict(
             "outlook_unknown", f"“{segment.name}” has a condition of which it can't be told yet when time changes it."
         )
-    person = load_people([profile.pk], read).get(profile.pk)
+    as_of = moment_of_judgement(Workspace.current())
+    person = load_people([profile.pk], read, asked_from=as_of).get(profile.pk)
     if person is None:
         raise Conflict(
             "history_too_long", f"This person has more than {MOST_EVENTS} of the events that “{segment.name}” reads."
         )
-    as_of = moment_of_judgement(Workspace.current())
     belongs = _verdict(read, person, as_of)
     ahead = edges_ahead([leaf for one in read for leaf in one.leaves], person, as_of=as_of, most=MOST_MOMENTS)
     patience = time.monotonic() + OUTLOOK_SECONDS
@@ -207,80 +199,3 @@ def in_order_of_reading(rule: LiveRule, rules: LiveRules) -> list[LiveRule]:
         wanted |= more
         ahead += more
     return [one for level in rules.levels for one in level if one.key in wanted]
-
-
-# ---- People for the reference engine -------------------------------------------------------------------------
-
-
-def load_people(profile_ids: Collection[int], rules: Collection[LiveRule]) -> dict[int, Person]:
-    """The people with all that the rules ask about them; without those who have more than `MOST_EVENTS` such events."""
-    ids = sorted(profile_ids)
-    trait_keys = sorted({key for rule in rules for key in rule.depends_on.traits})
-    event_names = sorted({name for rule in rules for name in rule.depends_on.events})
-    traits: dict[int, dict[str, Value]] = {profile_id: {} for profile_id in ids}
-    events: dict[int, list[Occurrence]] = {profile_id: [] for profile_id in ids}
-    segments: dict[int, set[str]] = {profile_id: set() for profile_id in ids}
-    values, too_many, named = ask_prepared(
-        [
-            (
-                "SELECT v.profile_id, t.key, v.number, v.text, v.text_folded, v.moment, v.boolean, v.items"
-                "  FROM profiles_traitvalue v JOIN profiles_trait t ON t.id = v.trait_id"
-                " WHERE v.profile_id = ANY(%(ids)s::bigint[]) AND t.key = ANY(%(keys)s::text[])",
-                {"ids": ids, "keys": trait_keys},
-            ),
-            (
-                "SELECT profile_id FROM profiles_eventtotal t JOIN profiles_eventname n ON n.id = t.name_id"
-                " WHERE profile_id = ANY(%(ids)s::bigint[]) AND n.name = ANY(%(names)s::text[])"
-                " GROUP BY profile_id HAVING sum(count) > %(most)s",
-                {"ids": ids, "names": event_names, "most": MOST_EVENTS},
-            ),
-            # By number, so that the look-up is one range of the index (profile, name) in each month.
-            ("SELECT id, name FROM profiles_eventname WHERE name = ANY(%(names)s::text[])", {"names": event_names}),
-        ]
-    )
-    for profile_id, key, number, text, folded, moment, boolean, items in values:
-        traits[profile_id][key] = Value(
-            number=number,
-            text=text,
-            text_folded=folded,
-            moment=moment,
-            boolean=boolean,
-            items=None if items is None else tuple(items),
-        )
-    left_out = {row[0] for row in too_many}
-    names = dict(named)
-    (happened,) = ask_prepared(
-        [
-            (
-                "SELECT profile_id, name_id, occurred_at, message_id, value, properties::text FROM profiles_event"
-                " WHERE profile_id = ANY(%(ids)s::bigint[]) AND name_id = ANY(%(names)s::int[])",
-                {"ids": sorted(set(ids) - left_out), "names": sorted(names)},
-            )
-        ]
-    )
-    for profile_id, name_id, occurred_at, message_id, value, properties in happened:
-        events[profile_id].append(
-            Occurrence(
-                name=names[name_id],
-                occurred_at=occurred_at,
-                message_id=message_id,
-                value=value,
-                properties=PROPERTIES.decode(properties),
-            )
-        )
-    for profile_id, key in Membership.objects.filter(profile_id__in=ids).values_list("profile_id", "segment__key"):
-        segments[profile_id].add(key)
-    thresholds = values_of({ranking for rule in rules for ranking in rule.depends_on.rankings})
-    stands = how_people_stand(ids, [rule.depends_on for rule in rules])
-    return {
-        profile_id: Person(
-            id=profile_id,
-            traits=traits[profile_id],
-            events=events[profile_id],
-            segments=frozenset(segments[profile_id]),
-            thresholds=thresholds,
-            **stands[profile_id].asked,
-        )
-        for profile_id in ids
-        if profile_id not in left_out
-    }

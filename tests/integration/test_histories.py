@@ -37,13 +37,13 @@ from segments.lists import add_people, remove_people
 from segments.live import rules_now
 from segments.models import DriftCheck, MembershipChange, Segment, SegmentStatus, StaticList
 from segments.moments import moment_of_judgement
+from segments.people import load_people
 from segments.refresh import refresh, request_due_refreshes
 from segments.rules import RuleErrors, evaluate
 from segments.services import InUse, archive, publish, restore, save_version
 from segments.sweep import sweep_due
 from segments.tasks import refresh as refresh_by_job
 from segments.thresholds import recompute, with_thresholds
-from segments.turning import load_people
 from tests.factories import BY, Call
 from tests.integration.books import (
     assert_changes_replay_to_members,
@@ -291,7 +291,8 @@ class History(RuleBasedStateMachine):
     def _members_are_who_both_engines_say(self) -> None:
         live = [one for level in rules_now().levels for one in level]
         everybody = list(Profile.objects.values_list("pk", flat=True))
-        people, as_of = load_people(everybody, live), moment_of_judgement()
+        as_of = moment_of_judgement()
+        people = load_people(everybody, live, asked_from=as_of)
         assert people.keys() == set(everybody)
         for one in live:
             known = with_thresholds(catalog(), one.rule)

@@ -80,7 +80,7 @@ def test_what_nothing_but_events_and_traits_can_change_never_changes(shop: Track
 
 
 def test_who_has_too_long_a_history_is_told_so(shop: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segments.turning.MOST_EVENTS", 1)
+    monkeypatch.setattr("segments.people.MOST_EVENTS", 1)
     segment = live("once", performed("Bought", within={"days": 30}))
     assert changes("bob", segment) is None
     with pytest.raises(Conflict) as refused:

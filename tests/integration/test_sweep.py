@@ -156,7 +156,7 @@ def test_date_traits_come_into_their_window_and_out_of_it(shop: Tracker) -> None
     assert newest_change(segment).effective_at == at + 5 * DAY + MICROSECOND
 
 
-@pytest.mark.parametrize(("limit", "value"), [("MOST_EVENTS", 0), ("SHARE_OF_BATCH", -1.0)])
+@pytest.mark.parametrize(("limit", "value"), [("people.MOST_EVENTS", 0), ("turning.SHARE_OF_BATCH", -1.0)])
 def test_where_the_moment_is_not_looked_for_the_change_counts_from_when_it_was_noticed(
     shop: Tracker, monkeypatch: pytest.MonkeyPatch, limit: str, value: float
 ) -> None:
@@ -165,7 +165,7 @@ def test_where_the_moment_is_not_looked_for_the_change_counts_from_when_it_was_n
     shop.send(track("Bought", "ann", timestamp=(at - DAY).isoformat()))
     process_all()
     segment = live("recent", performed("Bought", within={"days": 3}))
-    monkeypatch.setattr(f"segments.turning.{limit}", value)
+    monkeypatch.setattr(f"segments.{limit}", value)
     freeze(at + 5 * DAY)
     sweep_all()
     assert members(segment) == set()
