@@ -76,14 +76,14 @@ def snapshot(*, seconds: int) -> Iterator[None]:
         yield
 
 
-def limit_statements(*, seconds: int) -> None:
+def limit_statements(*, seconds: float) -> None:
     """From here to the end of the transaction each statement may take so long; one that takes longer fails."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds}s"])
 
 
 @contextmanager
-def time_limit(*, seconds: int) -> Iterator[None]:
+def time_limit(*, seconds: float) -> Iterator[None]:
     """Within a transaction: statements may take so long each, and afterwards as long as before."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('statement_timeout')")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -33,8 +34,10 @@ from segments.thresholds import with_thresholds
 # How long a statement may take.
 PREVIEW_SECONDS = 30
 SAMPLE_SECONDS = 5
-# What is expected to cost more than this, a quarter of a second or so, is asked of a tenth of the sample.
+# What is expected to cost more than this, a quarter of a second or so, is asked of a tenth of the sample; and so is what takes
+# longer than that, as expectations may be wrong.
 QUICK_COST = 50_000
+FIRST_SECONDS = 0.06
 FEWER = 10
 # People come and go by far fewer than what a sample can tell apart.
 COUNT_KEPT_SECONDS = 60
@@ -158,12 +161,14 @@ def _estimated(
     loaded: Rule, placed: Sequence[tuple[Path, Rule]], known: Catalog, moment: datetime, *, with_parts: bool
 ) -> Preview:
     rules, size = [node for _, node in placed], settings.PREVIEW_SAMPLE
-    statement = estimating.sampled_counts_of(rules, known, as_of=moment, size=size, day=moment.date())
-    if estimating.cost(statement) > QUICK_COST:
+    asked_of = partial(estimating.sampled_counts_of, rules, known, as_of=moment, day=moment.date())
+    statement = asked_of(size=size)
+    expected = refuse_too_dear(statement, [loaded], known, as_of=moment)
+    counted = estimating.counted_within(statement, seconds=FIRST_SECONDS) if expected <= QUICK_COST else None
+    if counted is None:
         size = max(1, size // FEWER)
-        statement = estimating.sampled_counts_of(rules, known, as_of=moment, size=size, day=moment.date())
-    refuse_too_dear(statement, [loaded], known, as_of=moment)
-    asked, *found = estimating.quickly_counted(statement)
+        counted = estimating.quickly_counted(asked_of(size=size, one_by_one=True))
+    asked, *found = counted
     # A sample that isn't full has everybody in it.
     is_exact = asked < size
     everybody = asked if is_exact else max(asked, _everybody())

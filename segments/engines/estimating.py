@@ -3,12 +3,16 @@
 What is done about a count that costs too much is in `segments.guard`; counting itself is in `segments.engines.postgres`.
 """
 
+import time
 from collections.abc import Sequence
 from datetime import date, datetime
 from hashlib import sha256
 from typing import Final
 
-from cdp.database import bound_cursor
+from django.db import OperationalError, transaction
+from psycopg.errors import QueryCanceled
+
+from cdp.database import bound_cursor, time_limit
 from segments.engines.postgres import TABLES, Text
 from segments.rules import Catalog, Rule, compile_counts, compile_rule
 
@@ -38,9 +42,16 @@ def counts_of(rules: Sequence[Rule], catalog: Catalog, *, as_of: datetime) -> Te
     return Text(compiled.sql("postgres", TABLES), compiled.at(as_of))
 
 
-def sampled_counts_of(rules: Sequence[Rule], catalog: Catalog, *, as_of: datetime, size: int, day: date) -> Text:
-    """The same of a sample of so many people, of all if there are fewer. It is the same sample all day."""
-    compiled = compile_counts(rules, catalog, of="sampled")
+def sampled_counts_of(
+    rules: Sequence[Rule], catalog: Catalog, *, as_of: datetime, size: int, day: date, one_by_one: bool = False
+) -> Text:
+    """The same of a sample of so many people, of all if there are fewer. It is the same sample all day.
+
+    Args:
+        one_by_one: ask about each of the people alone. What it takes is bounded by how many they are, whatever a planner
+            thinks; all at once are faster where there are many, as long as the planner is right.
+    """
+    compiled = compile_counts(rules, catalog, of="sampled", one_by_one=one_by_one)
     params = compiled.at(as_of) | {"ring_start": _point(day), "ring_size": size}
     return Text(f"{SAMPLED} {compiled.sql('postgres', TABLES)}", params)
 
@@ -67,6 +78,19 @@ def quickly_counted(statement: Text) -> list[int]:
         cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
         cursor.execute("SET LOCAL jit = off")
     return counted(statement)
+
+
+def counted_within(statement: Text, *, seconds: float) -> list[int] | None:
+    """The same, if it takes no longer than that. Afterwards statements may take as long as they might before."""
+    began = time.monotonic()
+    try:
+        with transaction.atomic(), time_limit(seconds=seconds):
+            return quickly_counted(statement)
+    except OperationalError as error:
+        is_ours = isinstance(error.__cause__, QueryCanceled) and time.monotonic() - began >= seconds
+        if is_ours:
+            return None
+        raise  # it was cut off sooner, by somebody
 
 
 def _point(day: date) -> int:

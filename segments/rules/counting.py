@@ -18,10 +18,12 @@ from segments.rules.compile import (
 from segments.rules.compiled import Compiled
 from segments.rules.gathering import join
 from segments.rules.nodes import Rule
-from segments.rules.sampling import among
+from segments.rules.sampling import among, beside
 
 
-def compile_counts(rules: Collection[Rule], catalog: Catalog, *, of: str | None = None) -> Compiled:
+def compile_counts(
+    rules: Collection[Rule], catalog: Catalog, *, of: str | None = None, one_by_one: bool = False
+) -> Compiled:
     """One row: how many people there are, then of how many each of the rules is true, in their order.
 
     A leaf that several of the rules have is looked up once, and the people are joined to all leaves at once
@@ -44,5 +46,5 @@ def compile_counts(rules: Collection[Rule], catalog: Catalog, *, of: str | None 
         where = exp.Where(this=condition(positive(rule), holds))
         query.select(exp.Filter(this=exp.Count(this=exp.Star()), expression=where), copy=False)
     if of is not None:
-        query = among(query, of)
+        query = beside(query, exp.column("id", "profile")) if one_by_one else among(query, of)
     return Compiled(expression=query, params=compiler.bind.params)

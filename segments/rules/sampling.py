@@ -43,5 +43,16 @@ def among(query: exp.Select, table: str) -> exp.Select:
     return found
 
 
+def beside(query: exp.Select, person: exp.Expr) -> exp.Select:
+    """The same of one person at a time, who stands beside it: each sub-query that is joined is asked of them alone."""
+    found = query.copy()
+    for scope in [node for node in found.find_all(exp.EQ) if _is_scope(node)]:
+        scope.replace(exp.EQ(this=scope.this.copy(), expression=person.copy()))
+    for join in found.args.get("joins", ()):
+        asked = join.this
+        join.set("this", exp.Lateral(this=asked.this.subquery(copy=False), alias=asked.args["alias"]))
+    return found
+
+
 def _is_scope(node: exp.EQ) -> bool:
     return isinstance(node.expression, exp.Any) and node.expression.this.this == SCOPE

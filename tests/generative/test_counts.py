@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from segments.rules import All, Not, compile_counts, compile_rule, evaluate, load
 from segments.rules.explain import nodes
-from tests.generative.postgres import People
+from tests.generative.postgres import TABLES, People
 from tests.generative.strategies import Drawn, conditions, documents, leaf_forms, random_people
 from tests.spec.world import AS_OF, CATALOG
 
@@ -37,6 +37,10 @@ def test_every_group_and_condition_is_counted_as_the_reference_engine_counts_it(
         ((everybody, *counts),) = people.rows(compile_counts(asked, CATALOG), AS_OF)
         assert everybody == len(POPULATION)
         assert counts == [sum(evaluate(rule, one, AS_OF) for one in POPULATION) for rule in asked]
+        # Of the people of a table, who happen to be all, in both ways.
+        for one_by_one in (False, True):
+            of_a_table = compile_counts(asked, CATALOG, of=TABLES["profile"], one_by_one=one_by_one)
+            assert people.rows(of_a_table, AS_OF) == [(everybody, *counts)], one_by_one
 
     agree()
 

@@ -24,6 +24,7 @@ from segments.previews import Accuracy, preview
 from segments.refresh import refresh
 from segments.rules import load
 from segments.rules.limits import MAX_DEPTH, MAX_LEAVES
+from segments.running import Superseded, Ticket
 from segments.services import publish, save_version
 from tests.factories import BY, draft, performed, process_all, rule, track, tracker
 from tests.integration.callers import found, key, logged_in, problem
@@ -39,9 +40,10 @@ RARE = {"trait": "points", "op": "gte", "value": 999.5}  # nobody
 
 
 @pytest.fixture
-def crowd(db: None, settings: Any) -> Iterator[None]:
+def crowd(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """People with 0 to 999 points, as many with each, and one more of whom nothing is known."""
     settings.PREVIEW_SAMPLE = ASKED
+    monkeypatch.setattr(previews, "FIRST_SECONDS", 5)  # however busy the machine
     previews.forget()
     Workspace.objects.update_or_create(pk=1, defaults={"frozen_at": NOW})
     points = Trait.objects.create(key="points", label="Points", type="number")
@@ -149,11 +151,72 @@ def test_where_there_are_few_people_the_first_answer_is_exact_and_says_so(crowd:
     assert found(key().post("segments/preview/", {"rule": rule(LOW), "accuracy": "sample"}))["accuracy"] == "sample"
 
 
-def test_what_takes_long_even_of_a_sample_is_asked_of_fewer(crowd: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_should_take_long_even_of_a_sample_is_asked_of_fewer(crowd: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previews, "QUICK_COST", 0)
     seen = estimate(LOW)
     assert seen.sampled == ASKED // 10
     assert seen.interval is not None and seen.interval.low <= PEOPLE * 0.4 <= seen.interval.high
+
+
+def _begin_with(statement: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Each count begins with the statement; gives the time limits that were in force."""
+    limits: list[str] = []
+    counted = estimating.counted
+
+    def begun(text: Any) -> list[int]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('statement_timeout')")
+            limits.append(cursor.fetchone()[0])
+            if len(limits) == 1:
+                cursor.execute(statement)
+        return counted(text)
+
+    monkeypatch.setattr(estimating, "counted", begun)
+    return limits
+
+
+def test_what_takes_long_against_expectation_is_asked_of_fewer(crowd: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(previews, "FIRST_SECONDS", 0.06)
+    limits = _begin_with("SELECT pg_sleep(20)", monkeypatch)
+    seen = estimate(LOW, with_parts=True)
+    assert seen.sampled == ASKED // 10
+    assert seen.interval is not None and seen.interval.low <= PEOPLE * 0.4 <= seen.interval.high
+    assert limits == ["60ms", "5s"]
+
+
+def test_a_first_answer_that_somebody_cuts_off_is_not_asked_of_fewer(
+    crowd: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = _begin_with("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(20)", monkeypatch)
+    with pytest.raises(Superseded):
+        estimate(LOW, ticket=Ticket(caller=1, token=uuid4()))
+    assert limits == ["5s"]
+
+
+def test_few_are_asked_one_by_one_and_many_together_with_one_meaning(crowd: None) -> None:
+    shop = tracker()
+    shop.send(track("Bought", "ann"), track("Bought", "bob"), track("Looked", "ann"))
+    process_all()
+    known = catalog()
+    asked: list[dict[str, Any]] = [
+        LOW,
+        {"not": LOW},
+        {"any": [LOW, performed("Bought", within={"days": 3})]},
+        {"all": [performed("Bought"), {"not": performed("Looked", within={"days": 3})}]},
+        {"sequence": [{"performed": "Looked"}, {"performed": "Bought"}]},
+        {"everyone": True},
+    ]
+    # More than there are: everybody is asked, those who did something too.
+    for size in (7, 100, PEOPLE * 2):
+        rules = [load(rule(one), known) for one in asked]
+        together, one_by_one = (
+            estimating.counted(
+                estimating.sampled_counts_of(rules, known, as_of=NOW, size=size, day=NOW.date(), one_by_one=way)
+            )
+            for way in (False, True)
+        )
+        assert together == one_by_one
+        assert together[0] == min(size, PEOPLE + 3)
 
 
 def test_an_estimate_over_rest_shows_nobody_and_is_on_record(crowd: None) -> None:

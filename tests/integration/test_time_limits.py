@@ -74,7 +74,7 @@ def test_every_door_sets_a_limit(limits: Limits) -> None:
     assert taken(limits) == {"cost": seconds(30), "counted": seconds(30), "sample": seconds(30)}
 
     found(caller.post("segments/preview/", {**asked, "accuracy": "sample"}))
-    assert taken(limits) == {"cost": seconds(5), "quickly_counted": seconds(5), "counted": seconds(5)}
+    assert taken(limits) == {"cost": seconds(5), "quickly_counted": {("60ms", "0")}, "counted": {("60ms", "0")}}
 
     save_version(segment=segment, rule=rule(performed("Bought", within={"days": 60})), by=BY)
     difference = found(caller.get("segments/buyers/versions/1/diff/2/?purpose=internal_analysis"))
