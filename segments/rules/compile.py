@@ -30,7 +30,7 @@ from segments.rules.binding import AS_OF, SCOPE, Bind, Bindable, Binder, is_one_
 from segments.rules.catalog import Catalog
 from segments.rules.check import check
 from segments.rules.comparisons import Where
-from segments.rules.compiled import Compiled
+from segments.rules.compiled import Compiled, logical
 from segments.rules.errors import RuleErrors
 from segments.rules.filters import compile_filters
 from segments.rules.fusing import Fused, Narrowed, fused, is_once, is_total, total_of
@@ -254,7 +254,7 @@ class Compiler:
             holds: dict[Leaf, exp.Expr] = {must: exp.true()}
         else:
             person = exp.column("id", "profile")
-            query = exp.select(exp.alias_(person, "profile_id")).from_("profile", copy=False)
+            query = exp.select(exp.alias_(person, "profile_id")).from_(logical("profile"), copy=False)
             holds = {}
             if self.scoped:
                 query.where(is_one_of(person.copy(), SCOPE.copy()), copy=False)
@@ -276,7 +276,7 @@ class Compiler:
 
     def _gathered(self, rule: Rule, found: tuple[PositiveLeaf, ...]) -> exp.Select:
         person = exp.column("id", "profile")
-        query = exp.select(exp.alias_(person, "profile_id")).from_("profile", copy=False)
+        query = exp.select(exp.alias_(person, "profile_id")).from_(logical("profile"), copy=False)
         holds = gathering.join(self, query, looks(found))
         scope = (is_one_of(person.copy(), SCOPE.copy()),) if self.scoped else ()
         return query.where(*scope, condition(rule, holds), copy=False)
@@ -465,7 +465,7 @@ class Compiler:
     def _rows(self, table: str, *conditions: exp.Expr) -> exp.Select:
         profile_id = exp.column("profile_id", table)
         scope = (is_one_of(profile_id.copy(), SCOPE.copy()),) if self.scoped else ()
-        return exp.select(profile_id).from_(table, copy=False).where(*conditions, *scope, copy=False)
+        return exp.select(profile_id).from_(logical(table), copy=False).where(*conditions, *scope, copy=False)
 
 
 def either(one: exp.Select, other: exp.Select, *more: str) -> exp.Select:

@@ -25,6 +25,11 @@ LOGICAL_TABLES: Final = (
 )  # fmt: skip
 
 
+def logical(table: str) -> exp.Table:
+    """The table, made here: a name that is given as text would be parsed each time."""
+    return exp.Table(this=exp.to_identifier(table))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Compiled:
     """A SELECT; of one column, `profile_id`, without repetition, where nothing else is said.
@@ -48,7 +53,7 @@ class Compiled:
             UnsupportedDialect: no engine of ours speaks it, or part of the query isn't known to mean the same in it.
         """
         lowered = spark.lower(self.expression) if dialect == "spark" else lower(self.expression, dialect)
-        return _named(lowered, tables or {}).sql(dialect=dialect, identify=True)
+        return _named(lowered, tables or {}).sql(dialect=dialect, identify=True, copy=False)
 
     def at(self, as_of: datetime) -> dict[str, Plain]:
         """What to send along. The time zone of `as_of` is the one whose calendar is meant."""
@@ -68,5 +73,5 @@ def _named(tree: exp.Expr, tables: Mapping[str, str]) -> exp.Expr:
     for table in list(tree.find_all(exp.Table)):
         if table.name in tables and table.name in LOGICAL_TABLES:
             alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
-            table.replace(exp.Table(**{**exp.to_table(tables[table.name]).args, "alias": alias}))
+            table.replace(exp.Table(this=exp.to_identifier(tables[table.name]), alias=alias))
     return tree

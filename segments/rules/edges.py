@@ -22,7 +22,7 @@ from segments.rules.catalog import Catalog
 from segments.rules.check import check
 from segments.rules.clocks import Clock, Passing
 from segments.rules.comparisons import Filter, Where
-from segments.rules.compiled import Compiled
+from segments.rules.compiled import Compiled, logical
 from segments.rules.errors import RuleErrors
 from segments.rules.evaluate import Person, matches
 from segments.rules.filters import compile_filters
@@ -249,7 +249,7 @@ def _asked(rows: Rows, clocks: Iterable[Clock], bind: Bind, *, scoped: bool) -> 
     profile_id = exp.column("profile_id", rows.table)
     scope = (is_one_of(profile_id.copy(), SCOPE.copy()),) if scoped else ()
     for clock in dict.fromkeys(clocks):
-        found = exp.select(profile_id.copy()).from_(rows.table, copy=False)
+        found = exp.select(profile_id.copy()).from_(logical(rows.table), copy=False)
         others = (condition.copy() for condition in (*rows.conditions, *scope))
         yield found.where(clock.compile(rows.moment, bind), *others, copy=False)
 

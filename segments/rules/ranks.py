@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
 
+from segments.rules.compiled import logical
 from segments.rules.measures import MeasuredSql
 from segments.rules.nodes import Ranked
 from segments.rules.operands import NUMBER_STEP, cut
@@ -42,7 +43,7 @@ def threshold(figures: Collection[Decimal], percentile: Decimal) -> Decimal | No
 
 def compared(compiler: "Compiler", leaf: Ranked, measured: MeasuredSql) -> exp.Expr:
     """Whether what was measured of a person stands so beside the threshold; NULL, which holds of nobody, without one."""
-    stored = exp.select(exp.column("value", "threshold")).from_("threshold", copy=False)
+    stored = exp.select(exp.column("value", "threshold")).from_(logical("threshold"), copy=False)
     row = exp.Literal.number(int(compiler.catalog.thresholds[leaf.ranking]))
     stored.where(exp.EQ(this=exp.column("id", "threshold"), expression=row), copy=False)
     # By a sub-select of its own, asked once for all people: what is stored may move without the text being made anew.

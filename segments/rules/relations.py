@@ -12,6 +12,7 @@ from sqlglot import exp
 from segments.rules import dialects
 from segments.rules.binding import AS_OF, SCOPE, is_one_of, shifted
 from segments.rules.comparisons import Where
+from segments.rules.compiled import logical
 from segments.rules.fusing import Fused, Narrowed, in_one_look, is_total, same_filters
 from segments.rules.kinds import SCALARS
 from segments.rules.measures import MeasuredSql
@@ -54,9 +55,9 @@ def _joined(compiler: "Compiler", leaf: Compared, how: str) -> exp.Select:
 def narrowed(compiler: "Compiler", leaf: Narrowed) -> exp.Select:
     """The people of one side of whom its condition is true, beside what they have of the other."""
     compared = leaf.compared
-    left = _side(compiler, compared.left, "left_side", must=leaf.must if leaf.by_left else None)
-    right = _side(compiler, compared.right, "right_side", must=None if leaf.by_left else leaf.must)
-    first, second = (left, right) if leaf.by_left else (right, left)
+    ours, theirs = (compared.left, "left_side"), (compared.right, "right_side")
+    narrow, other = (ours, theirs) if leaf.by_left else (theirs, ours)
+    first, second = _side(compiler, *narrow, must=leaf.must), _total_of_each(compiler, *other)
     found = exp.select(exp.column("profile_id", first.alias)).from_(first, copy=False)
     found.join(second, on=_partners(), join_type="left", copy=False)
     holds = _of_sides(compiler, compared)
@@ -100,6 +101,24 @@ def _side(compiler: "Compiler", side: Performed, alias: str, *, must: Performed 
         both = exp.union(from_totals, from_events, distinct=False, copy=False)
         return both.subquery(alias, copy=False)
     return _with_measured(compiler, side, compiler.events(side)).subquery(alias, copy=False)
+
+
+def _total_of_each(compiler: "Compiler", side: Performed, alias: str) -> exp.Subquery:
+    """What is measured for all time, by person, as one record of each: so that a few people can be looked up in it."""
+    total, name = side.computed.from_total(), exp.Literal.number(int(compiler.catalog.events[side.event].id))
+    assert total is not None, "see Narrowed"
+    profile_id, moment = exp.column("profile_id", "event_total"), exp.column("occurred_at", "event")
+    events = exp.select(side.computed.sql(side, None, compiler.bind).value).from_(logical("event"), copy=False)
+    events.where(
+        exp.EQ(this=exp.column("profile_id", "event"), expression=profile_id.copy()),
+        exp.EQ(this=exp.column("name_id", "event"), expression=name.copy()),
+        side.within.compile(moment, compiler.bind),
+        copy=False,
+    )
+    happened = exp.LT(this=exp.column("last_at", "event_total"), expression=AS_OF.copy())
+    measured = exp.Case(ifs=[exp.If(this=happened, true=total)], default=events.subquery(copy=False))
+    totals = exp.select(profile_id, exp.alias_(measured, "measured")).from_(logical("event_total"), copy=False)
+    return totals.where(exp.EQ(this=exp.column("name_id", "event_total"), expression=name), copy=False).subquery(alias)
 
 
 def _with_measured(compiler: "Compiler", side: Performed, events: exp.Select) -> exp.Select:

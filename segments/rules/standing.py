@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from segments.rules.binding import AS_OF, SCOPE, is_one_of
 from segments.rules.catalog import Catalog, ConsentMode
+from segments.rules.compiled import logical
 from segments.rules.hashing import compiled_hundredths
 from segments.rules.nodes import Bucket, Consented, InList, Score
 
@@ -96,13 +97,13 @@ def _permitting(catalog: Catalog, purpose: str, *, is_scoped: bool) -> exp.Selec
 def _everybody(*, is_scoped: bool) -> exp.Select:
     person = exp.column("id", "profile")
     scope = (is_one_of(person.copy(), SCOPE.copy()),) if is_scoped else ()
-    return exp.select(exp.alias_(person, "profile_id")).from_("profile", copy=False).where(*scope, copy=False)
+    return exp.select(exp.alias_(person, "profile_id")).from_(logical("profile"), copy=False).where(*scope, copy=False)
 
 
 def _rows(table: str, *conditions: exp.Expr, is_scoped: bool) -> exp.Select:
     person = exp.column("profile_id", table)
     scope = (is_one_of(person.copy(), SCOPE.copy()),) if is_scoped else ()
-    return exp.select(person).from_(table, copy=False).where(*conditions, *scope, copy=False)
+    return exp.select(person).from_(logical(table), copy=False).where(*conditions, *scope, copy=False)
 
 
 def _is(table: str, column: str, row_id: int) -> exp.Expr:
