@@ -49,13 +49,12 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 class Frontier:
-    """The roots of the perfect subtrees of a growing tree, widest first: all it takes to append and to tell the root."""
+    """The roots of the perfect subtrees of a growing tree, widest first: all it takes to append and to tell the root.
+
+    A `ValueError` says that a tree of this size has another number of such subtrees.
+    """
 
     def __init__(self, size: int = 0, nodes: Sequence[bytes] = ()) -> None:
-        """
-        Raises:
-            ValueError: a tree of this size has another number of such subtrees.
-        """
         if size < 0 or len(nodes) != size.bit_count() or any(len(node) != 32 for node in nodes):
             raise ValueError(f"a tree of {size} leaves has {max(size, 0).bit_count()} such nodes of 32 bytes")
         self.size = size
@@ -125,10 +124,7 @@ class Key:
 
     @classmethod
     def read(cls, text: str) -> "Key":
-        """
-        Raises:
-            ValueError: it isn't a key of this form, or its id is another key's.
-        """
+        """The key; a `ValueError` where it isn't one of this form, or its id is another's."""
         name, _, rest = text.strip().partition("+")
         stated, _, encoded = rest.partition("+")
         try:
@@ -448,9 +444,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--checkpoint", action="append", default=[], metavar="FILE", type=Path,
         help="a signed checkpoint that you saved earlier (may be repeated); without one a log made anew goes unnoticed",
     )  # fmt: skip
-    parser.add_argument(
-        "--save", type=Path, metavar="FILE", help="where to keep the newest checkpoint for next time, if all is well"
-    )
+    parser.add_argument("--save", type=Path, metavar="FILE", help="where to keep the newest checkpoint, if all is well")
     parser.add_argument("--most-waiting-seconds", type=float, default=60.0, help="how long an entry may wait (60)")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     given = parser.parse_args(arguments)

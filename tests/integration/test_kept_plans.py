@@ -8,7 +8,6 @@ from django.test.utils import CaptureQueriesContext
 
 from cdp.database import ask_prepared
 
-
 FINE = ("SELECT %(n)s::int + 1 AS n", {"n": 1})
 HALVED = ("SELECT 10 / %(n)s::int AS n", {"n": 0})
 
