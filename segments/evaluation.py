@@ -174,7 +174,7 @@ def _answer(wanted: Mapping[PositiveLeaf, set[int]], rules: LiveRules, as_of: da
         for leaf, scope in wanted.items():
             try:
                 with transaction.atomic():
-                    found |= rules.queries.answer({leaf: scope}, as_of=as_of)
+                    found |= rules.queries.answer({leaf: scope}, as_of=as_of, nothing_else=True)
             except OperationalError:
                 raise
             except DatabaseError as error:

@@ -17,18 +17,21 @@ from segments.rules.explain import nodes
 ADVICE = "Look back less far, filter by fewer properties, or build it on segments that are live already."
 
 
-def refuse_too_dear(statement: Text, rules: Sequence[Rule], catalog: Catalog, *, as_of: datetime) -> float:
+def refuse_too_dear(
+    statement: Text, rules: Sequence[Rule], catalog: Catalog, *, as_of: datetime, expected: float | None = None
+) -> None:
     """Refuses the statement, which counts or finds people by these rules, if it is expected to cost too much.
 
-    Returns:
-        What it is expected to cost, in the planner's units.
+    Args:
+        expected: its `cost`, if it is known already.
 
     Raises:
         RuleErrors: `rule_too_expensive`, at the condition that by itself costs most.
     """
-    expected, limit = cost(statement), settings.RULE_COST_LIMIT
+    limit = settings.RULE_COST_LIMIT
+    expected = cost(statement) if expected is None else expected
     if expected <= limit:
-        return expected
+        return
     conditions = {one: path for rule in rules for path, one in nodes(rule) if isinstance(one, Leaf)}
     costs = {one: cost(count_of(one, catalog, as_of=as_of)) for one in conditions}  # equal ones are asked about once
     times = f"{expected / limit:.1f}" if expected < 10 * limit else f"{expected / limit:,.0f}"

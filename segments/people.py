@@ -134,6 +134,7 @@ def _how_far_back(event: str, rules: Collection[LiveRule], asked_from: datetime)
 
 def _before(moment: datetime, seconds: int) -> datetime:
     try:
-        return moment - timedelta(seconds=seconds)
+        # In UTC: by the clocks of a zone an hour of spring would be missing.
+        return moment.astimezone(UTC) - timedelta(seconds=seconds)
     except OverflowError:
         return ALWAYS

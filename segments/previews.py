@@ -162,12 +162,16 @@ def _estimated(
 ) -> Preview:
     rules, size = [node for _, node in placed], settings.PREVIEW_SAMPLE
     asked_of = partial(estimating.sampled_counts_of, rules, known, as_of=moment, day=moment.date())
-    statement = asked_of(size=size)
-    expected = refuse_too_dear(statement, [loaded], known, as_of=moment)
-    counted = estimating.counted_within(statement, seconds=FIRST_SECONDS) if expected <= QUICK_COST else None
+    refuse = partial(refuse_too_dear, rules=[loaded], catalog=known, as_of=moment)
+    statement, counted = asked_of(size=size), None
+    if (expected := estimating.cost(statement)) <= QUICK_COST:
+        refuse(statement, expected=expected)
+        counted = estimating.counted_within(statement, seconds=FIRST_SECONDS)
     if counted is None:
         size = max(1, size // FEWER)
-        counted = estimating.quickly_counted(asked_of(size=size, one_by_one=True))
+        statement = asked_of(size=size, one_by_one=True)
+        refuse(statement)
+        counted = estimating.quickly_counted(statement)
     asked, *found = counted
     # A sample that isn't full has everybody in it.
     is_exact = asked < size

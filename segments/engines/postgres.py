@@ -152,11 +152,17 @@ class LeafQueries:
         self._alone: dict[tuple[PositiveLeaf, bool], Text] = {}
         self._edges: dict[tuple[str, bool], Text | None] = {}
 
-    def answer(self, wanted: Mapping[PositiveLeaf, Set[int]], *, as_of: datetime) -> dict[PositiveLeaf, set[int]]:
-        """For each leaf, those of its people it is true of, and perhaps others it is true of as well."""
+    def answer(
+        self, wanted: Mapping[PositiveLeaf, Set[int]], *, as_of: datetime, nothing_else: bool = False
+    ) -> dict[PositiveLeaf, set[int]]:
+        """For each leaf, those of its people it is true of, and perhaps others it is true of as well.
+
+        Args:
+            nothing_else: ask no other leaf along with them: it is to be found out which of them fails.
+        """
         answers: dict[PositiveLeaf, set[int]] = {leaf: set() for leaf in wanted}
         few = sum(map(len, wanted.values())) <= FEW
-        groups = self._groups(wanted) if few else _by_place(wanted)
+        groups = self._groups(wanted) if few and not nothing_else else _by_place(wanted)
         scopes = [set().union(*(wanted.get(leaf, ()) for leaf in group)) for group in groups]
         ask = _ask_few if few else _ask
         ahead: dict[PositiveLeaf, set[int]] = {}
@@ -248,17 +254,21 @@ class LeafQueries:
         return self._edges[key]
 
     def _text_together(self, group: tuple[PositiveLeaf, ...], *, few: bool) -> Text:
-        if (group, few) not in self._together:
+        # Kept in hand, since another thread may empty what is kept.
+        text = self._together.get((group, few))
+        if text is None:
             if len(self._together) > KEPT:
                 self._together.clear()
-            self._together[group, few] = _text(compile_together(group, self._catalog), few=few)
-        return self._together[group, few]
+            text = self._together[group, few] = _text(compile_together(group, self._catalog), few=few)
+        return text
 
     def _text_alone(self, leaf: PositiveLeaf, *, few: bool) -> Text:
-        if (leaf, few) not in self._alone:
-            text = _text(compile_leaf(leaf, self._catalog, scoped=True), few=few)
-            self._alone[leaf, few] = Text(f"SELECT profile_id, 1 AS holds FROM ({text.sql}) AS alone", text.params)
-        return self._alone[leaf, few]
+        text = self._alone.get((leaf, few))
+        if text is None:
+            alone = _text(compile_leaf(leaf, self._catalog, scoped=True), few=few)
+            text = Text(f"SELECT profile_id, 1 AS holds FROM ({alone.sql}) AS alone", alone.params)
+            self._alone[leaf, few] = text
+        return text
 
 
 def _text(compiled: Compiled, *, few: bool) -> Text:

@@ -73,5 +73,8 @@ def _named(tree: exp.Expr, tables: Mapping[str, str]) -> exp.Expr:
     for table in list(tree.find_all(exp.Table)):
         if table.name in tables and table.name in LOGICAL_TABLES:
             alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
-            table.replace(exp.Table(this=exp.to_identifier(tables[table.name]), alias=alias))
+            real = tables[table.name]
+            # What names a schema too has to be parsed, which takes a while.
+            named = exp.to_table(real) if "." in real else logical(real)
+            table.replace(exp.Table(**{**named.args, "alias": alias}))
     return tree

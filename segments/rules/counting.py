@@ -31,6 +31,7 @@ def compile_counts(
 
     Args:
         of: count only the people whose `id` is in this table, each there once; it stands for itself, not for a logical one.
+        one_by_one: ask about each of them alone (`segments.rules.sampling.beside`).
 
     Raises:
         RuleErrors: one of the rules doesn't fit the catalogue (any more).
@@ -46,5 +47,5 @@ def compile_counts(
         where = exp.Where(this=condition(positive(rule), holds))
         query.select(exp.Filter(this=exp.Count(this=exp.Star()), expression=where), copy=False)
     if of is not None:
-        query = beside(query, exp.column("id", "profile")) if one_by_one else among(query, of)
+        query = beside(query) if one_by_one else among(query, of)
     return Compiled(expression=query, params=compiler.bind.params)

@@ -43,14 +43,24 @@ def among(query: exp.Select, table: str) -> exp.Select:
     return found
 
 
-def beside(query: exp.Select, person: exp.Expr) -> exp.Select:
-    """The same of one person at a time, who stands beside it: each sub-query that is joined is asked of them alone."""
+def beside(query: exp.Select) -> exp.Select:
+    """The query, which joins what is found of people to those of a table, with each of them asked about by themselves.
+
+    They go by a name that no query has inside: one that reads people itself would else compare them with themselves.
+    """
     found = query.copy()
+    person = exp.column("id", "asked")
+    people = found.args["from_"].this
+    outside = people.alias_or_name
+    people.set("alias", exp.TableAlias(this=exp.to_identifier("asked")))
     for scope in [node for node in found.find_all(exp.EQ) if _is_scope(node)]:
         scope.replace(exp.EQ(this=scope.this.copy(), expression=person.copy()))
     for join in found.args.get("joins", ()):
         asked = join.this
         join.set("this", exp.Lateral(this=asked.this.subquery(copy=False), alias=asked.args["alias"]))
+        for column in join.args["on"].find_all(exp.Column):
+            if column.table == outside:
+                column.set("table", exp.to_identifier("asked"))
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlglot import exp
 
 from segments.rules import All, Not, compile_counts, compile_rule, evaluate, load
 from segments.rules.explain import nodes
@@ -41,6 +42,9 @@ def test_every_group_and_condition_is_counted_as_the_reference_engine_counts_it(
         for one_by_one in (False, True):
             of_a_table = compile_counts(asked, CATALOG, of=TABLES["profile"], one_by_one=one_by_one)
             assert people.rows(of_a_table, AS_OF) == [(everybody, *counts)], one_by_one
+        # The right figures would come, too, if each person were compared with themselves, and everybody read for each.
+        equal = of_a_table.expression.find_all(exp.EQ)
+        assert not [one for one in equal if isinstance(one.this, exp.Column) and one.this == one.expression]
 
     agree()
 

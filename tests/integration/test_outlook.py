@@ -88,6 +88,18 @@ def test_who_has_too_long_a_history_is_told_so(shop: Tracker, monkeypatch: pytes
     assert refused.value.code == "history_too_long"
 
 
+@pytest.mark.parametrize("now", [datetime(2026, 5, 1, 10, tzinfo=UTC), datetime(2025, 11, 10, 10, tzinfo=UTC)])
+def test_a_window_over_a_change_of_the_clocks_is_as_long_as_any(shop: Tracker, now: datetime) -> None:
+    Workspace.objects.update(frozen_at=now, time_zone="Europe/Berlin")
+    for user, minutes in (("cyd", 30), ("dan", -30)):
+        shop.send(track("Bought", user, timestamp=(now - 90 * DAY + timedelta(minutes=minutes)).isoformat()))
+    process_all()
+    segment = live("quarter", performed("Bought", within={"days": 90}))
+    seen = outlook(profile=person("cyd"), segment=segment)
+    assert (seen.belongs, seen.changes_at) == (True, now + timedelta(minutes=30) + MICROSECOND)
+    assert not outlook(profile=person("dan"), segment=segment).belongs
+
+
 def test_it_says_how_far_it_has_looked(shop: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segments.turning.MOST_MOMENTS", 1)
     seen = outlook(profile=person("ann"), segment=live("once", performed("Bought", within={"days": 30})))

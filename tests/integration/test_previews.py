@@ -237,15 +237,26 @@ def test_how_accurate_must_be_known(crowd: None) -> None:
 
 # ---- What a rule may cost --------------------------------------------------------------------------------------
 
-# Nobody has done it, but the planner knows no better than to expect a look at every event and its followers.
+# Everybody has done it five times: a look at every event and its followers.
 TWICE = {"sequence": [{"performed": "Bought"}, {"performed": "Bought"}, {"performed": "Bought"}]}
 DEAR = {"any": [LOW, {"not": {"all": [RARE, TWICE]}}]}
+
+
+def _all_bought() -> None:
+    """Of no events at all even a sequence costs nothing, once the planner knows."""
+    bought = EventName.objects.create(name="Bought", label="Bought")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO profiles_event (occurred_at, profile_id, name_id, type, message_id, source_id, received_at, properties,"
+            " context) SELECT %s, id, %s, 1, 'm' || id || n, 1, %s, '{}', '{}' FROM profiles_profile, generate_series(1, 5) n",
+            [NOW - timedelta(days=1), bought.pk, NOW],
+        )
 
 
 @pytest.fixture
 def dear(crowd: None) -> Iterator[Segment]:
     """A segment with two versions; from here on nothing may cost anything."""
-    EventName.objects.create(name="Bought", label="Bought")
+    _all_bought()
     segment = draft("dear", DEAR)
     save_version(segment=segment, rule=rule(LOW), by=BY)
     with override_settings(RULE_COST_LIMIT=0.001):
@@ -264,14 +275,7 @@ def test_a_rule_that_costs_too_much_is_not_counted(dear: Segment, accuracy: str,
 
 
 def test_the_dearest_condition_is_named_wherever_it_stands(crowd: None) -> None:
-    bought = EventName.objects.create(name="Bought", label="Bought")
-    with connection.cursor() as cursor:
-        # Of no events at all even a sequence costs nothing, once the planner knows.
-        cursor.execute(
-            "INSERT INTO profiles_event (occurred_at, profile_id, name_id, type, message_id, source_id, received_at, properties,"
-            " context) SELECT %s, id, %s, 1, 'm' || id || n, 1, %s, '{}', '{}' FROM profiles_profile, generate_series(1, 5) n",
-            [NOW - timedelta(days=1), bought.pk, NOW],
-        )
+    _all_bought()
     for asked, place in (
         ({"all": [{"not": TWICE}, LOW]}, "/rule/all/0/not"),
         ({"all": [LOW, TWICE, LOW]}, "/rule/all/1"),

@@ -252,6 +252,20 @@ def test_a_failing_rule_is_flagged_and_stops_nobody_else(own_shop: Tracker) -> N
     assert_books_balance()
 
 
+def test_a_failing_rule_stops_none_that_look_at_the_same_events(own_shop: Tracker) -> None:
+    month = {"days": 30}
+    good = live("good", performed("Bought", within=month))
+    dear = {"performed": "Bought", "measure": "sum", "of": "price", "op": "gt", "value": 5, "within": month}
+    bad = live("bad", dear)
+    with Unreadable():
+        own_shop.send(track("Bought", "zed", properties={"price": 9}))
+        process_all()
+        good.refresh_from_db()
+        bad.refresh_from_db()
+        assert bad.broken_reason and not good.broken_reason
+        assert members(good) == {"ann", "zed"}
+
+
 def test_a_rule_that_fails_in_its_refresh_is_flagged_too(own_shop: Tracker) -> None:
     vips = live("vips", VIPS)
     with Unreadable():

@@ -19,7 +19,7 @@ from tests.integration.callers import found, key
 Limits = dict[str, set[tuple[str, str]]]
 WATCHED = {
     guard: ["cost"],
-    estimating: ["counted", "quickly_counted"],
+    estimating: ["cost", "counted", "quickly_counted"],
     postgres: ["sample", "among", "difference"],
     postgres.LeafQueries: ["answer", "touched"],
 }

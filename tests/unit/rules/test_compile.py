@@ -171,3 +171,8 @@ def test_only_positive_leaves_are_compiled_by_themselves() -> None:
     assert isinstance(negative, Leaf)
     with pytest.raises(ValueError, match="not a positive leaf"):
         compile_leaf(negative, CATALOG, scoped=False)  # type: ignore[arg-type]
+
+
+def test_a_table_may_be_named_with_its_schema() -> None:
+    compiled = compile_rule(rule(ORDERED), CATALOG, scoped=False)
+    assert 'FROM "lake"."cdp"."event"' in compiled.sql("postgres", {"event": "lake.cdp.event"})
