@@ -1,7 +1,7 @@
 """GPP strings of IAB Tech Lab's Global Privacy Platform: a header and, one per law, sections.
 
 Source: IAB Tech Lab, Global Privacy Platform, "Consent String Specification" 1.0. A section that can't be read is kept with
-its error and means nothing; the others still count, so that one broken section takes no opt-out away from another law.
+its error; the others are read all the same, so that one broken section takes no opt-out of another law away.
 """
 
 import re

@@ -184,6 +184,8 @@ def of_canada(tc: CanadianTcString, *, vendor: int | None = None) -> Meaning:
 def of_gpp(gpp: GppString, *, in_force: Collection[int] | None = None, vendor: int | None = None) -> Meaning:
     """What a GPP string means: of all its sections at once, the stricter.
 
+    A section that can't be read may have been an opt-out. So beside one nothing is granted, while opt-outs still hold.
+
     Args:
         gpp: as `gpp.read` gives it.
         in_force: numbers of the sections whose laws apply to this person now (`gpp_sid`), where that is known. The EU's and
@@ -202,12 +204,18 @@ def of_gpp(gpp: GppString, *, in_force: Collection[int] | None = None, vendor: i
                 meanings.append(of_us_privacy(said))
             case UsSection() as said:
                 meanings.append(of_us_section(said))
-    return together(meanings)
+    meaning = together(meanings)
+    return _without_grants(meaning) if any(section.error for section in gpp.sections) else meaning
 
 
 def _denied(capabilities: Iterable[Capability], reason: str) -> Meaning:
     denied = sorted(capabilities)
     return Meaning(dict.fromkeys(denied, Stance.DENIED), dict.fromkeys(denied, (reason,)))
+
+
+def _without_grants(meaning: Meaning) -> Meaning:
+    denied = {capability: stance for capability, stance in meaning.stances.items() if stance is Stance.DENIED}
+    return Meaning(denied, {capability: meaning.because[capability] for capability in denied})
 
 
 def _answers(value: UsValue) -> tuple[int, ...]:
