@@ -1,11 +1,12 @@
 """GPP strings: headers and sections as published, and what is done with sections that can't be read."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from consent.signals import canada, gpp, tables, us
-from consent.signals.bits import BitReader, fibonacci_bits
+from consent.signals.bits import BitReader, fibonacci_bits, to_bits, to_text
 from consent.signals.canada import CanadianTcString
 from consent.signals.errors import Flaw, SignalError
 from consent.signals.fields import CustomPurposes, FibonacciRange, IntRange, RestrictionType
@@ -209,6 +210,43 @@ def test_a_canadian_string_from_the_wild_says_what_is_published() -> None:
         ]  # fmt: skip
         assert list(tc.vendors_implied_consent)[:6] == [93, 157, 183, 184, 231, 238]
         assert (len(tc.vendors_implied_consent), max(tc.vendors_implied_consent)) == (46, 1217)
+
+
+EMPTY_CANADIAN = EVERY_SECTION.split("~")[2].split(".")[0]  # of 1 January 2022
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "pointer"),
+    [
+        (f"{EMPTY_CANADIAN}.IAGO5w.IAGO5w", Flaw.WRONG_SEGMENT, "/2"),
+        (f"{EMPTY_CANADIAN}.QAAA", Flaw.WRONG_SEGMENT, "/1"),  # type 2
+        (f"{EMPTY_CANADIAN}.", Flaw.WRONG_SEGMENT, "/1"),
+        (f"{EMPTY_CANADIAN}.é", Flaw.WRONG_CHARACTER, "/1"),
+        (EMPTY_CANADIAN[:-1], Flaw.TRUNCATED, "/core/PubRestrictions"),
+        ("C" + EMPTY_CANADIAN[1:], Flaw.VALUE_OUT_OF_RANGE, "/core/Version"),
+    ],
+)
+def test_what_is_no_canadian_string_is_refused(text: str, code: Flaw, pointer: str) -> None:
+    with pytest.raises(SignalError) as refused:
+        canada.decode(text)
+    assert (refused.value.code, refused.value.pointer) == (code, pointer)
+
+
+def test_a_canadian_string_must_not_be_dated_later_than_now() -> None:
+    assert (
+        canada.read(EMPTY_CANADIAN, as_of=datetime(2021, 12, 31, 12, tzinfo=UTC)).cmp_id == 0
+    )  # of tomorrow, somewhere
+    with pytest.raises(SignalError) as refused:
+        canada.read(EMPTY_CANADIAN, as_of=datetime(2021, 12, 30, tzinfo=UTC))
+    assert refused.value.code == Flaw.IMPLAUSIBLE_TIME
+
+
+def test_a_canadian_string_is_not_created_after_its_last_update() -> None:
+    bits = to_bits(EMPTY_CANADIAN)
+    earlier = int(bits[42:78], 2) - 1
+    with pytest.raises(SignalError) as refused:
+        canada.read(to_text(bits[:42] + f"{earlier:036b}" + bits[78:]), as_of=NOW)
+    assert refused.value.code == Flaw.IMPLAUSIBLE_TIME
 
 
 # ---- Whole strings ---------------------------------------------------------------------------------------------------
