@@ -222,7 +222,7 @@ EMPTY_CANADIAN = EVERY_SECTION.split("~")[2].split(".")[0]  # of 1 January 2022
         (f"{EMPTY_CANADIAN}.QAAA", Flaw.WRONG_SEGMENT, "/1"),  # type 2
         (f"{EMPTY_CANADIAN}.", Flaw.WRONG_SEGMENT, "/1"),
         (f"{EMPTY_CANADIAN}.é", Flaw.WRONG_CHARACTER, "/1"),
-        (EMPTY_CANADIAN[:-1], Flaw.TRUNCATED, "/core/PubRestrictions"),
+        (EMPTY_CANADIAN[:-2], Flaw.TRUNCATED, "/core/PubRestrictions"),
         ("C" + EMPTY_CANADIAN[1:], Flaw.VALUE_OUT_OF_RANGE, "/core/Version"),
     ],
 )
