@@ -20,6 +20,7 @@ from cdp.audit.models import AuditEntry, Checkpoint, Head, Leaf, Pending
 from cdp.audit.sequencing import LogBroken, sequence, stored_hashes
 from cdp.audit.services import Act, record, record_all
 from cdp.audit.signing import Signer, load_signer, make_key
+from cdp.audit.standing import sealing
 from cdp.audit.tree import inclusion_proof, root_of
 from cdp.audit.verify import COLUMNS, Frontier, Report, leaf_hash, open_note, read_database, root_of_inclusion, verify
 
@@ -198,6 +199,15 @@ def _rewrite(owner: psycopg.Connection[Any], index: int) -> None:
         "UPDATE audit_auditentry SET actor_label = 'somebody else', envelope = %s WHERE id = %s", [changed, entry_id]
     )
     owner.execute('UPDATE audit_leaf SET hash = %s WHERE "index" = %s', [leaf_hash(changed), index])
+
+
+def test_the_platform_itself_says_of_a_changed_entry_that_it_does_not_fit(
+    owner: psycopg.Connection[Any], signer: Signer, filled: str
+) -> None:
+    places = dict(Leaf.objects.values_list("index", "entry_id"))
+    _rewrite(owner, 700)
+    told = {index: sealing(AuditEntry.objects.get(pk=places[index])) for index in (0, 700, 701)}
+    assert [one is not None and one.holds for one in told.values()] == [True, False, True]
 
 
 def test_an_entry_that_is_deleted_is_missed(owner: psycopg.Connection[Any], signer: Signer, filled: str) -> None:
