@@ -58,9 +58,7 @@ def demands(law: Law, capability: Capability) -> Demand:
     )
 
 
-def asked(
-    demand: Demand, birth_date: date | None, on: date, *, unknown_age: UnknownAge = UnknownAge.AS_CHILD
-) -> Asked:
+def asked(demand: Demand, birth_date: date | None, on: date, *, unknown_age: UnknownAge = UnknownAge.AS_CHILD) -> Asked:
     """What must be so before it is done with data of somebody born on this date.
 
     Args:

@@ -71,7 +71,8 @@ class Laws:
         statute, territory = found[0]
         own = _figures(statute, place, on)
         counted = {
-            slot: settled(figure, default[slot], _STRICTER.get(slot[0], stricter_number)) for slot, figure in own.items()
+            slot: settled(figure, default[slot], _STRICTER.get(slot[0], stricter_number))
+            for slot, figure in own.items()
         }
         return _law(territory.key, territory.name, counted)
 
@@ -130,7 +131,9 @@ def assembled(documents: Sequence[Document]) -> Laws:
                 key=one.key, name=one.name, where=one.file, territories=one.territories, layers=(_by_slot(one.entries),)
             )
     if DEFAULT not in statutes:
-        errors.append(LawFileError("default.toml", "", f'there is no law with the key "{DEFAULT}", for everywhere else'))
+        errors.append(
+            LawFileError("default.toml", "", f'there is no law with the key "{DEFAULT}", for everywhere else')
+        )
     if errors:
         raise LawFileErrors(errors)
     laws = Laws(statutes=statutes, turns=tuple(sorted(set(_turns(statutes.values())))))
@@ -141,6 +144,7 @@ def assembled(documents: Sequence[Document]) -> Laws:
 
 
 # ---- Looking up ------------------------------------------------------------------------------------------------
+
 
 def _applicable(laws: Laws, place: str, on: date) -> list[tuple[Statute, Territory]]:
     """Of a region its own law, or else that of its country. More than one is refused when laws are loaded."""
@@ -218,7 +222,9 @@ def _entries(statute: Statute) -> Iterator[Entry]:
 
 def _wrong_in_default(default: Statute) -> Iterator[LawFileError]:
     for territory in default.territories:
-        yield LawFileError(*_split(territory.where), "the default applies wherever no other law does; it names no places")
+        yield LawFileError(
+            *_split(territory.where), "the default applies wherever no other law does; it names no places"
+        )
     for entry in _entries(default):
         if not entry.figure.confirmed:
             yield LawFileError(*_split(entry.where), "others fall back on the default, so its figures are confirmed")

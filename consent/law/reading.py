@@ -224,7 +224,9 @@ class _Reader:
             self.refuse(f"{at}.confirmed", f"is true or false; received {_received(confirmed)}")
         texts = {name: self.text(at, one, name) if name in one else "" for name in ("check", "law_says", "note")}
         if confirmed == bool(texts["check"]):
-            self.refuse(f"{at}.check", "says what is to be looked up, of a figure with `confirmed = false` and only there")
+            self.refuse(
+                f"{at}.check", "says what is to be looked up, of a figure with `confirmed = false` and only there"
+            )
         if texts["law_says"] and confirmed:
             self.refuse(f"{at}.law_says", "the number is ours where the law names none, so it can't be confirmed")
         figure: Figure[Value] = Figure(
