@@ -98,7 +98,7 @@ def _parsed(file: str, raw: bytes) -> dict[str, object]:
         return tomllib.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         refuse(f"is not UTF-8 at byte {error.start}")
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError is one; Python refuses numbers of thousands of digits by another
         refuse(f"is not TOML: {error}")
     except RecursionError:
         refuse("is nested too deep")
