@@ -34,16 +34,21 @@ class Demand:
 
     Args:
         model: of adults.
-        honours_gpc: whether a browser's Global Privacy Control is a no; False where it doesn't speak of the capability.
+        gpc: whether the law takes a browser's Global Privacy Control for a no, to what that speaks of.
         guardian_below, opt_in_below, forbidden_below: years, as in `Law`.
     """
 
     capability: Capability
     model: Figure[Model]
-    honours_gpc: bool
+    gpc: Figure[bool]
     guardian_below: Figure[int]
     opt_in_below: Figure[int]
     forbidden_below: Figure[int]
+
+    @property
+    def honours_gpc(self) -> bool:
+        """Whether the signal is a no to this capability."""
+        return self.gpc.value and self.capability in REACHED_BY_GPC
 
 
 def demands(law: Law, capability: Capability) -> Demand:
@@ -51,7 +56,7 @@ def demands(law: Law, capability: Capability) -> Demand:
     return Demand(
         capability=capability,
         model=law.consent[capability],
-        honours_gpc=law.gpc.value and capability in REACHED_BY_GPC,
+        gpc=law.gpc,
         guardian_below=law.guardian_below,
         opt_in_below=law.opt_in_below[capability],
         forbidden_below=law.forbidden_below[capability],

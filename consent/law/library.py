@@ -173,14 +173,11 @@ def _by_slot(entries: Iterable[Entry]) -> dict[SlotOf, tuple[Entry, ...]]:
 
 
 def _candidates(statute: Statute, slot: SlotOf, place: str, on: date) -> list[Entry]:
-    """The entries that answer: the operator's before ours, and in each what is said of the place before what is said of all."""
+    """The entries that answer: the operator's before ours, and in each what is said of the region before its country before all."""
+    wider = ("",) if "-" not in place else (place.partition("-")[0], "")
     for layer in statute.layers:
-        for named in (True, False):
-            found = [
-                entry
-                for entry in layer.get(slot, ())
-                if bool(entry.span.places) is named and entry.span.holds(place, on)
-            ]
+        for named in (place, *wider):
+            found = [entry for entry in layer.get(slot, ()) if entry.span.holds(named, on)]
             if found:
                 return found
     return []
@@ -248,10 +245,8 @@ def _gaps(laws: Laws) -> Iterator[LawFileError]:
     for statute, territory in laws.territories():
         span = territory.span
         days = [span.since, *(day for day in sorted(set(_turns([statute]))) if span.since < day < span.until)]
-        named = {place for entry in _entries(statute) for place in entry.span.places}
         for place in sorted(span.places):
-            # A figure may be given for a region of a country where the law applies.
-            for cell in sorted({place} | (named & REGIONS.get(place, frozenset()))):
+            for cell in sorted(REGIONS.get(place, {place})):
                 for day in days:
                     yield from _missing(statute, cell, day)
 
@@ -259,12 +254,12 @@ def _gaps(laws: Laws) -> Iterator[LawFileError]:
 def _missing(statute: Statute, place: str, day: date) -> Iterator[LawFileError]:
     for slot, subject in SLOTS:
         found = _candidates(statute, (slot, subject), place, day)
-        what = f"{subject} " if subject else ""
+        what = f"{slot} of {subject}" if subject else slot.value
         when = f"in {place} from {day}" if day != date.min else f"in {place}"
         if not found:
-            yield LawFileError(statute.where, slot.value, f"nothing is said of {what}{when}")
+            yield LawFileError(statute.where, slot.value, f"nothing is said for {what} {when}")
         elif len(found) > 1:
-            yield LawFileError(*_split(found[1].where), f"{what}{when} is said already at {_split(found[0].where)[1]}")
+            yield LawFileError(*_split(found[1].where), f"{what} {when} is said already at {_split(found[0].where)[1]}")
 
 
 def _two_at_once(laws: Laws) -> Iterator[LawFileError]:

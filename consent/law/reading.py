@@ -214,7 +214,7 @@ class _Reader:
     # ---- Figures -----------------------------------------------------------------------------------------------
 
     def figures(self, slot: Slot, at: str, one: Mapping[str, object]) -> list[Entry]:
-        of = {Slot.RIGHT: "of"}.get(slot, "for") if SUBJECTS[slot] != ("",) else ""
+        of = "" if SUBJECTS[slot] == ("",) else "of" if slot is Slot.RIGHT else "for"
         value_keys, value = self.value(slot, at, one)
         self.known_keys(at, one, _FIGURE_KEYS | value_keys | ({of} if of else set()))
         subjects = self.subjects(slot, of, at, one) if of else [""]

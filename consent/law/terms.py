@@ -108,7 +108,8 @@ class Figure(Generic[T]):
     Args:
         value: what counts. Of a figure that isn't confirmed, the stricter of what was entered and of what the default says.
         entered: what the file says.
-        confirmed: somebody has found it in the text of the law, or in a text about it that is named as `Source.read`.
+        confirmed: it counts as it is. What allows more than the default is only confirmed if it was found in the text of the
+            law, or in a text about it, which is named as `Source.read`.
         check: what is to be looked up before it is confirmed.
         law_says: the law's own words where it names no number, so that the number is ours.
         note: what somebody who relies on the figure should know.
@@ -200,7 +201,8 @@ class Span:
     until: date = date.max
 
     def holds(self, place: str, on: date) -> bool:
-        return self.since <= on < self.until and (not self.places or place in self.places)
+        """Whether it speaks of this very place on this day; "" is all places at once."""
+        return self.since <= on < self.until and (place in self.places if place else not self.places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -141,18 +141,24 @@ def without(table: str) -> str:
 @pytest.mark.parametrize("table", ["consent", "gpc", "guardian", "adult", "minors_opt_in", "minors_forbidden", "right"])
 def test_a_figure_that_is_left_out_is_an_error_and_no_default(table: str) -> None:
     found = refused_together(without(table))
-    assert found and all(error.startswith(f"1.toml: {table}: nothing is said of ") for error in found)
+    assert found and all(error.startswith(f"1.toml: {table}: nothing is said for {table} ") for error in found)
     assert all("in KE from 2019-11-25" in error for error in found)
 
 
 def test_a_figure_that_ends_before_its_law_is_an_error() -> None:
     found = refused_together(WHOLE.replace("honour = false", "honour = false\nuntil = 2025-01-01"))
-    assert found == ["1.toml: gpc: nothing is said of in KE from 2025-01-01"]
+    assert found == ["1.toml: gpc: nothing is said for gpc in KE from 2025-01-01"]
+
+
+def test_a_figure_for_one_region_only_leaves_the_others_without() -> None:
+    text = WHOLE.replace('places = ["KE"]', 'places = ["CA"]').replace("years = 18", 'years = 18\nplaces = ["CA-ON"]')
+    found = refused_together(text)
+    assert len(found) == 12 and "1.toml: adult: nothing is said for adult in CA-QC from 2019-11-25" in found
 
 
 def test_two_figures_for_one_day_are_an_error() -> None:
     twice = WHOLE + '\n[[gpc]]\nhonour = true\nfrom = 2024-01-01\nsource = "act"\n'
-    assert refused_together(twice) == ["1.toml: gpc[1]: in KE from 2024-01-01 is said already at gpc[0]"]
+    assert refused_together(twice) == ["1.toml: gpc[1]: gpc in KE from 2024-01-01 is said already at gpc[0]"]
 
 
 def test_two_laws_for_one_place_and_day_are_an_error() -> None:
@@ -192,10 +198,10 @@ def test_without_a_default_nothing_is_answered() -> None:
     [
         ("honour = true", 'honour = true\nconfirmed = false\ncheck = "it"', "its figures are confirmed"),
         ("honour = true", 'honour = true\nplaces = ["KE"]', "the default says the same of all places"),
-        ("honour = true", "honour = true\nuntil = 2030-01-01", "nothing is said of in AD from 2030-01-01"),
+        ("honour = true", "honour = true\nuntil = 2030-01-01", "nothing is said for gpc in AD from 2030-01-01"),
         (
-            "[[consent]]",
-            '[[applies]]\nplaces = ["KE"]\nfrom = 2020-01-01\nsource = "crc_1"\n[[consent]]',
+            "\n[[consent]]",
+            '\n[[applies]]\nplaces = ["KE"]\nfrom = 2020-01-01\nsource = "crc_1"\n[[consent]]',
             "it names no places",
         ),
     ],

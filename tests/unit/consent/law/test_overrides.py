@@ -42,6 +42,14 @@ def test_from_a_day_on(tmp_path: Path) -> None:
     assert law_for("ES", None, date(2026, 9, 1), laws=laws).guardian_below.value == 16
 
 
+def test_what_is_said_of_a_region_comes_before_what_is_said_of_its_country(tmp_path: Path) -> None:
+    table = '[[adult]]\nplaces = ["{}"]\nyears = {}\nsource = "counsel"\n'
+    text = f'amends = "ca-pipeda"\n{SOURCE}\n{table.format("CA", 20)}{table.format("CA-ON", 18)}'
+    laws = load(folder(tmp_path, canada=text))
+    found = {region: law_for("CA", region, ON, laws=laws).adult_from.value for region in ("CA-ON", "CA-BC", "CA-QC")}
+    assert found == {"CA-ON": 18, "CA-BC": 20, "CA-QC": 18}  # Quebec's own law says so
+
+
 def test_what_the_operator_has_not_confirmed_allows_no_more_either(tmp_path: Path) -> None:
     text = (
         f'amends = "br-lgpd"\n{SOURCE}\n[[consent]]\nfor = ["marketing_email"]\nmodel = "opt_out"\nsource = "counsel"\n'
