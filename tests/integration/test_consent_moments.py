@@ -1,12 +1,16 @@
 """What was permitted at a moment, and what we knew then: worked out from records alone, and the same as the projection."""
 
 import random
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
 from django.utils import timezone
 
+from cdp.audit.models import AuditEntry
 from cdp.identity.merging import merge_profiles, undo_merge
 from cdp.identity.models import Merge
 from cdp.profiles.models import Profile
@@ -142,3 +146,73 @@ def test_worked_out_from_records_it_is_what_readers_see(shop: Tracker, seed: int
                 if next(one for one in held_at(profile_id=pk, at=at, known_at=at) if one.purpose == purpose_row).permits
             }
             assert known == readers, purpose_row.key
+
+
+# ---- The screen ----------------------------------------------------------------------------------------------------
+
+
+def staff(role: str) -> Client:
+    user = User.objects.create_user(role, password="not used", is_staff=True)
+    user.groups.add(Group.objects.get(name=role))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def shown(client: Client, user: str, **asked: str) -> tuple[int, str]:
+    response = client.get(f"/admin/profiles/profile/{person(user).uuid}/consent/", asked)
+    return response.status_code, response.content.decode()
+
+
+def cells(page: str, purpose: str) -> str:
+    """What stands in the row of the purpose, as plain words."""
+    row = next(row for row in re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL) if f">{purpose}<" in row)
+    return " ".join(re.sub(r"<[^>]+>", " ", row).split())
+
+
+def test_an_officer_sees_what_held_and_by_which_record(shop: Tracker) -> None:
+    now = timezone.now()
+    say("ann", Decision.GRANTED, now - 5 * DAY)
+    say("ann", Decision.WITHDRAWN, now - 2 * DAY)
+    first, second = ConsentRecord.objects.order_by("pk").values_list("pk", flat=True)
+    officer = staff("compliance")
+    status, page = shown(officer, "ann")
+    assert status == 200 and f"record {second}" in cells(page, "Marketing email")
+    assert " No " in cells(page, "Marketing email") and " Yes " in cells(page, "Internal analysis")
+    then = f"{now - 3 * DAY:%Y-%m-%dT%H:%M:%S}"
+    _, page = shown(officer, "ann", at=then, known_at="")
+    assert " Yes " in cells(page, "Marketing email") and f"record {first}" in cells(page, "Marketing email")
+    _, page = shown(officer, "ann", at=then, known_at=then)
+    assert "nothing on record" in cells(page, "Marketing email"), "nothing had reached us by then"
+    entry = AuditEntry.objects.filter(action="profile.consent_viewed").latest("recorded_at")
+    assert (entry.object_id, entry.purpose, set(entry.detail)) == (
+        str(person("ann").uuid),
+        "privacy_rights",
+        {"at", "known_at"},
+    )
+
+
+def test_what_a_merged_profile_had_said_stands_beside_it(shop: Tracker) -> None:
+    say("bob", Decision.GRANTED, timezone.now() - 5 * DAY)
+    merge_profiles(survivor=person("ann"), absorbed=person("bob"), reason="same", by=BY)
+    _, page = shown(staff("compliance"), "ann")
+    assert page.count("A profile that was merged into theirs") == 1
+
+
+def test_moments_to_come_and_no_moments_are_refused_with_words(shop: Tracker) -> None:
+    officer = staff("compliance")
+    for asked, said in (
+        ({"at": "2999-01-01T00:00:00"}, "choose a moment that has been"),
+        ({"at": "yesterday"}, "Enter a valid date"),
+        ({"at": ""}, "required"),
+        ({"at": "2026-01-01T00:00:00", "known_at": "2999-01-01T00:00:00"}, "Leave it empty"),
+    ):
+        status, page = shown(officer, "ann", **asked)
+        assert (status, said in page) == (400, True), asked
+
+
+def test_only_who_may_see_records_sees_them(shop: Tracker) -> None:
+    assert shown(staff("marketer"), "ann")[0] == 403
+    assert (
+        "At a moment" not in staff("integrator").get(f"/admin/profiles/profile/{person('ann').uuid}/").content.decode()
+    )

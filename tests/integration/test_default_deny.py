@@ -163,6 +163,7 @@ CONSOLE: dict[str, Callable[[World], list[HttpResponse]]] = {
     ],
     "profiles_profile_detail": lambda world: [_browse(world, "profiles_profile_detail", world.bob.uuid)],
     "profiles_profile_timeline": lambda world: [_browse(world, "profiles_profile_timeline", world.bob.uuid)],
+    "profiles_profile_consent": lambda world: [_browse(world, "profiles_profile_consent", world.bob.uuid)],
     "profiles_profile_reveal": lambda world: [_browse(world, "profiles_profile_reveal", world.bob.uuid)],
     "profiles_profile_mask": lambda world: [_browse(world, "profiles_profile_mask", world.bob.uuid)],
     "segments_segment_preview": lambda world: [_preview(world)],
