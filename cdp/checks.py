@@ -63,3 +63,28 @@ def app_runs_as_the_app_role(*, databases: Sequence[str] | None = None, **_: Any
             )
         )
     return found
+
+
+@register(Tags.database)
+def audit_log_is_signed(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Warnings when the audit log proves less than it could."""
+    if not databases or "default" not in databases:
+        return []
+    found: list[CheckMessage] = []
+    if not settings.AUDIT_KEY:
+        found.append(
+            Warning(
+                "Nothing signs the audit log: entries wait, and a change of them can't be proved.",
+                hint="Make a key with `manage.py audit_key --new FILE`, name it in CDP_AUDIT_KEY, run `manage.py sequence_audit`.",
+                id="cdp.W003",
+            )
+        )
+    elif not (settings.AUDIT_ANCHOR_DIR or settings.AUDIT_ANCHOR_EMAILS):
+        found.append(
+            Warning(
+                "Checkpoints of the audit log are kept in the database alone: its owner could put back an old copy.",
+                hint="Name a directory on another mount in CDP_AUDIT_ANCHORS, or mailboxes in CDP_AUDIT_ANCHOR_EMAILS.",
+                id="cdp.W004",
+            )
+        )
+    return found

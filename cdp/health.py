@@ -16,11 +16,13 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
+from cdp.audit.anchors import not_anchored
 from segments.models import Segment
 from segments.querysets import drifted
 
 INBOX_LAG_ALARM_SECONDS: Final = 60
 SWEEP_LAG_ALARM_SECONDS: Final = 300
+AUDIT_LAG_ALARM_SECONDS: Final = 60
 VALKEY_SECONDS: Final = 2
 _migrated: list[bool] = []
 
@@ -109,9 +111,10 @@ def _figures() -> dict[str, Any]:
             "       (SELECT max(extract(epoch FROM clock_timestamp() - w.swept_to)) FROM segments_sweepstate w"
             "          JOIN segments_segment s ON s.id = w.segment_id AND s.live_version_id = w.version_id"
             "         WHERE s.cadence = 'real_time' AND s.status = 'live' AND s.broken_reason = ''"
-            "           AND NOT EXISTS (SELECT FROM profiles_workspace WHERE frozen_at IS NOT NULL))"
+            "           AND NOT EXISTS (SELECT FROM profiles_workspace WHERE frozen_at IS NOT NULL)),"
+            "       (SELECT extract(epoch FROM clock_timestamp() - queued_at) FROM audit_pending ORDER BY id LIMIT 1)"
         )
-        lag, has_stray_events, queued, behind = cursor.fetchone()
+        lag, has_stray_events, queued, behind, unsigned = cursor.fetchone()
     lag_seconds = round(max(0.0, float(lag or 0)), 1)
     alarms = []
     if lag_seconds > INBOX_LAG_ALARM_SECONDS:
@@ -125,6 +128,18 @@ def _figures() -> dict[str, Any]:
         alarms.append(
             {"code": "sweeps_lag", "detail": "Segments in real time are behind time: is the sweeper running?"}
         )
+    unsigned_seconds = round(max(0.0, float(unsigned or 0)), 1)
+    if unsigned_seconds > AUDIT_LAG_ALARM_SECONDS:
+        alarms.append(
+            {
+                "code": "audit_lags",
+                "detail": "Audit entries wait to be signed: is the sequencer running, and what does it say?",
+            }
+        )
+    if not_anchored():
+        alarms.append(
+            {"code": "audit_not_anchored", "detail": "Checkpoints of the audit log can't be put where they should go."}
+        )
     if drifted(Segment.objects.all()).exists():
         alarms.append(
             {"code": "segments_drifted", "detail": "A full refresh found members amiss; Home says in which segments."}
@@ -133,5 +148,6 @@ def _figures() -> dict[str, Any]:
         "inbox_lag_seconds": lag_seconds,
         "jobs_queued": queued,
         "sweep_lag_seconds": behind_seconds,
+        "audit_lag_seconds": unsigned_seconds,
         "alarms": alarms,
     }

@@ -1,4 +1,4 @@
-"""Runs the whole platform on one machine: servers, database, web, consumer, sweeper, worker and clock, from one command.
+"""Runs the whole platform on one machine: servers, database and all processes of ours, from one command.
 
 This is what `make demo`, `make cdnow` and the small commands of the Makefile stand on. In production each process is
 started by the machine's own supervisor, and nothing here is used. How servers are started belongs in `cdp.embedded`.
@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -65,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return stop_demo()
         if options.command == "forget":
             embedded.forget(HOME)
+            # Its anchors belong to that database, and would find any other one to be an old copy.
+            shutil.rmtree(HOME / "audit", ignore_errors=True)
             return 0
         program = [sys.executable] if options.python else MANAGE
         return run_command(
@@ -99,12 +102,14 @@ def serve_demo(*, port: int, check: bool) -> int:
             if own_server:
                 # Whether the log-ins keep the app from what only migrations may do is for their owner to know.
                 manage(["check", "--database", "default"], environ, doing="checking the log-ins")
+            if "CDP_AUDIT_KEY" not in os.environ:
+                manage(["audit_key", "--if-missing"], environ, doing="looking for the audit log's key")
             manage(["load_demo", "--url", url], environ, doing="loading the demo shop")
             # A check prints a table; what the processes say beside it would tear it apart.
             output = open(HOME / "check.log", "w") if check else sys.stdout  # noqa: SIM115  (closed with the process)
             group = ProcessGroup(record=HOME / "processes.json", environ=environ, output=output)
             try:
-                say("starting web, consumer, sweeper, worker and beat")
+                say("starting web, consumer, sweeper, sequencer, worker and beat")
                 start_platform(group, port=chosen)
                 wait_until_ready(group, url)
                 if check:
@@ -120,12 +125,13 @@ def serve_demo(*, port: int, check: bool) -> int:
 
 
 def start_platform(group: ProcessGroup, *, port: int, host: str = "127.0.0.1") -> None:
-    """The five processes; each may be started again, or on other machines, as often as the load asks for."""
+    """The six processes; each may be started again, or on other machines, as often as the load asks for."""
     web = ["--interface", "wsgi", "--http", "1", "--no-ws", "--host", host, "--port", str(port)]
     group.start("web", [sys.executable, "-m", "granian", *web, "--workers", "2", "--blocking-threads", "4",
                         "--log-level", "warning", "cdp.wsgi:application"])  # fmt: skip
     group.start("consumer", [*MANAGE, "consume"])
     group.start("sweeper", [*MANAGE, "sweep"])
+    group.start("sequencer", [*MANAGE, "sequence_audit"])
     celery = [sys.executable, "-m", "celery", "--app", "cdp", "--quiet"]
     group.start("worker", [*celery, "worker", "--concurrency", "2", "--loglevel", "WARNING"])
     group.start("beat", [*celery, "beat", "--schedule", str(HOME / "beat-schedule"), "--loglevel", "WARNING"])
@@ -183,9 +189,13 @@ def platform_environ(urls: Urls) -> dict[str, str]:
     ours = {
         "CDP_SECRET_KEY": _secret_key(),
         "DJANGO_SETTINGS_MODULE": "cdp.settings",
+        # Beside the data, which is right for a trial only: whoever has the one has the other.
+        "CDP_AUDIT_KEY": str(HOME / "audit" / "key.pem"),
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": ",".join(f"ignore:{message}" for message in EXPECTED_WARNINGS),
     }
+    if "DATABASE_URL" not in os.environ:  # anchors belong to one database
+        ours["CDP_AUDIT_ANCHORS"] = str(HOME / "audit" / "anchors")
     return {**ours, **os.environ, **urls.environ()}
 
 

@@ -286,6 +286,28 @@ RULE_COST_LIMIT = env_int("CDP_RULE_COST_LIMIT", 5_000_000)
 REFRESH_SECONDS = env_int("CDP_REFRESH_SECONDS", 3600)
 LOOK_SECONDS = env_int("CDP_LOOK_SECONDS", 600)
 
+# ---- The audit log -----------------------------------------------------------------------------------------
+# The file with the key that signs it (`manage.py audit_key --new FILE`), where the database's owner can't read it.
+AUDIT_KEY = os.environ.get("CDP_AUDIT_KEY", "")
+# By what name it signs; a host and path of yours, which never changes.
+AUDIT_ORIGIN = os.environ.get("CDP_AUDIT_ORIGIN", "cdp/audit")
+AUDIT_SECONDS = env_int("CDP_AUDIT_SECONDS", 1)
+# Where checkpoints are anchored: a directory on another mount, mailboxes, or both.
+AUDIT_ANCHOR_DIR = os.environ.get("CDP_AUDIT_ANCHORS", "")
+AUDIT_ANCHOR_EMAILS = [a for a in os.environ.get("CDP_AUDIT_ANCHOR_EMAILS", "").split(",") if a]
+AUDIT_ANCHOR_SECONDS = env_int("CDP_AUDIT_ANCHOR_SECONDS", 300)
+
+# ---- Email -------------------------------------------------------------------------------------------------
+# Without a server it is written to the console.
+EMAIL_HOST = os.environ.get("CDP_SMTP_HOST", "")
+EMAIL_PORT = env_int("CDP_SMTP_PORT", 587)
+EMAIL_HOST_USER = os.environ.get("CDP_SMTP_USER", "")
+EMAIL_HOST_PASSWORD = os.environ.get("CDP_SMTP_PASSWORD", "")
+EMAIL_USE_TLS = env_bool("CDP_SMTP_TLS")
+EMAIL_TIMEOUT = 20
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+DEFAULT_FROM_EMAIL = os.environ.get("CDP_EMAIL_FROM", "cdp@localhost")
+
 # ---- Logs: structured, and never a person's data -----------------------------------------------------------
 LOGGING = {
     "version": 1,

@@ -82,6 +82,8 @@ class Method(models.TextChoices):
     EVENT = "event", "Event"
     IMPORT = "import", "Import"
     MERGE = "merge", "Merge"
+    # What came along with something else repeated it. Kept once an older word arrives that would seem to be newer else.
+    REPEATED = "repeated", "Repeated"
 
 
 class Reach(models.TextChoices):
@@ -103,6 +105,9 @@ class ConsentRecord(models.Model):
     message_id = models.CharField(max_length=100, blank=True)
     evidence = models.JSONField(default=dict)
     collected_at = models.DateTimeField(help_text="When the person decided.")
+    expires_at = models.DateTimeField(
+        null=True, help_text="Until when a yes holds, by what was valid when it was said."
+    )
     recorded_at = models.DateTimeField(default=timezone.now, help_text="When we learned it.")
 
     class Meta:

@@ -36,6 +36,8 @@ class Said:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     # It came along with something else, so it is worth a record only where it says something new.
     is_stamp: bool = False
+    # Of a repetition: until when the yes it repeats holds. It lengthens none.
+    until: datetime | None = None
 
 
 def append_consents(*, said: Iterable[Said], by: Actor) -> set[tuple[int, int]]:
@@ -59,19 +61,24 @@ def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
             WITH appended AS (
                 INSERT INTO consent_consentrecord
                        (profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence, collected_at,
-                        recorded_at)
-                SELECT g.*, clock_timestamp()
+                        expires_at, recorded_at)
+                SELECT g.profile_id, g.purpose_id, g.reach, g.decision, g.method, g.source_id, g.message_id, g.evidence,
+                       g.collected_at,
+                       CASE WHEN g.method = 'repeated' THEN g.until
+                            WHEN g.decision = 'granted' THEN g.collected_at + p.lifetime_days * interval '1 day' END,
+                       clock_timestamp()
                   FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[],
-                              %s::jsonb[], %s::timestamptz[]) AS g
-                RETURNING id, profile_id, purpose_id, reach, method, decision, collected_at
+                              %s::jsonb[], %s::timestamptz[], %s::timestamptz[]) WITH ORDINALITY
+                       AS g(profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence, collected_at, until, n)
+                  JOIN consent_purpose p ON p.id = g.purpose_id
+                 ORDER BY g.n
+                RETURNING id, profile_id, purpose_id, reach, method, decision, collected_at, expires_at
             ), newest AS (
-                SELECT DISTINCT ON (profile_id, purpose_id) * FROM appended WHERE reach = 'person'
+                SELECT DISTINCT ON (profile_id, purpose_id) * FROM appended WHERE reach = 'person' AND method <> 'repeated'
                  ORDER BY profile_id, purpose_id, collected_at DESC, (decision = 'granted'), id DESC
             ), projected AS (
                 INSERT INTO consent_consentstate AS s (purpose_id, profile_id, decision, collected_at, expires_at, record_id)
-                SELECT n.purpose_id, n.profile_id, n.decision, n.collected_at,
-                       CASE WHEN n.decision = 'granted' THEN n.collected_at + p.lifetime_days * interval '1 day' END, n.id
-                  FROM newest n JOIN consent_purpose p ON p.id = n.purpose_id
+                SELECT purpose_id, profile_id, decision, collected_at, expires_at, id FROM newest
                 ON CONFLICT (purpose_id, profile_id) DO UPDATE
                    SET decision = excluded.decision, collected_at = excluded.collected_at,
                        expires_at = excluded.expires_at, record_id = excluded.record_id
@@ -94,6 +101,7 @@ def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
                 [r.message_id for r in rows],
                 [msgspec.json.encode(r.evidence).decode() for r in rows],
                 [r.collected_at for r in rows],
+                [r.until for r in rows],
             ],
         )
         appended = cursor.fetchall()
@@ -116,12 +124,16 @@ def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[tuple[int, i
 
     Told in the order in which it was decided, whatever the order of arrival: a late stamp is compared with what held then.
     """
-    holds = {
-        (profile_id, purpose_id): (collected_at, decision != Decision.GRANTED)
-        for profile_id, purpose_id, collected_at, decision in ConsentState.objects.filter(
-            profile_id__in={s.profile_id for s in said if s.reach == Reach.PERSON}
-        ).values_list("profile_id", "purpose_id", "collected_at", "decision")
-    }
+    holds: dict[tuple[int, int], tuple[datetime, bool]] = {}
+    # What holds by a stamp alone, which has no record of its own.
+    stamped: dict[tuple[int, int], Said] = {}
+    for state in ConsentState.objects.filter(
+        profile_id__in={s.profile_id for s in said if s.reach == Reach.PERSON}
+    ).select_related("record"):
+        key, decision = (state.profile_id, state.purpose_id), Decision(state.decision)
+        holds[key] = state.collected_at, decision != Decision.GRANTED
+        if state.collected_at > state.record.collected_at:
+            stamped[key] = Said(*key, decision, state.collected_at, Method.REPEATED, until=state.expires_at)
     rows: list[Said] = []
     confirmed: dict[tuple[int, int], Said] = {}
     for one in said:
@@ -136,11 +148,15 @@ def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[tuple[int, i
                 confirmed[key] = one
                 holds[key] = now
             continue
+        if not is_new and key in stamped:
+            # It comes between what was said and its repetition: without a record of that, this would seem to be the newest.
+            rows.append(stamped.pop(key))
         if one.decision == Decision.DENIED and before is not None and not before[1]:
             one = replace(one, decision=Decision.WITHDRAWN)
         rows.append(one)
         if is_new:
             holds[key] = now
+            stamped.pop(key, None)
     return rows, confirmed
 
 
@@ -231,15 +247,13 @@ def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
                   FROM theirs t LEFT JOIN consent_consentstate s ON s.purpose_id = t.purpose_id AND s.profile_id = %(survivor)s
             ), appended AS (
                 INSERT INTO consent_consentrecord
-                       (profile_id, purpose_id, reach, decision, method, message_id, evidence, collected_at, recorded_at)
+                       (profile_id, purpose_id, reach, decision, method, message_id, evidence, collected_at, expires_at, recorded_at)
                 SELECT %(survivor)s, purpose_id, 'person', decision, 'merge', '', jsonb_build_object('absorbed', %(absorbed)s::bigint),
-                       collected_at, now() FROM decided
-                RETURNING id, purpose_id, decision, collected_at
+                       collected_at, CASE WHEN decision = 'granted' THEN expires_at END, clock_timestamp() FROM decided
+                RETURNING id, purpose_id, decision, collected_at, expires_at
             )
             INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, expires_at, record_id)
-            SELECT purpose_id, %(survivor)s, a.decision, a.collected_at,
-                   CASE WHEN a.decision = 'granted' THEN d.expires_at END, a.id
-              FROM appended a JOIN decided d USING (purpose_id)
+            SELECT purpose_id, %(survivor)s, decision, collected_at, expires_at, id FROM appended
             ON CONFLICT (purpose_id, profile_id) DO UPDATE
                SET decision = excluded.decision, collected_at = excluded.collected_at,
                    expires_at = excluded.expires_at, record_id = excluded.record_id
@@ -281,14 +295,14 @@ def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> 
                   LEFT JOIN own o ON o.profile_id = p.id AND o.purpose_id = e.purpose_id
             ), appended AS (
                 INSERT INTO consent_consentrecord
-                       (profile_id, purpose_id, reach, decision, method, message_id, evidence, collected_at, recorded_at)
+                       (profile_id, purpose_id, reach, decision, method, message_id, evidence, collected_at, expires_at, recorded_at)
                 SELECT id, purpose_id, 'person', decision, 'merge', '',
-                       jsonb_build_object('parted', jsonb_build_array(%(survivor)s::bigint, %(restored)s::bigint)), collected_at, now()
+                       jsonb_build_object('parted', jsonb_build_array(%(survivor)s::bigint, %(restored)s::bigint)), collected_at,
+                       CASE WHEN decision = 'granted' THEN expires_at END, clock_timestamp()
                   FROM decided WHERE decision IS NOT NULL
-                RETURNING id, profile_id, purpose_id, decision, collected_at
+                RETURNING id, profile_id, purpose_id, decision, collected_at, expires_at
             )
-            SELECT a.purpose_id, a.profile_id, a.decision, a.collected_at, CASE WHEN a.decision = 'granted' THEN d.expires_at END, a.id
-              FROM appended a JOIN decided d ON d.id = a.profile_id AND d.purpose_id = a.purpose_id
+            SELECT purpose_id, profile_id, decision, collected_at, expires_at, id FROM appended
             """,
             {"survivor": survivor_id, "restored": restored_id, "merged_at": merged_at},
         )

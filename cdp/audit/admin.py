@@ -4,16 +4,19 @@ import json
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from django.utils.html import format_html
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.urls import path, reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 
 from cdp.audit.admin_base import ReadOnlyAdmin, actor_of
+from cdp.audit.exporting import lines
 from cdp.audit.models import AuditEntry
 from cdp.audit.services import record
+from cdp.audit.standing import sealing, standing
 
 
 class ActionFilter(admin.SimpleListFilter):
@@ -47,12 +50,20 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_max_show_all = 50
     fields = (
         "recorded_at", "action", "actor_label", "actor_kind", "actor_id", "object_type", "object_id", "purpose",
-        "request_id", "ip_prefix", "what",
+        "request_id", "ip_prefix", "what", "place",
     )  # fmt: skip
+    change_list_template = "audit/list.html"
+
+    def get_urls(self) -> list[Any]:
+        doors = [
+            path("export/", self.admin_site.admin_view(self.export_view), name="audit_auditentry_export"),
+            path("checkpoint/", self.admin_site.admin_view(self.checkpoint_view), name="audit_auditentry_checkpoint"),
+        ]
+        return [*doors, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list, whose reading is an act too: which filters were set, not what was looked for."""
-        response = super().changelist_view(request, extra_context)
+        response = super().changelist_view(request, {**(extra_context or {}), "standing": standing()})
         shown = getattr(response, "context_data", None) or {}
         if "cl" in shown:
             with transaction.atomic():
@@ -68,6 +79,51 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             with transaction.atomic():
                 record(by=actor_of(request), action="audit.viewed", object=self.get_object(request, object_id))
         return response
+
+    def export_view(self, request: HttpRequest) -> StreamingHttpResponse:
+        """All of the log, in the form that the verifier reads."""
+        self._refuse_unless_allowed(request)
+        with transaction.atomic():
+            record(by=actor_of(request), action="audit.exported")
+        return StreamingHttpResponse(
+            lines(),
+            content_type="application/jsonl",
+            headers={"Content-Disposition": 'attachment; filename="audit-log.jsonl"', "Cache-Control": "no-store"},
+        )
+
+    def checkpoint_view(self, request: HttpRequest) -> HttpResponse:
+        """The newest signed checkpoint, for an auditor to keep."""
+        self._refuse_unless_allowed(request)
+        seen = standing()
+        if not seen.note:
+            raise Http404("Nothing is signed yet.")
+        with transaction.atomic():
+            record(by=actor_of(request), action="audit.checkpoint_saved", detail={"size": seen.size})
+        name = f"audit-{seen.size}.checkpoint"
+        return HttpResponse(
+            seen.note,
+            content_type="text/plain; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+        )
+
+    def _refuse_unless_allowed(self, request: HttpRequest) -> None:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+
+    @admin.display(description="Place in the tree")
+    def place(self, entry: AuditEntry) -> str:
+        """Looked up and proved anew each time it is shown."""
+        found = sealing(entry)
+        if found is None:
+            return "It waits for its place: the sequencer gives it within a second, if it runs."
+        said = (
+            "leads to the root that was signed last" if found.holds else "DOESN'T LEAD to the root that was signed last"
+        )
+        rows = format_html_join("\n", "{}", ((node.hex(),) for node in found.proof))
+        return format_html(
+            "<p>Entry {} of {}. Its hash, {}, {}, by these {} hashes:</p><pre>{}</pre>",
+            found.index, found.size, found.leaf.hex(), said, len(found.proof), rows,
+        )  # fmt: skip
 
     @admin.display(description="Object")
     def life(self, entry: AuditEntry) -> str:

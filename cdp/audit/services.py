@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from cdp.audit.actors import Actor
 from cdp.audit.context import request_id_var
+from cdp.audit.envelope import envelope, told
 from cdp.audit.models import AuditEntry
 
 
@@ -27,25 +28,26 @@ def record_all(*, by: Actor, acts: Iterable[Act]) -> None:
     """Records many acts of one actor, in the transaction of the acts themselves."""
     if not connection.in_atomic_block:
         raise RuntimeError("acts must be recorded in the transaction they happen in")
-    AuditEntry.objects.bulk_create(
-        [
-            AuditEntry(
-                recorded_at=timezone.now(),
-                actor_kind=by.kind,
-                actor_id=by.id,
-                actor_label=by.label[:150],
-                action=act.action,
-                object_type=act.object_type,
-                object_id=act.object_id,
-                purpose=act.purpose,
-                request_id=request_id_var.get(),
-                ip_prefix=by.ip_prefix,
-                detail=dict(act.detail),
-            )
-            for act in acts
-        ],
-        batch_size=1000,
-    )
+    AuditEntry.objects.bulk_create([_entry(by, act) for act in acts], batch_size=1000)
+
+
+def _entry(by: Actor, act: Act) -> AuditEntry:
+    columns = {
+        "recorded_at": timezone.now(),
+        "actor_kind": str(by.kind),
+        "actor_id": by.id,
+        "actor_label": by.label[:150],
+        "action": act.action,
+        "object_type": act.object_type,
+        "object_id": act.object_id,
+        "purpose": act.purpose,
+        "request_id": request_id_var.get(),
+        "ip_prefix": by.ip_prefix,
+        "detail": told(act.detail),
+    }
+    entry = AuditEntry(**columns)
+    entry.envelope = envelope(columns | {"id": str(entry.id)})
+    return entry
 
 
 def record(
@@ -68,16 +70,15 @@ def record(
     """
     if not connection.in_atomic_block:
         raise RuntimeError(f"{action} must be recorded in the transaction of the act itself")
-    return AuditEntry.objects.create(
-        recorded_at=timezone.now(),
-        actor_kind=by.kind,
-        actor_id=by.id,
-        actor_label=by.label[:150],
-        action=action,
-        object_type=object._meta.label_lower if object is not None else "",
-        object_id=str(getattr(object, "uuid", None) or object.pk) if object is not None else "",
-        purpose=purpose,
-        request_id=request_id_var.get(),
-        ip_prefix=by.ip_prefix,
-        detail=dict(detail or {}),
+    entry = _entry(
+        by,
+        Act(
+            action,
+            object._meta.label_lower if object is not None else "",
+            str(getattr(object, "uuid", None) or object.pk) if object is not None else "",
+            purpose,
+            detail or {},
+        ),
     )
+    entry.save(force_insert=True)
+    return entry

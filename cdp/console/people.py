@@ -25,6 +25,7 @@ from django.views.decorators.http import require_POST
 from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
 from cdp.audit.services import record
 from cdp.charts import day_chart
+from cdp.console import consent_at
 from cdp.console.timeline import timeline
 from cdp.errors import DomainError, NotFound
 from cdp.identity.merging import survivor_of, undo_merge
@@ -72,6 +73,7 @@ class PeopleAdmin(ReadOnlyAdmin):
         return [
             path("<uuid:uuid>/", wrap(self.person_view), name="profiles_profile_detail"),
             path("<uuid:uuid>/timeline/", wrap(self.timeline_view), name="profiles_profile_timeline"),
+            path("<uuid:uuid>/consent/", wrap(self.consent_view), name="profiles_profile_consent"),
             path("<uuid:uuid>/reveal/", wrap(require_POST(self.reveal_view)), name="profiles_profile_reveal"),
             path("<uuid:uuid>/mask/", wrap(require_POST(self.mask_view)), name="profiles_profile_mask"),
             path(
@@ -152,6 +154,7 @@ class PeopleAdmin(ReadOnlyAdmin):
             "chart": self._activity(person),
             "merges": Merge.objects.filter(survivor_id=person.pk).order_by("-merged_at"),
             "may_undo": request.user.has_perm("identity.undo_merge"),
+            "may_see_records": request.user.has_perm("consent.view_consentrecord"),
             **self._standing(request, person),
             **self._timeline(request, person, is_masked),
         }
@@ -170,6 +173,28 @@ class PeopleAdmin(ReadOnlyAdmin):
             )
         context = self._timeline(request, person, is_masked)
         return render(request, "people/_timeline.html", {"person": person, **context})
+
+    def consent_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
+        """What they permitted at a moment: now, if none is named."""
+        if not request.user.has_perm("consent.view_consentrecord"):
+            raise PermissionDenied
+        person, purpose = self._person(request, uuid)
+        form = consent_at.Asked(request.GET if "at" in request.GET else None, initial={"at": timezone.localtime()})
+        context: dict[str, Any] = {"person": person, "form": form, "rows": []}
+        if not form.is_bound or form.is_valid():
+            asked = form.cleaned_data if form.is_bound else {"at": timezone.now(), "known_at": None}
+            context |= {**asked, "rows": consent_at.told(person, **asked)}
+            moments = {name: moment.isoformat() for name, moment in asked.items() if moment}
+            with transaction.atomic():
+                record(
+                    by=actor_of(request),
+                    action="profile.consent_viewed",
+                    object=person,
+                    purpose=purpose.key,
+                    detail=moments,
+                )
+        context["name"] = named(person, is_masked=not is_revealed(request, person))
+        return render(request, "people/consent_at.html", context, status=400 if form.errors else 200)
 
     def reveal_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
         if not request.user.has_perm("profiles.reveal_pii"):

@@ -1,0 +1,261 @@
+"""Every door there is, walked: nobody comes out of any of them for a purpose that they don't permit.
+
+Each address, command and task is either a reader of people, with how it is asked, or it is said why it gives nobody. What
+is in neither list fails here: whoever adds a door says which it is.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from celery import current_app
+from django.contrib.auth.models import User
+from django.core.management import get_commands
+from django.http import HttpResponse
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from cdp.profiles.models import Profile
+from consent.models import Decision
+from segments.models import Segment
+from segments.services import save_version
+from tests.factories import BY, identify, live, performed, person, process_all, rule, track, tracker
+from tests.integration.callers import Caller, decide, key, logged_in
+
+pytestmark = pytest.mark.django_db
+
+EVERYBODY: dict[str, Any] = {"everyone": True}
+BOUGHT = performed("Order Completed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Ann permits everything that is asked for here, Bob nothing: he never said yes to email, and objects to analysis."""
+
+    ann: Profile
+    bob: Profile
+    caller: Caller
+    marketer: Caller
+    segment: Segment
+
+
+@pytest.fixture
+def world() -> World:
+    shop = tracker()
+    for user in ("ann", "bob"):
+        shop.send(
+            identify(user, traits={"email": f"{user}-canary@example.com", "nickname": f"canary-{user}", "points": 7}),
+            track("Order Completed", user, properties={"note": f"canary-{user}"}),
+        )
+    process_all()
+    decide("ann", "marketing_email", Decision.GRANTED)
+    decide("bob", "internal_analysis", Decision.DENIED)
+    segment = live("everybody", BOUGHT)
+    save_version(segment=segment, rule=rule({"trait": "points", "op": "gt", "value": 1}), by=BY)
+    marketer = logged_in("marketer")
+    User.objects.filter(pk=marketer.user.pk).update(is_staff=True)
+    return World(ann=person("ann"), bob=person("bob"), caller=key(sees=[segment]), marketer=marketer, segment=segment)
+
+
+def canaries(profile: Profile, user: str) -> set[str]:
+    return {str(profile.uuid), profile.uuid.hex, f"{user}-canary", f"canary-{user}"}
+
+
+# ---- REST ----------------------------------------------------------------------------------------------------------
+
+PURPOSES = ("marketing_email", "internal_analysis")
+Ask = Callable[[World, str, Profile], HttpResponse]
+"""Asks for a purpose, and where somebody is named, for this person."""
+
+READERS: dict[str, Ask] = {
+    "preview": lambda world, purpose, _: world.caller.post(
+        "segments/preview/", {"rule": rule(EVERYBODY), "purpose": purpose}
+    ),
+    "members": lambda world, purpose, _: world.caller.get("segments/everybody/members/", purpose=purpose),
+    "member": lambda world, purpose, one: world.caller.get(f"segments/everybody/members/{one.uuid}/", purpose=purpose),
+    "why": lambda world, purpose, one: world.caller.get(f"segments/everybody/why/uuid:{one.uuid}/", purpose=purpose),
+    "versions-diff": lambda world, purpose, _: world.caller.get(
+        "segments/everybody/versions/1/diff/2/", purpose=purpose
+    ),
+    "profile": lambda world, purpose, one: world.caller.get(f"profiles/uuid:{one.uuid}/", purpose=purpose),
+}
+NOBODY = {
+    "segments": "definitions and counts",
+    "segment": "one definition",
+    "preview-cancel": "says whether it was running",
+    "overlap": "counts",
+    "flows": "counts",
+    "flow": "counts",
+    "history": "counts",
+    "templates": "ready rules",
+    "refresh": "a job",
+    "lists": "definitions and counts",
+    "list": "one definition",
+    "list-people": "counts, and of what the caller sent that which leads to nobody",
+    "list-people-remove": "the same",
+    "purposes": "definitions",
+    "jobs": "jobs",
+    "job": "one job",
+    "job-cancel": "one job",
+    "rules-schema": "a schema",
+    "schema": "a schema",
+    "docs": "documentation",
+}
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+@pytest.mark.parametrize("name", READERS)
+def test_no_reader_of_the_api_gives_who_does_not_permit_the_purpose(world: World, name: str, purpose: str) -> None:
+    given = READERS[name](world, purpose, world.ann)
+    assert given.status_code == 200, given.content
+    assert str(world.ann.uuid) in given.content.decode(), "who permits it must come, or nothing is proved"
+    assert not _found(given, world.bob, "bob")
+    # Named, he is as unknown as somebody who never was; that he was named is all that the answer repeats.
+    refused = READERS[name](world, purpose, world.bob)
+    assert not _found(refused, world.bob, "bob", named=True)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_no_reader_of_the_api_reads_for_nothing(world: World, name: str) -> None:
+    """An unknown purpose is refused, and one that isn't for lists doesn't open them."""
+    for purpose in ("made_up", "privacy_rights" if name not in ("why", "profile") else "made_up_too"):
+        refused = READERS[name](world, purpose, world.ann)
+        assert refused.status_code in (400, 403), (purpose, refused.content)
+        assert not _found(refused, world.ann, "ann", named=True)
+
+
+def test_who_withdraws_is_gone_from_the_next_read_on(world: World) -> None:
+    assert _found(READERS["members"](world, "marketing_email", world.ann), world.ann, "ann")
+    decide("ann", "marketing_email", Decision.WITHDRAWN)
+    for name, ask in READERS.items():
+        assert not _found(ask(world, "marketing_email", world.ann), world.ann, "ann", named=True), name
+
+
+def _found(response: HttpResponse, profile: Profile, user: str, *, named: bool = False) -> set[str]:
+    text = response.content.decode()
+    if named:  # an address that the caller wrote may be repeated
+        for place in re.findall(r'"instance":\s*"[^"]*"', text):
+            text = text.replace(place, "")
+    return {one for one in canaries(profile, user) if one in text}
+
+
+# ---- The console ---------------------------------------------------------------------------------------------------
+
+
+def _browse(world: World, view: str, *arguments: Any, **query: Any) -> HttpResponse:
+    return world.marketer.client.get(reverse(f"admin:{view}", args=arguments), query or None)
+
+
+def _preview(world: World) -> HttpResponse:
+    page = world.marketer.client.get(reverse("admin:segments_segment_new"))
+    sent = {"rule": json.dumps(rule(EVERYBODY)), "purpose": "marketing_email", "accuracy": "exact",
+            "csrfmiddlewaretoken": str(page.context["csrf_token"])}  # fmt: skip
+    return world.marketer.client.post(reverse("admin:segments_segment_preview"), sent)
+
+
+CONSOLE: dict[str, Callable[[World], list[HttpResponse]]] = {
+    "profiles_profile_changelist": lambda world: [
+        _browse(world, "profiles_profile_changelist"),
+        _browse(world, "profiles_profile_changelist", q="bob"),
+        _browse(world, "profiles_profile_changelist", q=str(world.bob.uuid)),
+    ],
+    "profiles_profile_detail": lambda world: [_browse(world, "profiles_profile_detail", world.bob.uuid)],
+    "profiles_profile_timeline": lambda world: [_browse(world, "profiles_profile_timeline", world.bob.uuid)],
+    "profiles_profile_consent": lambda world: [_browse(world, "profiles_profile_consent", world.bob.uuid)],
+    "profiles_profile_reveal": lambda world: [_browse(world, "profiles_profile_reveal", world.bob.uuid)],
+    "profiles_profile_mask": lambda world: [_browse(world, "profiles_profile_mask", world.bob.uuid)],
+    "segments_segment_preview": lambda world: [_preview(world)],
+}
+QUIET = {
+    r"(index|login|logout|password_change(_done)?|autocomplete|jsi18n|view_on_site|app_list|home_waiting)": "no people",
+    r"auth_.*": "staff and roles",
+    r"rest_apikey_.*": "keys",
+    r"profiles_(trait|eventname|exchangerate|workspace)_.*": "definitions",
+    r"profiles_profile_(add|history|delete|change|undo_merge)": "stock addresses of a model that services alone change; an act",
+    r"consent_purpose_.*": "definitions",
+    r"ingestion_source_.*": "definitions",
+    r"jobs_job_.*": "jobs",
+    r"segments_segment_(?!preview).*": "definitions, counts and acts",
+    # Whoever handles rights must see what is on record, also of those who object to everything else.
+    r"(audit_auditentry|consent_consentrecord)_.*": "records, by the id of a person, for compliance staff",
+    r"ingestion_quarantined_.*": "messages that belong to nobody yet, masked, for who runs the integration",
+}
+
+
+@pytest.mark.parametrize("name", CONSOLE)
+def test_no_screen_of_a_marketer_shows_who_does_not_permit_it(world: World, name: str) -> None:
+    for response in CONSOLE[name](world):
+        text = response.content.decode()
+        # What was looked for stands in the field again.
+        text = re.sub(r'<input[^>]*name="q"[^>]*>', "", text)
+        if response.status_code == 200:
+            assert not {one for one in canaries(world.bob, "bob") - {str(world.bob.uuid)} if one in text}
+            assert f"/{world.bob.uuid}/" not in text
+        else:
+            assert response.status_code in (302, 403, 404, 405)
+
+
+def test_the_screens_show_who_permits_it(world: World) -> None:
+    """Or the test above would prove nothing."""
+    assert str(world.ann.uuid) in _browse(world, "profiles_profile_changelist").content.decode()
+    assert _browse(world, "profiles_profile_detail", world.ann.uuid).status_code == 200
+    assert "Order Completed" in _browse(world, "profiles_profile_timeline", world.ann.uuid).content.decode()
+    assert str(world.ann.uuid) in _preview(world).content.decode()
+
+
+# ---- Nothing is forgotten ------------------------------------------------------------------------------------------
+
+COMMANDS = {
+    "consume": "processes what came in",
+    "sweep": "keeps members in line with time; gives counts",
+    "sequence_audit": "seals the audit log; gives a count",
+    "audit_key": "a public key",
+    "export_audit": "the audit log, which names people by ids alone, to who runs the platform",
+    "erase_profile": "repeats the id it was given",
+    "import_rates": "exchange rates",
+    "load_demo": "simulated people",
+    "load_cdnow": "a public log",
+    "check_main_job": "simulated people",
+}
+TASKS = {
+    "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
+    "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh",
+    "segments.recompute_thresholds", "segments.request_recomputation",
+}  # fmt: skip
+"""Their results are counts; `cdp.jobs` shows them."""
+TRACKING = re.compile(r"(healthz|readyz|v1/|analytics)")
+
+
+def _addresses(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for one in resolver.url_patterns:
+        path = prefix + str(one.pattern)
+        if isinstance(one, URLResolver):
+            yield from _addresses(one, path)
+        elif isinstance(one, URLPattern):
+            yield path, one.name or ""
+
+
+def test_every_address_is_a_reader_or_it_is_said_why_it_gives_nobody() -> None:
+    said = []
+    for path, name in _addresses(get_resolver()):
+        if path.startswith("api/v1/"):
+            assert (name in READERS) + (name in NOBODY) == 1, f"{path} ({name})"
+        elif path.startswith("admin/"):
+            if name:
+                quiet = [pattern for pattern in QUIET if re.fullmatch(pattern, name)]
+                assert (name in CONSOLE) + len(quiet) == 1, f"{path} ({name}): {quiet}"
+        else:
+            assert TRACKING.match(path), path
+        said.append(name)
+    assert (READERS.keys() | NOBODY.keys() | CONSOLE.keys()) <= set(said), "said of what isn't there"
+
+
+def test_every_command_and_task_is_known() -> None:
+    ours = {
+        name for name, app in get_commands().items() if str(app).split(".")[0] in ("cdp", "consent", "segments", "demo")
+    }
+    assert ours == set(COMMANDS)
+    current_app.loader.import_default_modules()
+    assert {name for name in current_app.tasks if not name.startswith("celery.")} == TASKS
