@@ -29,6 +29,7 @@ from cdp.profiles import store
 from cdp.profiles.models import DirtyProfile, Workspace
 from segments.catalogue import catalog
 from segments.engines import postgres
+from segments.feed import wait_for_the_sequencer
 from segments.evaluation import FAILED, Difference, Facts, Moments, evaluate
 from segments.live import LiveRule, flag_broken, live_rules, rules_lock, rules_now
 from segments.models import ChangeKind, ChangeWhy, DriftCheck, Segment, SegmentStatus
@@ -218,6 +219,8 @@ def mark_swept(rule: LiveRule, moment: datetime) -> None:
     if current is None or current.version_id != rule.version_id:
         return
     reads = [one.key for one in in_order_of_reading(current, rules)]
+    # It counts members in the same rows, in whatever order changes came.
+    wait_for_the_sequencer()
     with connection.cursor() as cursor:
         # Whoever flags one of them as broken does so in its row, and waits for us or has us see it.
         cursor.execute("SELECT FROM segments_segment WHERE key = ANY(%s) ORDER BY id FOR SHARE", [reads])
