@@ -29,8 +29,8 @@ from cdp.profiles import store
 from cdp.profiles.models import DirtyProfile, Workspace
 from segments.catalogue import catalog
 from segments.engines import postgres
-from segments.feed import wait_for_the_sequencer
 from segments.evaluation import FAILED, Difference, Facts, Moments, evaluate
+from segments.feed import wait_for_the_sequencer
 from segments.live import LiveRule, flag_broken, live_rules, rules_lock, rules_now
 from segments.models import ChangeKind, ChangeWhy, DriftCheck, Segment, SegmentStatus
 from segments.moments import moment_of_judgement, moment_of_writing
