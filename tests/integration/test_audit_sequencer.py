@@ -261,7 +261,7 @@ def test_sequencers_are_killed_and_servers_stopped_and_the_log_is_whole(
             with psycopg.connect(owner) as reader:
                 report = verify(read_database(reader), keys=[signer.key], saved=anchored(tmp_path))
                 assert (report.findings, report.waiting) == ([], 0)
-                assert report.saved >= 2
+                assert report.saved >= 1
                 rows = reader.execute(
                     "SELECT e.object_id, count(*) FROM audit_leaf l JOIN audit_auditentry e ON e.id = l.entry_id"
                     " WHERE e.action = 'thing.made' GROUP BY 1"
