@@ -60,9 +60,6 @@ def lower(tree: exp.Expr, dialect: str) -> exp.Expr:
     """
     if dialect not in _LOWERINGS:
         raise UnsupportedDialect(f"{dialect}: expected one of {', '.join((*_LOWERINGS, 'spark'))}")
-    # Most trees have nothing to lower, and to copy one is quicker than to look at it node by node.
-    if tree.find(Property, Earliest, ByBytes, hashing.Hashed) is None:
-        return tree.copy()
     return tree.transform(lambda node: _lowered(node, dialect))
 
 
