@@ -123,11 +123,13 @@ def difference(rule: Rule, catalog: Catalog, *, segment_id: int, as_of: datetime
     Read through a server-side cursor into eight bytes each, so that a first refresh of millions stays small.
     """
     compiled = compile_rule(rule, catalog, scoped=False)
-    members = "SELECT profile_id FROM segments_membership WHERE segment_id = %(segment_id)s"
+    # One join, which more than one process may work at: nobody is in either side twice.
     query = (
-        f"WITH matched AS MATERIALIZED ({_sql(compiled)}), member AS MATERIALIZED ({members})"
-        " SELECT profile_id FROM (SELECT profile_id FROM matched EXCEPT SELECT profile_id FROM member) AS enters"
-        " UNION ALL SELECT profile_id FROM (SELECT profile_id FROM member EXCEPT SELECT profile_id FROM matched) AS leaves"
+        "SELECT coalesce(matched.profile_id, member.profile_id)"
+        f"  FROM ({_sql(compiled)}) AS matched"
+        "  FULL JOIN (SELECT profile_id FROM segments_membership WHERE segment_id = %(segment_id)s) AS member"
+        "    ON member.profile_id = matched.profile_id"
+        " WHERE matched.profile_id IS NULL OR member.profile_id IS NULL"
         " ORDER BY 1"
     )
     ids = array("q")

@@ -5,8 +5,9 @@ What the placeholders stand in doesn't belong here.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
+from functools import cache
 from typing import Final, TypeAlias
 
 from sqlglot import exp
@@ -67,18 +68,18 @@ T2: Final = exp.cast(exp.Placeholder(this="t2"), "TIMESTAMPTZ")
 class Binder:
     """Calling it with a value gives the placeholder that stands for it; `params` is what to send along.
 
-    A text that comes again, such as the name of a property, has the same placeholder: then a database sees that two
-    aggregates are one.
+    What comes again, such as the name of a property or the beginning of a window, has the same placeholder: then a
+    database sees that two aggregates are one.
     """
 
     def __init__(self) -> None:
         self.params: dict[str, Bindable] = {}
-        self._texts: dict[str, str] = {}
+        self._names: dict[str | Moving, str] = {}
 
     def __call__(self, value: Bindable) -> exp.Expr:
         name = f"p{len(self.params)}"
-        if isinstance(value, str):
-            name = self._texts.setdefault(value, name)
+        if isinstance(value, str | Moving):
+            name = self._names.setdefault(value, name)
         self.params[name] = value
         placeholder = exp.Placeholder(this=name)
         match value:
@@ -113,6 +114,24 @@ def over_span(params: Mapping[str, Bindable], span: Span) -> dict[str, Plain]:
             raise TypeError(f"{name} follows from a moment, and is asked over a span of time")
         found[name] = value.over(span) if isinstance(value, Spanning) else value
     return found
+
+
+@cache
+def before(seconds: int) -> Moving:
+    """The moment so many seconds before `as_of`, or the first there is.
+
+    Worked out before the query is planned: in SQL it isn't known until the query runs, and a planner would have to look at
+    every month of events.
+    """
+    return Moving(at=lambda as_of: earlier(as_of.astimezone(UTC), seconds), sql_type="TIMESTAMPTZ")
+
+
+def earlier(moment: datetime, seconds: int) -> datetime:
+    """So many seconds before a moment in UTC; the first or the last moment there is where there is none."""
+    try:
+        return moment - timedelta(seconds=seconds)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC) if seconds > 0 else datetime.max.replace(tzinfo=UTC)
 
 
 def shifted(seconds: int, moment: exp.Expr = AS_OF) -> exp.Expr:

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 from sqlglot import exp
 
-from segments.rules.binding import T1, T2, Bind, Span, Spanning, is_one_of
+from segments.rules.binding import T1, T2, Bind, Span, Spanning, earlier, is_one_of
 from segments.rules.calendar import anniversary, begins, days_that_turn, midnight, today
 
 # The smallest step of time that engines can tell apart.
@@ -62,8 +62,12 @@ class Passing(Clock):
     def compile(self, moment: exp.Expr, bind: Bind) -> exp.Expr:
         low, high = (self._before(end, bind) for end in (T1, T2))
         if self.at_once:
-            return exp.and_(exp.GT(this=moment.copy(), expression=low), exp.LTE(this=moment.copy(), expression=high))
-        return exp.and_(exp.GTE(this=moment.copy(), expression=low), exp.LT(this=moment.copy(), expression=high))
+            return exp.and_(
+                exp.GT(this=moment.copy(), expression=low), exp.LTE(this=moment.copy(), expression=high), copy=False
+            )
+        return exp.and_(
+            exp.GTE(this=moment.copy(), expression=low), exp.LT(this=moment.copy(), expression=high), copy=False
+        )
 
     def _before(self, end: exp.Expr, bind: Bind) -> exp.Expr:
         """So many seconds before the end of the span: worked out here, so that a planner knows which months to look at."""
@@ -71,7 +75,7 @@ class Passing(Clock):
             return end.copy()
 
         def before(span: Span) -> datetime:
-            return _earlier(span.after if end is T1 else span.until, self.seconds)
+            return earlier(span.after if end is T1 else span.until, self.seconds)
 
         return bind(Spanning(over=before, sql_type="TIMESTAMPTZ"))
 
@@ -97,7 +101,7 @@ class Bounded(Clock):
             conditions.append(exp.GTE(this=moment.copy(), expression=bind(self.start)))
         if self.end is not None:
             conditions.append(exp.LT(this=moment.copy(), expression=bind(self.end)))
-        return exp.and_(*conditions)
+        return exp.and_(*conditions, copy=False)
 
     def canonical(self) -> list[object]:
         return ["bounded", self.clock.canonical(), *(one and one.isoformat() for one in (self.start, self.end))]
@@ -124,7 +128,9 @@ class UnitEnds(Clock):
         low = Spanning(over=lambda span: self._begins(span, span.after), sql_type="TIMESTAMPTZ")
         high = Spanning(over=lambda span: self._begins(span, span.until), sql_type="TIMESTAMPTZ")
         return exp.and_(
-            exp.GTE(this=moment.copy(), expression=bind(low)), exp.LT(this=moment.copy(), expression=bind(high))
+            exp.GTE(this=moment.copy(), expression=bind(low)),
+            exp.LT(this=moment.copy(), expression=bind(high)),
+            copy=False,
         )
 
     def _begins(self, span: Span, end: datetime) -> datetime:
@@ -158,7 +164,7 @@ class Anniversaries(Clock):
         # Free of any column: a planner doesn't begin to read where it is false.
         passed = Spanning(over=lambda span: len(set(_first_and_last_day(span))) > 1, sql_type="BOOLEAN")
         turning = Spanning(over=lambda span: days_that_turn(*_first_and_last_day(span), self.days), sql_type="INT[]")
-        return exp.and_(bind(passed), is_one_of(month_and_day(moment), bind(turning)))
+        return exp.and_(bind(passed), is_one_of(month_and_day(moment), bind(turning)), copy=False)
 
     def canonical(self) -> list[object]:
         return ["anniversaries", self.days]
@@ -169,13 +175,6 @@ def month_and_day(moment: exp.Expr) -> exp.Expr:
     local = exp.AtTimeZone(this=moment.copy(), zone=exp.Literal.string("UTC"))
     month, day = (exp.Extract(this=exp.Var(this=part), expression=local.copy()) for part in ("MONTH", "DAY"))
     return exp.cast(exp.Add(this=exp.Mul(this=month, expression=exp.Literal.number(100)), expression=day), "INT")
-
-
-def _earlier(moment: datetime, seconds: int) -> datetime:
-    try:
-        return moment - timedelta(seconds=seconds)
-    except OverflowError:
-        return datetime.min.replace(tzinfo=UTC) if seconds > 0 else datetime.max.replace(tzinfo=UTC)
 
 
 def _first_and_last_day(span: Span) -> tuple[date, date]:

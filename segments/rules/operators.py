@@ -247,7 +247,7 @@ class AtDomain(Operator):
         return any(value.endswith(f"@{domain}") for domain in operand)
 
     def compile(self, value: exp.Expr, operand: Any, bind: Bind) -> exp.Expr:
-        return exp.or_(*(_like(value.copy(), "%", f"@{domain}", "", bind) for domain in operand))
+        return exp.or_(*(_like(value.copy(), "%", f"@{domain}", "", bind) for domain in operand), copy=False)
 
 
 @operator
@@ -317,6 +317,7 @@ class BetweenBounds(Operator):
             return exp.and_(
                 exp.GTE(this=value, expression=bind(low.start)),
                 exp.LT(this=value.copy(), expression=bind(high.end)),
+                copy=False,
             )
         return exp.Between(this=value, low=bind(low), high=bind(high))
 
@@ -382,6 +383,7 @@ class WithinNext(Operator):
         return exp.and_(
             exp.GTE(this=value.copy(), expression=AS_OF.copy()),
             exp.LT(this=value.copy(), expression=shifted(operand.seconds)),
+            copy=False,
         )
 
     def clocks(self, operand: Any) -> tuple[Clock, ...]:

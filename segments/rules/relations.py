@@ -208,7 +208,7 @@ def sequence(compiler: "Compiler", leaf: Sequence) -> exp.Select:
     last = "step_0"
     for number, step in enumerate(others, start=1):
         this = f"step_{number}"
-        found.join(_aliased(this), on=exp.and_(*_follows(compiler, leaf, step, this, last)), copy=False)
+        found.join(_aliased(this), on=exp.and_(*_follows(compiler, leaf, step, this, last), copy=False), copy=False)
         last = this
     if leaf.missing is not None and leaf.missing.within is not None:
         moment = exp.column("occurred_at", last)
@@ -235,13 +235,15 @@ def _follows(compiler: "Compiler", leaf: Sequence, step: Step, this: str, last: 
     """That the event `this` is the step, and comes after the event `last` and in time."""
     now, then = (exp.column("occurred_at", alias) for alias in (this, last))
     message, other = (dialects.ByBytes(this=exp.column("message_id", alias)) for alias in (this, last))
-    at_once = exp.and_(exp.EQ(this=now.copy(), expression=then.copy()), exp.GT(this=message, expression=other))
+    at_once = exp.and_(
+        exp.EQ(this=now.copy(), expression=then.copy()), exp.GT(this=message, expression=other), copy=False
+    )
     conditions = [
         exp.EQ(this=exp.column("profile_id", this), expression=exp.column("profile_id", last)),
         *_step(compiler, step, this),
         # Said by itself too, so that an index by time can be used.
         exp.GTE(this=now.copy(), expression=then.copy()),
-        exp.Paren(this=exp.or_(exp.GT(this=now.copy(), expression=then.copy()), at_once)),
+        exp.Paren(this=exp.or_(exp.GT(this=now.copy(), expression=then.copy()), at_once, copy=False)),
     ]
     if step.within is not None:
         conditions.append(exp.LT(this=now.copy(), expression=_later(then, step.within.seconds)))
@@ -256,7 +258,7 @@ def _same(compiler: "Compiler", name: str, one: str, other: str) -> list[exp.Exp
         [kind.property_sql(exp.column("properties", alias), compiler.bind(name)) for alias in (one, other)]
         for kind in SCALARS
     ]
-    return [exp.Paren(this=exp.or_(*(exp.EQ(this=here, expression=there) for here, there in values)))]
+    return [exp.Paren(this=exp.or_(*(exp.EQ(this=here, expression=there) for here, there in values), copy=False))]
 
 
 def _side_value(side: Performed, alias: str) -> exp.Expr:

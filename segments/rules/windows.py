@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from sqlglot import exp
 
-from segments.rules.binding import AS_OF, Bind, Moving, shifted
+from segments.rules.binding import AS_OF, Bind, Moving, before
 from segments.rules.calendar import PERIODS, bounds
 from segments.rules.clocks import Bounded, Clock, Passing, UnitEnds
 from segments.rules.operands import Duration, Moment
@@ -88,14 +88,15 @@ class Rolling(Window):
         return near < as_of - moment <= near + self.duration.length
 
     def compile(self, moment: exp.Expr, bind: Bind) -> exp.Expr:
-        end = shifted(-self.ago.seconds) if self.ago else AS_OF.copy()
+        end = bind(before(self.ago.seconds)) if self.ago else AS_OF.copy()
         return exp.and_(
-            exp.GTE(this=moment.copy(), expression=shifted(-self.reach)),
+            exp.GTE(this=moment.copy(), expression=bind(before(self.reach))),
             exp.LT(this=moment.copy(), expression=end),
+            copy=False,
         )
 
     def begins(self, bind: Bind) -> exp.Expr | None:
-        return shifted(-self.reach)
+        return bind(before(self.reach))
 
     def clocks(self) -> tuple[Clock, ...]:
         return Passing(self.ago.seconds if self.ago else 0), Passing(self.reach)
@@ -127,7 +128,7 @@ class Between(Window):
             found.append(exp.GTE(this=moment.copy(), expression=bind(self.start.start)))
         if self.end is not None:
             found.append(exp.LT(this=moment.copy(), expression=bind(self.end.start)))
-        return exp.and_(*found, exp.LT(this=moment.copy(), expression=AS_OF.copy()))
+        return exp.and_(*found, exp.LT(this=moment.copy(), expression=AS_OF.copy()), copy=False)
 
     def begins(self, bind: Bind) -> exp.Expr | None:
         return None if self.start is None else bind(self.start.start)
@@ -160,6 +161,7 @@ class Calendar(Window):
         return exp.and_(
             exp.GTE(this=moment.copy(), expression=self.begins(bind)),
             exp.LT(this=moment.copy(), expression=bind(end)),
+            copy=False,
         )
 
     def begins(self, bind: Bind) -> exp.Expr | None:

@@ -304,14 +304,15 @@ def test_a_verdict_stays_until_it_turns(drawn: dict[str, Any], someone: Person) 
     rule = load(document(drawn), CATALOG)
     happened = replace(someone, events=[one for one in someone.events if one.occurred_at < AS_OF])
     tree = explain(rule, Case(person=happened, as_of=AS_OF, catalog=CATALOG))
-    turning = tree.finding.turns_at if tree.finding else None
-    if turning is not None:
+    if tree.finding is not None and (turning := tree.finding.turns_at) is not None:
         assert turning > AS_OF
         assert evaluate(rule, happened, turning) is not tree.holds
         assert evaluate(rule, happened, turning - timedelta(microseconds=1)) is tree.holds
-    looked_until = tree.finding.looked_until if tree.finding else None
+    # A group stays as it is until one of its conditions turns, or may.
+    findings = [one.finding for one in _all(tree) if one.finding is not None]
+    limits = [limit for one in findings for limit in (one.turns_at, one.looked_until) if limit is not None]
     for later in (timedelta(hours=1), timedelta(days=1), timedelta(days=29), timedelta(days=400)):
-        if all(limit is None or AS_OF + later < limit for limit in (turning, looked_until)):
+        if all(AS_OF + later < limit for limit in limits):
             assert evaluate(rule, happened, AS_OF + later) is tree.holds
 
 
