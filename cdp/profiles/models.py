@@ -118,6 +118,7 @@ class TraitCategory(models.TextChoices):
 class Trait(models.Model):
     """An entry of the trait catalogue. A trait first seen in an event enters by itself, with the type of its first value."""
 
+    id = models.AutoField(primary_key=True)
     key = models.CharField(max_length=128, unique=True)
     label = models.CharField(max_length=128)
     type = models.CharField(max_length=16, choices=TraitType.choices)
@@ -138,21 +139,23 @@ class TraitValue(models.Model):
 
     The typed columns are not exclusive: "2024-01-01" is text and a moment. A value that no rule can compare
     (a nested object, a text over 512 characters, a number beyond numeric(19,4)) has only ``raw``.
+
+    There are millions: the columns go from wide to narrow and of fixed length first, so that nothing is lost to padding.
     """
 
     pk = models.CompositePrimaryKey("trait_id", "profile_id")
-    trait = models.ForeignKey(Trait, on_delete=models.PROTECT, related_name="+", db_index=False)
     profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="trait_values")
+    moment = models.DateTimeField(null=True)
+    occurred_at = models.DateTimeField()
+    trait = models.ForeignKey(Trait, on_delete=models.PROTECT, related_name="+", db_index=False)
+    source_id = models.IntegerField(null=True)
+    boolean = models.BooleanField(null=True)
     number = models.DecimalField(max_digits=19, decimal_places=4, null=True)
     text = models.CharField(max_length=512, null=True)
     text_folded = models.TextField(null=True)
-    moment = models.DateTimeField(null=True)
-    boolean = models.BooleanField(null=True)
     items = ArrayField(models.TextField(), null=True)
     raw = models.JSONField()
-    occurred_at = models.DateTimeField()
     message_id = models.CharField(max_length=100)
-    source_id = models.IntegerField(null=True)
 
 
 class EventType(models.IntegerChoices):

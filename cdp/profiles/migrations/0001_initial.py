@@ -108,7 +108,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Trait",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("key", models.CharField(max_length=128, unique=True)),
                 ("label", models.CharField(max_length=128)),
                 (
@@ -208,25 +208,14 @@ class Migration(migrations.Migration):
                         "trait_id", "profile_id", blank=True, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("number", models.DecimalField(decimal_places=4, max_digits=19, null=True)),
-                ("text", models.CharField(max_length=512, null=True)),
-                ("text_folded", models.TextField(null=True)),
-                ("moment", models.DateTimeField(null=True)),
-                ("boolean", models.BooleanField(null=True)),
-                (
-                    "items",
-                    django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), null=True, size=None),
-                ),
-                ("raw", models.JSONField()),
-                ("occurred_at", models.DateTimeField()),
-                ("message_id", models.CharField(max_length=100)),
-                ("source_id", models.IntegerField(null=True)),
                 (
                     "profile",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE, related_name="trait_values", to="profiles.profile"
                     ),
                 ),
+                ("moment", models.DateTimeField(null=True)),
+                ("occurred_at", models.DateTimeField()),
                 (
                     "trait",
                     models.ForeignKey(
@@ -236,6 +225,17 @@ class Migration(migrations.Migration):
                         to="profiles.trait",
                     ),
                 ),
+                ("source_id", models.IntegerField(null=True)),
+                ("boolean", models.BooleanField(null=True)),
+                ("number", models.DecimalField(decimal_places=4, max_digits=19, null=True)),
+                ("text", models.CharField(max_length=512, null=True)),
+                ("text_folded", models.TextField(null=True)),
+                (
+                    "items",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), null=True, size=None),
+                ),
+                ("raw", models.JSONField()),
+                ("message_id", models.CharField(max_length=100)),
             ],
         ),
         migrations.CreateModel(
