@@ -58,6 +58,6 @@ def write_stamps(directory: Path) -> int:
     for anchor in stamps.iterator():
         name = f"{anchor.size:015d}"
         (directory / f"{name}{SUFFIX}").write_text(Checkpoint.objects.get(pk=anchor.size).note)
-        (directory / f"{name}.tsr").write_bytes(bytes(anchor.stamp))
+        (directory / f"{name}.tsr").write_bytes(bytes(anchor.stamp or b""))
         written += 1
     return written
