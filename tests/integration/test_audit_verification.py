@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import connections
+from django.test import Client
 from django.utils import timezone
 
 from cdp.audit.actors import SYSTEM
