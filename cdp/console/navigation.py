@@ -84,6 +84,12 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             label="Purposes", icon="target", view="admin:consent_purpose_changelist", permission="consent.view_purpose"
         ),
         Screen(
+            label="Retention",
+            icon="clock",
+            view="admin:accountability_retentionrule_changelist",
+            permission="accountability.view_retentionrule",
+        ),
+        Screen(
             label="Audit", icon="audit", view="admin:audit_auditentry_changelist", permission="audit.view_auditentry"
         ),
     ),

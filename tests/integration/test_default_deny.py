@@ -177,6 +177,7 @@ QUIET = {
     r"consent_purpose_.*": "definitions",
     r"ingestion_source_.*": "definitions",
     r"jobs_job_.*": "jobs",
+    r"accountability_retentionrule_.*": "rules, and counts of rows",
     r"segments_segment_(?!preview).*": "definitions, counts and acts",
     # Whoever handles rights must see what is on record, also of those who object to everything else.
     r"(audit_auditentry|consent_consentrecord)_.*": "records, by the id of a person, for compliance staff",

@@ -235,23 +235,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="KeptFor",
-            fields=[
-                (
-                    "pk",
-                    models.CompositePrimaryKey(
-                        "rule_id", "purpose_id", blank=True, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "purpose",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="consent.purpose"
-                    ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
             name="PurposeLifetime",
             fields=[
                 (
@@ -324,26 +307,43 @@ class Migration(migrations.Migration):
                         to="profiles.eventname",
                     ),
                 ),
-                (
-                    "purposes",
-                    models.ManyToManyField(
-                        blank=True, related_name="+", through="accountability.KeptFor", to="consent.purpose"
-                    ),
-                ),
             ],
             options={
                 "ordering": ["kind", "event_name__name", "category"],
                 "permissions": [("apply_retention", "Can have data deleted whose time is over")],
             },
         ),
+        migrations.CreateModel(
+            name="KeptFor",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "rule_id", "purpose_id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "rule",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="kept_for",
+                        to="accountability.retentionrule",
+                    ),
+                ),
+                (
+                    "purpose",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="consent.purpose"
+                    ),
+                ),
+            ],
+        ),
         migrations.AddField(
-            model_name="keptfor",
-            name="rule",
-            field=models.ForeignKey(
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="kept_for",
-                to="accountability.retentionrule",
+            model_name="retentionrule",
+            name="purposes",
+            field=models.ManyToManyField(
+                blank=True, related_name="+", through="accountability.KeptFor", to="consent.purpose"
             ),
         ),
         migrations.CreateModel(
