@@ -89,6 +89,7 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             view="admin:accountability_retentionrule_changelist",
             permission="accountability.view_retentionrule",
         ),
+        Screen(label="Breach", icon="shield", view="admin:breach", permission="accountability.investigate_breach"),
         Screen(
             label="Audit", icon="audit", view="admin:audit_auditentry_changelist", permission="audit.view_auditentry"
         ),

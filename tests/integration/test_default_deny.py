@@ -178,6 +178,8 @@ QUIET = {
     r"ingestion_source_.*": "definitions",
     r"jobs_job_.*": "jobs",
     r"accountability_retentionrule_.*": "rules, and counts of rows",
+    # Whoever's data was read without right is told so, also who objects to everything else (GDPR Art. 34).
+    r"breach|breach_people": "counts; and whom to notify, for compliance staff who may see personal data",
     r"segments_segment_(?!preview).*": "definitions, counts and acts",
     # Whoever handles rights must see what is on record, also of those who object to everything else.
     r"(audit_auditentry|consent_consentrecord)_.*": "records, by the id of a person, for compliance staff",
@@ -216,6 +218,7 @@ COMMANDS = {
     "export_audit": "the audit log, which names people by ids alone, to who runs the platform",
     "erase_profile": "repeats the id it was given",
     "import_rates": "exchange rates",
+    "breach_report": "counts, and the names of staff and keys",
     "load_demo": "simulated people",
     "load_cdnow": "a public log",
     "check_main_job": "simulated people",
