@@ -1,6 +1,6 @@
 """The screens of retention: how long what is kept, what would go, what went. The record and the breach helper have their own.
 
-Registering is done here; `cdp.accountability.record_screens` and `cdp.accountability.breach_screens` hold the others' views.
+Those of the record are in `cdp.accountability.record_screens`, that of the breach helper in `cdp.accountability.breach_screens`.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,13 @@ from django.urls import path
 from django.utils.http import urlencode
 from django.views.decorators.http import require_POST
 
-from cdp.accountability import periods, running
+from cdp.accountability import periods, record_screens, running  # noqa: F401  (importing registers the record)
 from cdp.accountability.forms import LifetimeForm, RuleForm
 from cdp.accountability.models import Kind, RetentionRule, RetentionRun
 from cdp.accountability.periods import Periods, Subject
 from cdp.accountability.preview import Preview, preview
 from cdp.accountability.rules import CONFIRMATION, remove_rule, set_lifetime, set_rule, shortens
+from cdp.accountability.standing_facts import fixed_periods
 from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
 from cdp.audit.services import record
 from cdp.errors import DomainError
@@ -278,18 +279,3 @@ class _Teller:
             query=_query(subject),
             reason=rule.reason if rule is not None and is_own else "",
         )
-
-
-def fixed_periods() -> list[tuple[str, str]]:
-    """What no rule is about, and how long it is kept: by its nature, or by a setting. Facts, for the page and the record."""
-    return [
-        ("Sessions, order lines, net revenue, totals", "as long as the events they follow from"),
-        ("Profiles and their identifiers", "until the person is erased"),
-        ("Consent records", "for ever, as evidence: the database refuses to delete them"),
-        ("Audit log", "for ever: the database refuses to delete entries"),
-        ("Who came into and left segments", "for ever, or until the segment is deleted"),
-        ("Requests that wait to be processed", "until they are processed, usually for less than a second"),
-        ("Hashes by which repeated messages are known", f"{settings.SEEN_MESSAGE_DAYS} days"),
-        ("Jobs that are finished", f"{settings.JOB_DAYS} days"),
-        ("Exports", "not at all: they are given to whoever asks, and no copy is kept"),
-    ]

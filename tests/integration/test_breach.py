@@ -49,7 +49,10 @@ def shop(settings: Any) -> Segment:
     """Six buyers who permit mails, and nothing that happened within the minute."""
     settings.BATCH_SECONDS = 0
     source = tracker()
-    source.send(*(track("Bought", user) for user in USERS), *(identify(user, traits={"email": f"{user}@b.ch"}) for user in USERS))
+    source.send(
+        *(track("Bought", user) for user in USERS),
+        *(identify(user, traits={"email": f"{user}@b.ch"}) for user in USERS),
+    )
     process_all()
     for user in USERS:
         decide(user, "marketing_email", Decision.GRANTED)
@@ -190,7 +193,9 @@ def test_questions_narrow_by_key_purpose_segment_fields_and_time(shop: Segment) 
     assert asked(purpose="marketing_email").sure == ids("u0", "u1")
     assert asked(segment=shop.uuid).sure == ids("u0", "u1")
     assert asked(exports=True).sure == ids("u0", "u1")
-    assert asked(fields=frozenset({"identifiers"})).sure | asked(fields=frozenset({"identifiers, masked"})).sure == ids("u5")
+    assert asked(fields=frozenset({"identifiers"})).sure | asked(fields=frozenset({"identifiers, masked"})).sure == ids(
+        "u5"
+    )
     past = datetime.now(UTC) - 2 * HOUR
     assert asked(until=past, since=past - HOUR).reads == []
     with pytest.raises(DomainError) as error:

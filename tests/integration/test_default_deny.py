@@ -178,6 +178,7 @@ QUIET = {
     r"ingestion_source_.*": "definitions",
     r"jobs_job_.*": "jobs",
     r"accountability_retentionrule_.*": "rules, and counts of rows",
+    r"accountability_publishedrecord_.*": "what is processed, and why; nobody's data",
     # Whoever's data was read without right is told so, also who objects to everything else (GDPR Art. 34).
     r"breach|breach_people": "counts; and whom to notify, for compliance staff who may see personal data",
     r"segments_segment_(?!preview).*": "definitions, counts and acts",

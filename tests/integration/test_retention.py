@@ -1,7 +1,6 @@
 """Retention: what is over goes with all that follows from it, and what isn't stays; whoever is killed or merged meanwhile."""
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -148,9 +147,14 @@ def test_whatever_shortens_asks_for_the_word(shop: Tracker) -> None:
     with pytest.raises(DomainError):
         remove_rule(rule=RetentionRule.objects.get(event_name__name="Bought"), by=BY)
     remove_rule(rule=RetentionRule.objects.get(event_name__name="Bought"), by=BY, confirmation=CONFIRMATION)
-    assert [e.action for e in AuditEntry.objects.filter(action__startswith="retention_rule").order_by("recorded_at")] == [
-        "retention_rule.created", "retention_rule.changed", "retention_rule.created", "retention_rule.deleted",
-    ]  # fmt: skip
+    assert [
+        e.action for e in AuditEntry.objects.filter(action__startswith="retention_rule").order_by("recorded_at")
+    ] == [
+        "retention_rule.created",
+        "retention_rule.changed",
+        "retention_rule.created",
+        "retention_rule.deleted",
+    ]
 
 
 def test_a_purpose_that_gets_an_end_asks_for_the_word_where_something_is_kept_for_it(shop: Tracker) -> None:
@@ -201,7 +205,10 @@ def test_totals_and_members_are_as_if_it_had_never_been(shop: Tracker) -> None:
     process_all()
     assert (members(twice), members(thrice)) == ({"ann", "bob"}, set())
     assert MembershipChange.objects.order_by("-position")[0].why == "time"
-    assert person("ann").first_seen_at == Event.objects.filter(profile_id=person("ann").pk).order_by("occurred_at")[0].occurred_at  # fmt: skip
+    assert (
+        person("ann").first_seen_at
+        == Event.objects.filter(profile_id=person("ann").pk).order_by("occurred_at")[0].occurred_at
+    )
     assert_books_balance()
 
 
@@ -238,8 +245,10 @@ def test_a_session_is_cut_anew_around_what_went(db: None) -> None:
     rule(10, "Bought")
     apply()
     assert list(Session.objects.order_by("started_at").values_list("events", "entry_page"))[:3] == [
-        (1, "/0"), (1, "/2"), (1, "/4"),
-    ]  # fmt: skip
+        (1, "/0"),
+        (1, "/2"),
+        (1, "/4"),
+    ]
     assert total("ann", "Session Started") == (4, 0)
     assert_books_balance()
     rule(10)
@@ -391,13 +400,12 @@ def test_the_door_drops_neither_what_holds_events_nor_what_is_not_long_over(shop
 
 
 @pytest.fixture
-def backlog(shop: Tracker, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def backlog(shop: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve people with an event that is over, of whom a transaction takes few."""
     monkeypatch.setattr(applying, "CHUNK", 3)
     shop.send(*(track("Bought", f"u{number}", ago=50 * DAY) for number in range(12)))
     process_all()
     rule(30, "Bought")
-    yield
 
 
 def work(job: Job) -> Job:
@@ -490,14 +498,20 @@ def test_what_was_deleted_by_a_run_that_never_came_back_is_told_by_the_next(back
     job = running.request_due_application()
     assert job is not None
     work(job)
-    assert [e.detail["complete"] for e in AuditEntry.objects.filter(action="retention.applied").order_by("recorded_at")] == [False, True]  # fmt: skip
+    assert [
+        e.detail["complete"] for e in AuditEntry.objects.filter(action="retention.applied").order_by("recorded_at")
+    ] == [False, True]
 
 
 def test_each_step_looks_at_an_index(backlog: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
-        params = {"name": EventName.objects.get(name="Bought").pk, "after": datetime(2000, 1, 1, tzinfo=UTC),
-                  "until": datetime.now(UTC), "limit": 10}  # fmt: skip
+        params = {
+            "name": EventName.objects.get(name="Bought").pk,
+            "after": datetime(2000, 1, 1, tzinfo=UTC),
+            "until": datetime.now(UTC),
+            "limit": 10,
+        }
         cursor.execute(f"EXPLAIN {applying.NEXT}", params)
         plan = "\n".join(row[0] for row in cursor.fetchall())
     # One range of each month's index, in order: nothing that was passed is read again, and nothing is sorted.

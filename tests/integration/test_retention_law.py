@@ -132,9 +132,13 @@ class Shop:
                 key=str,
             ),
             "sessions": sorted(rows(f"SELECT {who}, started_at, ended_at, events, message_id FROM profiles_session t")),
-            "first seen": sorted(rows("SELECT value, p.first_seen_at FROM profiles_identifier i JOIN profiles_profile p ON p.id = i.profile_id")),
+            "first seen": sorted(
+                rows(
+                    "SELECT value, p.first_seen_at FROM profiles_identifier i JOIN profiles_profile p ON p.id = i.profile_id"
+                )
+            ),
             "members": {key: members(Segment.objects.get(key=key)) for key in SEGMENTS},
-        }  # fmt: skip
+        }
 
 
 def drawn_call(chance: Random) -> tuple[str, Call, str]:
@@ -151,7 +155,11 @@ def drawn_call(chance: Random) -> tuple[str, Call, str]:
             name = chance.choice(["Order Completed", "Order Completed", "Order Updated", "Order Refunded"])
             lines = [{"product_id": "p1", "price": chance.randint(1, 9)}]
             said = {"order_id": chance.choice(["o1", "o2", None]), "revenue": chance.choice([4, 21, None])}
-            return name, {"type": "track", "event": name, "userId": user, "properties": {**said, "products": lines}}, "server"  # fmt: skip
+            return (
+                name,
+                {"type": "track", "event": name, "userId": user, "properties": {**said, "products": lines}},
+                "server",
+            )
 
 
 def drawn_moment(chance: Random, now: datetime) -> datetime:
