@@ -80,7 +80,7 @@ class RetentionAdmin(ReadOnlyAdmin):
             "other_events": told.line((Kind.EVENTS, None, ""), "All other events"),
             "traits": [told.line((Kind.TRAITS, None, one.value), f"{one.label} traits") for one in TraitCategory]
             + [told.line((Kind.TRAITS, None, ""), "All other traits")],
-            "others": [told.line((kind, None, ""), kind.label) for kind in (Kind.SCORES, Kind.QUARANTINE)],
+            "others": [told.line((kind, None, ""), str(kind.label)) for kind in (Kind.SCORES, Kind.QUARANTINE)],
             "purposes": [(purpose, now.lifetimes.get(purpose.pk)) for purpose in Purpose.objects.all()],
             "endless": endless,
             "named": len(names),

@@ -337,7 +337,7 @@ def _now_by_uuid(uuids: Collection[UUID]) -> tuple[set[int], int]:
 
 def _from_source(question: Question) -> Answer:
     """People of whom the source sent something in the span: those a stolen write key, or a site that leaks, concerns."""
-    source = Source.objects.filter(pk=question.source).first()
+    source = Source.objects.filter(pk=question.source or 0).first()
     if source is None:
         raise DomainError("source_unknown", "There is no such source.", "/source")
     answer = Answer(question=question)

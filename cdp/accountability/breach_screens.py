@@ -64,7 +64,7 @@ class Asked(forms.Form):
     aware_at = _moment(label="Aware of it since", required=False, help_text="Starts the 72 hours.")
 
     def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
+        super().__init__(*args, **{"label_suffix": "", **more})
         field = self.fields["fields_read"]
         assert isinstance(field, forms.MultipleChoiceField)
         field.choices = [(name, name) for name in all_fields()]

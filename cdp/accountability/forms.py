@@ -10,6 +10,8 @@ from consent.models import Purpose
 
 
 class RuleForm(forms.Form):
+    """How long data of one kind is kept, and why."""
+
     days = forms.IntegerField(
         required=False,
         min_value=1,
@@ -35,7 +37,7 @@ class RuleForm(forms.Form):
         if stated is not None:
             initial = {"days": stated.days, "purposes": list(stated.purposes), "reason": stated.reason}
             more.setdefault("initial", initial)
-        super().__init__(*args, **more)
+        super().__init__(*args, **{"label_suffix": "", **more})
         if kind == Kind.QUARANTINE:  # nobody reads it for a purpose
             del self.fields["purposes"]
         for field in self.fields.values():
@@ -54,6 +56,8 @@ class RuleForm(forms.Form):
 
 
 class LifetimeForm(forms.Form):
+    """For how long data may be used for a purpose."""
+
     days = forms.IntegerField(
         required=False,
         min_value=1,
@@ -62,3 +66,6 @@ class LifetimeForm(forms.Form):
         help_text="For how long data may be used for it. Empty: without end.",
         widget=forms.NumberInput(attrs={"class": "in in--auto"}),
     )
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **more})

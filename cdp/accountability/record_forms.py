@@ -46,7 +46,7 @@ def _leaves(value: Any, pointer: str) -> Iterator[tuple[str, Any]]:
 
 class _Plain(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
+        super().__init__(*args, **{"label_suffix": "", **more})
         for field in self.fields.values():
             field.widget.attrs["class"] = "in"
             if isinstance(field.widget, forms.Textarea):

@@ -20,7 +20,7 @@ from cdp.jobs.services import JobCancelled, enqueue
 from cdp.profiles.models import Workspace
 from segments.schedule import last_time_of_day
 
-APPLY: Final = "retention.apply"
+APPLY: Final = "retention.apply_retention"
 PAUSE_AFTER_FAILURE: Final = timedelta(hours=1)
 
 

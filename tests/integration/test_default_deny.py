@@ -227,7 +227,7 @@ COMMANDS = {
 TASKS = {
     "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
     "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh",
-    "segments.recompute_thresholds", "segments.request_recomputation", "retention.request", "retention.apply",
+    "segments.recompute_thresholds", "segments.request_recomputation", "retention.request", "retention.apply_retention",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""
 TRACKING = re.compile(r"(healthz|readyz|v1/|analytics)")
