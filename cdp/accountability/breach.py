@@ -33,6 +33,7 @@ HOURS: Final = 72  # Art. 33(1) GDPR
 SECONDS: Final = 60
 MOST_ENTRIES: Final = 200_000
 CHUNK: Final = 5_000
+KINDS: Final = {ActorKind.USER: "User", ActorKind.API_KEY: "API key", ActorKind.SYSTEM: "The platform"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +88,11 @@ class Reads:
     @property
     def label(self) -> str:
         return READS[self.action].label
+
+    @property
+    def who(self) -> str:
+        """What kind of reader it was, in words."""
+        return KINDS[ActorKind(self.kind)]
 
 
 @dataclass(slots=True)

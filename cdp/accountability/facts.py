@@ -43,7 +43,7 @@ def facts(answer: Answer, *, controller: Controller, aware_at: datetime | None) 
     if question.source is not None:
         records = f"{answer.sent:,} events that the source sent"
     else:
-        records = f"{answer.rows:,} rows in {sum(one.entries for one in answer.reads):,} reads"
+        records = f"rows shown: {answer.rows:,}, in reads: {sum(one.entries for one in answer.reads):,}"
     known = (
         "" if aware_at is None else f"{aware_at:%Y-%m-%d %H:%M}; to be notified by {deadline(aware_at):%Y-%m-%d %H:%M}"
     )

@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 
+from django.conf import settings
+
 from cdp.accountability.models import KeptFor, Kind, PurposeLifetime, RetentionRule
 from cdp.profiles.models import EventName, EventType, Trait, TraitCategory
 
@@ -45,7 +47,10 @@ class Periods:
     def days_for(self, kind: Kind, *, name_id: int | None = None, category: str = "") -> int | None:
         """For how many days it is kept; None: no end."""
         rule = self.rule_for(kind, name_id=name_id, category=category)
-        return None if rule is None else rule.period(self.lifetimes)
+        days = None if rule is None else rule.period(self.lifetimes)
+        if kind == Kind.QUARANTINE:  # the platform keeps it no longer than that, whatever a rule says
+            return min(settings.QUARANTINE_DAYS, days or settings.QUARANTINE_DAYS)
+        return days
 
     def with_rule(self, subject: Subject, rule: Stated | None) -> "Periods":
         """As they would be with this rule, or without one."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from django.conf import settings
 from django.db import OperationalError, transaction
 
 from cdp.accountability import periods
@@ -98,8 +97,8 @@ def _rows(given: Periods, as_of: datetime) -> list[Row]:
     if (days := given.days_for(Kind.SCORES)) is not None:
         for kind, count in _asked(RUNS, {"until": periods.cutoff(as_of, days)}):
             rows.append(Row(kind=Kind.SCORES, what=kind, month=None, count=count))
-    days = min(settings.QUARANTINE_DAYS, given.days_for(Kind.QUARANTINE) or settings.QUARANTINE_DAYS)
-    [(count,)] = _asked(QUARANTINE, {"until": periods.cutoff(as_of, days)})
+    days = given.days_for(Kind.QUARANTINE)
+    [(count,)] = _asked(QUARANTINE, {"until": None if days is None else periods.cutoff(as_of, days)})
     if count:
         rows.append(Row(kind=Kind.QUARANTINE, what="", month=None, count=count))
     return rows

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any, Final
 
 import rfc8785
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Max, Q
 from django.utils import timezone
@@ -44,9 +43,10 @@ Content = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What nobody has entered yet: where it belongs (a JSON pointer), and what it is called."""
+    """What nobody has entered yet: where it belongs (a JSON pointer), in which part of the record, and what it is called."""
 
     pointer: str
+    part: str
     label: str
 
 
@@ -71,40 +71,35 @@ def compose() -> Content:
 
 # What of the controller's is required by Art. 30(1)(a) and (g); the others only where they apply.
 CONTROLLER: Final = ("name", "address", "contact", "representative", "joint_controllers", "officer", "authority")
-REQUIRED: Final = {
-    "name": "Name of the controller",
-    "address": "Address of the controller",
-    "contact": "Contact details",
+REQUIRED: Final = {"name": "name", "address": "address", "contact": "contact details"}
+REQUIRED_OF_A_PURPOSE: Final = {
+    "subjects": "categories of data subjects",
+    "kept_for_it": "which data is kept for it",
+    "recipients": "recipients",
+    "transfers": "transfers to third countries",
+    "retention_days": "how long data is used",
 }
 
 
 def missing(content: Content) -> list[Missing]:
     """What the record needs and lacks, in its order."""
     found = [
-        Missing(f"/controller/{name}", label) for name, label in REQUIRED.items() if not content["controller"][name]
+        Missing(f"/controller/{name}", "Controller", label)
+        for name, label in REQUIRED.items()
+        if not content["controller"][name]
     ]
     for number, activity in enumerate(content["activities"]):
-        at, name = f"/activities/{number}", activity["label"]
-        for field, label in (
-            ("subjects", "Categories of data subjects"),
-            ("recipients", "Recipients"),
-            ("transfers", "Transfers to third countries"),
-        ):
-            if not activity[field]:
-                found.append(Missing(f"{at}/{field}", f"{label}, {name}"))
+        at = f"/activities/{number}"
+        lacking = [(name, label) for name, label in REQUIRED_OF_A_PURPOSE.items() if not activity[name]]
         if activity["transfers"] and not activity["safeguards"] and not _says_none(activity["transfers"]):
-            found.append(Missing(f"{at}/safeguards", f"Safeguards of transfers, {name}"))
-        if activity["retention_days"] is None:
-            found.append(Missing(f"{at}/retention_days", f"How long data is used, {name}"))
-        if not activity["kept_for_it"]:
-            found.append(Missing(f"{at}/kept_for_it", f"Which data is kept for it, {name}"))
+            lacking.append(("safeguards", "safeguards of transfers"))
+        found += [Missing(f"{at}/{name}", activity["label"], label) for name, label in lacking]
     endless = [one["name"] for one in content["data"]["events"] if one["days"] is None]
     if endless:
-        found.append(
-            Missing("/data/events", f"How long events of {len(endless)} name{'s' * (len(endless) != 1)} are kept")
-        )
+        label = f"how long events of {len(endless)} name{'s' * (len(endless) != 1)} are kept"
+        found.append(Missing("/data/events", "Categories of personal data", label))
     if not content["measures"]["entered"]:
-        found.append(Missing("/measures/entered", "Security measures"))
+        found.append(Missing("/measures/entered", "Security measures", "a description"))
     return found
 
 
@@ -193,7 +188,7 @@ def _data(now: Periods) -> Content:
         "derived": sorted(EventName.objects.filter(type=EventType.DERIVED).values_list("name", flat=True)),
         "scores": sorted(f"{kind}.{key}" for kind, keys in published_scores().items() for key in keys),
         "scores_days": now.days_for(Kind.SCORES),
-        "quarantine_days": min(settings.QUARANTINE_DAYS, now.days_for(Kind.QUARANTINE) or settings.QUARANTINE_DAYS),
+        "quarantine_days": now.days_for(Kind.QUARANTINE),
     }
 
 

@@ -74,7 +74,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{fact.point:7} {fact.label}: {fact.text or 'MISSING'}")
         for one in answer.reads:
             span = f"{one.first:%Y-%m-%d %H:%M:%S} to {one.last:%Y-%m-%d %H:%M:%S} UTC"
-            self.stdout.write(f"{one.reader} ({one.kind}): {one.label}, {one.entries} reads of {one.rows} rows, {span}")
+            self.stdout.write(f"{one.who} {one.reader}: {one.label}; reads: {one.entries}, rows: {one.rows}; {span}")
 
 
 def _user(name: str) -> User:
