@@ -121,6 +121,7 @@ INSTALLED_APPS = [
     "cdp.identity",
     "cdp.ingestion",
     "segments",
+    "cdp.accountability",
     "demo",
 ]
 MIDDLEWARE = [
