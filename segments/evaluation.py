@@ -118,8 +118,7 @@ def evaluate(
         for rule, profile_id, kind in differences:
             facts.segments[rule.key].add(profile_id)
             (changes.entered if kind == ChangeKind.ENTERED else changes.exited)[rule.segment_id] += 1
-    if became_true is None:
-        _hold_back(moments, as_of)
+    _hold_back(moments, as_of, together=became_true is None)
     _announce(written, as_of, why, moments)
     return changes
 
@@ -213,25 +212,29 @@ def _change_members(changes: Sequence[Difference], as_of: datetime, moments: Mom
 
 # Each is one probe of an index: nearly nobody has a change that took effect after what moves them now.
 NEWER_CHANGES = """
-    SELECT g.profile_id, newer.effective_at
+    SELECT g.segment_id, g.profile_id, newer.effective_at
       FROM unnest(%(segments)s::bigint[], %(people)s::bigint[], %(moments)s::timestamptz[]) AS g(segment_id, profile_id, at)
      CROSS JOIN LATERAL (
            SELECT c.effective_at FROM segments_membershipchange c
             WHERE c.profile_id = g.profile_id AND c.effective_at > g.at AND c.segment_id = g.segment_id
             ORDER BY c.effective_at DESC LIMIT 1) AS newer
      UNION ALL
-    SELECT g.profile_id, c.effective_at
+    SELECT g.segment_id, g.profile_id, c.effective_at
       FROM unnest(%(segments)s::bigint[], %(people)s::bigint[], %(moments)s::timestamptz[]) AS g(segment_id, profile_id, at)
       JOIN segments_pendingchange c
         ON c.profile_id = g.profile_id AND c.segment_id = g.segment_id AND c.effective_at > g.at
 """
 
 
-def _hold_back(moments: dict[tuple[int, int], datetime], as_of: datetime) -> None:
+def _hold_back(moments: dict[tuple[int, int], datetime], as_of: datetime, *, together: bool) -> None:
     """Lets no change take effect before the one before it, which a late event may lie before; written memberships follow.
 
-    Whoever follows the feed, or asks who was in at some moment, would else find somebody who left before they came. What an
-    event does in several segments goes on taking effect at one moment: by that it is told who went from one to another.
+    Whoever follows the feed, or asks who was in at some moment, would else find somebody who left before they came. A sweep may
+    see what became of somebody before whoever changed them is heard, and so find an edge that lies further back.
+
+    Args:
+        together: what an event does to somebody in several segments goes on taking effect at one moment: by that it is told
+            who went from one to another. What time does has a moment in each.
     """
     early = {whose: at for whose, at in moments.items() if at < as_of}
     if not early:
@@ -245,13 +248,14 @@ def _hold_back(moments: dict[tuple[int, int], datetime], as_of: datetime) -> Non
                 "moments": list(early.values()),
             },
         )
-        earliest: dict[int, datetime] = {}
-        for profile_id, at in cursor.fetchall():
-            earliest[profile_id] = max(at, earliest.get(profile_id, at))
-        if not earliest:
+        held: dict[tuple[int, int], datetime] = {}
+        for segment_id, profile_id, at in cursor.fetchall():
+            whose = (0 if together else segment_id, profile_id)
+            held[whose] = max(at, held.get(whose, at))
+        if not held:
             return
-        late = [whose for whose in early if whose[1] in earliest]
-        moments |= {whose: earliest[whose[1]] for whose in late}
+        late = [whose for whose in early if (0 if together else whose[0], whose[1]) in held]
+        moments |= {whose: held[0 if together else whose[0], whose[1]] for whose in late}
         cursor.execute(
             "UPDATE segments_membership m SET entered_at = g.at"
             "  FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS g(s, p, at)"

@@ -240,7 +240,6 @@ PROVEN: Final[frozenset[type[exp.Expr]]] = frozenset(
         exp.RegexpLike,
         exp.Select,
         exp.Star,
-        exp.Sub,
         exp.Subquery,
         exp.Substring,
         exp.Sum,

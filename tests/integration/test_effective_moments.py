@@ -5,7 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cdp.pipeline import process_batch
-from segments.models import ChangeKind, Membership, MembershipChange, PendingChange, Segment
+from cdp.profiles.models import Event
+from segments.feed import number_changes
+from segments.models import ChangeKind, Membership, MembershipChange, PendingChange, Segment, SweepState
+from segments.sweep import sweep_due
 from tests.factories import Tracker, live, performed, person, process_all, set_live, track, tracker
 from tests.integration.books import assert_books_balance
 
@@ -104,3 +107,19 @@ def test_what_one_event_did_in_several_segments_took_effect_at_one_moment(shop: 
     assert at == changes(first, "ann")[0][1], "when the last of what it undid had begun"
     assert Membership.objects.get(segment=loyal, profile=person("ann")).entered_at == at
     assert_books_balance()
+
+
+def test_a_sweep_that_sees_somebody_first_takes_them_out_at_no_earlier_moment_than_they_came(shop: Tracker) -> None:
+    """By what is stored now they had left long before: whoever took away what had brought them in wasn't heard yet."""
+    week = {"performed": "Bought", "within": {"days": 7}}
+    segment = live("week", week)
+    shop.send(track("Bought", "ann", ago=10 * DAY))
+    process_all()
+    shop.send(track("Bought", "ann", ago=HOUR))
+    process_all()
+    [(_, entered)] = changes(segment, "ann")
+    Event.objects.filter(profile_id=person("ann").pk, occurred_at__gt=datetime.now(UTC) - 2 * HOUR).delete()
+    SweepState.objects.filter(pk=segment.pk).update(swept_to=datetime.now(UTC) - 9 * DAY)
+    sweep_due(everything=True)
+    number_changes()
+    assert changes(segment, "ann") == [(ChangeKind.ENTERED, entered), (ChangeKind.EXITED, entered)]
