@@ -114,6 +114,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "cdp.apps.CdpConfig",
     "cdp.audit",
+    "cdp.vault",
     "cdp.jobs",
     "cdp.rest",
     "cdp.profiles",
@@ -296,6 +297,10 @@ AUDIT_SECONDS = env_int("CDP_AUDIT_SECONDS", 1)
 AUDIT_ANCHOR_DIR = os.environ.get("CDP_AUDIT_ANCHORS", "")
 AUDIT_ANCHOR_EMAILS = [a for a in os.environ.get("CDP_AUDIT_ANCHOR_EMAILS", "").split(",") if a]
 AUDIT_ANCHOR_SECONDS = env_int("CDP_AUDIT_ANCHOR_SECONDS", 300)
+
+# ---- Keys of people ----------------------------------------------------------------------------------------
+# The file with the master keys (`manage.py vault_key --new FILE`), where the database's owner can't read it.
+VAULT_KEY_FILE = os.environ.get("CDP_VAULT_KEY_FILE", "")
 
 # ---- Email -------------------------------------------------------------------------------------------------
 # Without a server it is written to the console.

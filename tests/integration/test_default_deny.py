@@ -212,6 +212,7 @@ COMMANDS = {
     "sweep": "keeps members in line with time; gives counts",
     "sequence_audit": "seals the audit log; gives a count",
     "audit_key": "a public key",
+    "vault_key": "ids of keys, and counts",
     "export_audit": "the audit log, which names people by ids alone, to who runs the platform",
     "erase_profile": "repeats the id it was given",
     "import_rates": "exchange rates",
