@@ -8,11 +8,13 @@ from psycopg import sql
 PROTECT = """
 CREATE FUNCTION vault_keep_destroyed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP <> 'UPDATE' OR OLD.wrapped IS NULL OR NEW.subject_id <> OLD.subject_id THEN
-        RAISE EXCEPTION '% on % is refused: a destroyed key stays destroyed, and no key changes hands', TG_OP, TG_TABLE_NAME
-            USING ERRCODE = 'insufficient_privilege';
+    IF TG_OP = 'UPDATE' THEN
+        IF OLD.wrapped IS NOT NULL AND NEW.subject_id = OLD.subject_id THEN
+            RETURN NEW;
+        END IF;
     END IF;
-    RETURN NEW;
+    RAISE EXCEPTION '% on % is refused: a destroyed key stays destroyed, and no key changes hands', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege';
 END $$;
 CREATE TRIGGER keep_destroyed BEFORE UPDATE OR DELETE ON vault_subjectkey
     FOR EACH ROW EXECUTE FUNCTION vault_keep_destroyed();
