@@ -20,7 +20,7 @@ from cdp.identity.services import MovedMeanwhileError
 from cdp.ingestion.erasure import Whose, take_from_inbox, take_from_quarantine
 from cdp.profiles import erasure, store
 from cdp.profiles.models import DirtyProfile, Profile
-from consent.services import forget_states
+from consent.merging import forget_states
 from segments.lists import forget_entries
 
 

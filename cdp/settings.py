@@ -276,6 +276,10 @@ NIGHTLY_HOUR = env_int("CDP_NIGHTLY_HOUR", 3)
 # How long the outcome of those comparisons is kept.
 DRIFT_DAYS = env_int("CDP_DRIFT_DAYS", 90)
 
+# ---- Consent ------------------------------------------------------------------------------------------------
+# For how long the link in a double opt-in message works.
+CONFIRMATION_DAYS = env_int("CDP_CONFIRMATION_DAYS", 7)
+
 # ---- What a rule may cost ----------------------------------------------------------------------------------
 # People whose verdicts an estimate is made of: their share is known to within one in a hundred.
 PREVIEW_SAMPLE = env_int("CDP_PREVIEW_SAMPLE", 10_000)

@@ -1,12 +1,19 @@
-"""Purposes, the append-only record of what people decided, and the state projected from it.
+"""Purposes, what people were told of them, the append-only record of what they decided, and the state projected from it.
 
-Reading people for a purpose is in `consent.querysets`; writing decisions is in `consent.services`.
+Reading people for a purpose is in `consent.querysets`; writing decisions is in `consent.services`, and what people are told
+in `consent.notices`.
 """
 
+from uuid import uuid4
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import RandomUUID
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from cdp.profiles.models import Profile
+from consent.signals.meaning import Capability
 
 
 class LawfulBasis(models.TextChoices):
@@ -26,6 +33,31 @@ class Mode(models.TextChoices):
     NOTICE_ONLY = "notice_only", "Everybody; they are told"
 
 
+class Channel(models.TextChoices):
+    """By which way people are reached for a purpose."""
+
+    ANY = "", "None in particular"
+    EMAIL = "email", "Email"
+    SMS = "sms", "SMS"
+    PHONE = "phone", "Phone calls"
+    POST = "post", "Post"
+    PUSH = "push", "Push messages"
+    ONSITE = "onsite", "Our pages and apps"
+    ADS = "ads", "Ads elsewhere"
+
+
+class Reach(models.TextChoices):
+    """Whom a decision speaks for. A browser's key is public, so what it says holds for the device only."""
+
+    PERSON = "person", "The person"
+    DEVICE = "device", "One device"
+
+
+def capabilities(**kwargs: object) -> "ArrayField[list[str], list[str]]":
+    choices = [(one.value, one.value.replace("_", " ").capitalize()) for one in Capability]
+    return ArrayField(models.CharField(max_length=32, choices=choices), default=list, blank=True, **kwargs)
+
+
 class Purpose(models.Model):
     """Why people's data is read. Every read of members names one."""
 
@@ -34,6 +66,37 @@ class Purpose(models.Model):
     text = models.TextField(help_text="What people are told, in plain language.")
     lawful_basis = models.CharField(max_length=32, choices=LawfulBasis.choices)
     mode = models.CharField(max_length=16, choices=Mode.choices, default=Mode.OPT_IN)
+    channel = models.CharField(max_length=8, choices=Channel.choices, default=Channel.ANY, blank=True)
+    parent = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="children",
+        help_text="Who says no to it says no to this one too. A yes is asked for each by itself.",
+    )
+    reach = models.CharField(
+        "holds for",
+        max_length=8,
+        choices=Reach.choices,
+        default=Reach.PERSON,
+        help_text="What is kept on a device is decided there, and never passes to the person.",
+    )
+    needs_double_opt_in = models.BooleanField(
+        "needs double opt-in",
+        default=False,
+        help_text="A yes counts once it is confirmed by a link that was sent to them.",
+    )
+    covers_profiling = models.BooleanField(
+        default=False, help_text="People are sorted or predicted for it; who objects to profiling is left out."
+    )
+    needs_granted = capabilities(
+        verbose_name="granted by signals of",
+        help_text="A consent string that grants all of these is a yes; one that denies any of them is a no.",
+    )
+    needs_undenied = capabilities(
+        verbose_name="also ended by signals against", help_text="A browser that denies any of these says no."
+    )
     lifetime_days = models.PositiveIntegerField(
         "lifetime in days",
         null=True,
@@ -62,6 +125,16 @@ class Purpose(models.Model):
                 name="consent_lasts_days",
                 violation_error_message="A lifetime is at least 1 day, and at most 100 years.",
             ),
+            models.CheckConstraint(
+                condition=models.Q(needs_double_opt_in=False) | models.Q(mode="opt_in", reach="person"),
+                name="only_a_persons_yes_is_confirmed",
+                violation_error_message="Only a yes that people are asked for can need a double opt-in.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(parent__isnull=True) | ~models.Q(parent=models.F("id")),
+                name="no_purpose_is_its_own_parent",
+                violation_error_message="A purpose can't lie beneath itself.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -72,25 +145,82 @@ class Decision(models.TextChoices):
     GRANTED = "granted", "Granted"
     DENIED = "denied", "Denied"
     WITHDRAWN = "withdrawn", "Withdrawn"
+    # A yes that isn't confirmed yet, by themselves or by a guardian: on record, and without effect.
+    PENDING = "pending", "Pending"
 
 
 class Method(models.TextChoices):
     BANNER = "banner", "Banner"
     PREFERENCE_CENTRE = "preference_centre", "Preference centre"
     FORM = "form", "Form"
+    UNSUBSCRIBE = "unsubscribe", "One-click unsubscribe"
+    DOUBLE_OPT_IN = "double_opt_in", "Double opt-in"
+    GPC = "gpc", "Global Privacy Control"
+    SIGNAL = "signal", "Consent string"
+    PRIVACY_REQUEST = "privacy_request", "Privacy request"
     API = "api", "API"
     EVENT = "event", "Event"
     IMPORT = "import", "Import"
     MERGE = "merge", "Merge"
+    INHERITED = "inherited", "A no to what it lies beneath"
     # What came along with something else repeated it. Kept once an older word arrives that would seem to be newer else.
     REPEATED = "repeated", "Repeated"
 
 
-class Reach(models.TextChoices):
-    """Whom a decision speaks for. A browser's key is public, so what it says holds for the device only."""
+class Notice(models.Model):
+    """Something people are shown before they decide: a banner, a form, a preference centre."""
 
-    PERSON = "person", "The person"
-    DEVICE = "device", "One device"
+    key = models.SlugField(max_length=64, unique=True)
+    label = models.CharField(max_length=100)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["label"]
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class NoticeVersion(models.Model):
+    """What a notice says in one language, for ever: by privilege and by trigger no version can be changed.
+
+    ``content`` is the exact text that is shown, RFC 8785 bytes of `consent.notices.Content`; ``sha256`` is the hash of those
+    bytes. Versions are counted per notice and language.
+    """
+
+    notice = models.ForeignKey(Notice, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    locale = models.CharField(max_length=35, help_text="BCP 47, such as en or de-CH.")
+    content = models.BinaryField()
+    sha256 = models.CharField(max_length=64)
+    published_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["notice", "locale", "-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["notice", "locale", "number"], name="notice_version_is_counted_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.notice} {self.number} ({self.locale})"
+
+
+class ServedNotice(models.Model):
+    """That a version was shown, and where. Whoever then decides names it, so that what was chosen leads to what was shown.
+
+    Nothing here tells who it was, unless they were known already.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid4, db_default=RandomUUID())
+    version = models.ForeignKey(NoticeVersion, on_delete=models.PROTECT, related_name="served", db_index=False)
+    profile_id = models.BigIntegerField(null=True, db_index=True)
+    source_id = models.IntegerField(null=True)
+    place = models.CharField(max_length=500, blank=True, help_text="The page or screen, without its query.")
+    jurisdiction = models.CharField(max_length=16, blank=True)
+    served_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["version", "served_at"], name="consent_served_by_version")]
 
 
 class ConsentRecord(models.Model):
@@ -103,7 +233,12 @@ class ConsentRecord(models.Model):
     method = models.CharField(max_length=24, choices=Method.choices)
     source_id = models.IntegerField(null=True)
     message_id = models.CharField(max_length=100, blank=True)
-    evidence = models.JSONField(default=dict)
+    uuid = models.UUIDField(db_default=RandomUUID(), unique=True, editable=False)
+    notice_version = models.ForeignKey(NoticeVersion, on_delete=models.PROTECT, null=True, related_name="records")
+    served = models.ForeignKey(ServedNotice, on_delete=models.PROTECT, null=True, related_name="records")
+    jurisdiction = models.CharField(max_length=16, blank=True, db_default="", help_text="Whose law applied: EU, US-CA.")
+    evidence = models.JSONField(default=dict, help_text="Facts that tell nothing personal.")
+    sealed_evidence = models.BinaryField(null=True, help_text="The personal rest, under the person's own key.")
     collected_at = models.DateTimeField(help_text="When the person decided.")
     expires_at = models.DateTimeField(
         null=True, help_text="Until when a yes holds, by what was valid when it was said."
@@ -145,5 +280,49 @@ class ConsentState(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(expires_at__isnull=True) | models.Q(decision="granted"), name="consent_only_yes_ends"
+            )
+        ]
+
+
+class Confirmation(models.Model):
+    """A link by which somebody confirms a yes (double opt-in). It works once, for a while, and not after a no."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, db_default=RandomUUID())
+    record = models.OneToOneField(ConsentRecord, on_delete=models.PROTECT, related_name="confirmation")
+    expires_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
+    # A code such as no_address or refused, never an address.
+    error = models.CharField(max_length=32, blank=True, db_default="")
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["expires_at"],
+                condition=models.Q(sent_at__isnull=True, used_at__isnull=True),
+                name="consent_confirmation_unsent",
+            )
+        ]
+
+
+class ConsentConflict(models.Model):
+    """Two profiles that became one had answered differently. The stricter answer holds; somebody may look into it."""
+
+    profile_id = models.BigIntegerField(db_index=True, help_text="Who survived the merge.")
+    absorbed_id = models.BigIntegerField()
+    purpose = models.ForeignKey(Purpose, on_delete=models.CASCADE, related_name="conflicts")
+    theirs = models.CharField(max_length=16, choices=Decision.choices)
+    absorbed = models.CharField(max_length=16, choices=Decision.choices)
+    raised_at = models.DateTimeField(db_default=Now())
+    settled_at = models.DateTimeField(null=True)
+    settled_by = models.CharField(max_length=150, blank=True, db_default="")
+    note = models.CharField(max_length=500, blank=True, db_default="")
+
+    class Meta:
+        ordering = ["raised_at"]
+        indexes = [
+            models.Index(
+                fields=["raised_at"], condition=models.Q(settled_at__isnull=True), name="consent_conflict_open"
             )
         ]

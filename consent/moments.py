@@ -30,6 +30,7 @@ def held_at(*, profile_id: int, at: datetime, known_at: datetime | None = None) 
             before they were merged is each one's own, and stands with the id of each.
     """
     records = ConsentRecord.objects.filter(profile_id=profile_id, reach=Reach.PERSON, collected_at__lte=at)
+    records = records.exclude(decision=Decision.PENDING)
     if known_at is not None:
         records = records.filter(recorded_at__lte=known_at)
     # Of two at one moment the stricter, as in the projection.

@@ -1,13 +1,16 @@
 """Who relies on a purpose, and on whom it takes in. The apps above say it; this one can't know them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 # Names, as people know them, of whatever would break without this purpose, by its key.
 Reliant = Callable[[str], list[str]]
 # What is done when a purpose, by its key, has another mode; in the transaction that changes it.
 Follower = Callable[[str], None]
+# What is done when something else may hold for these (profile id, purpose id); in the transaction that says so.
+Judge = Callable[[Collection[tuple[int, int]]], None]
 _reliant: list[Reliant] = []
 _followers: list[Follower] = []
+_judges: list[Judge] = []
 
 
 def ask_before_deleting(reliant: Reliant) -> None:
@@ -27,3 +30,14 @@ def follow_modes(follower: Follower) -> None:
 def tell_of_new_mode(key: str) -> None:
     for follower in _followers:
         follower(key)
+
+
+def follow_decisions(judge: Judge) -> None:
+    """Has this called whenever people have decided, outside of the pipeline, which judges whom its batch concerns."""
+    _judges.append(judge)
+
+
+def tell_of_decisions(changed: Collection[tuple[int, int]]) -> None:
+    """All the people are locked by the caller, who locks nobody more afterwards."""
+    for judge in _judges:
+        judge(changed)

@@ -1,15 +1,17 @@
-"""Writing decisions, and what becomes of them when profiles merge or part.
+"""Writing decisions.
 
-The newest decision holds; of two made at the same moment, and of two people who prove to be one, the stricter.
-No record is neutral: it neither grants nor takes away.
+The newest decision holds; of two made at the same moment, the stricter. What becomes of them when profiles merge or part is
+in `consent.merging`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -17,8 +19,9 @@ from cdp.audit.actors import Actor
 from cdp.audit.services import Act, record_all
 from cdp.database import bound_cursor
 from cdp.errors import DomainError, NotFound
-from cdp.profiles.models import DirtyProfile, Profile
+from cdp.profiles.models import Profile
 from consent.models import ConsentState, Decision, Method, Purpose, Reach
+from consent.reliance import tell_of_decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +41,63 @@ class Said:
     is_stamp: bool = False
     # Of a repetition: until when the yes it repeats holds. It lengthens none.
     until: datetime | None = None
+    # What they were shown, and that they were.
+    notice_version_id: int | None = None
+    served_id: UUID | None = None
+    jurisdiction: str = ""
+
+
+CONFIRMATION, GUARDIAN = "confirmation", "guardian"
+# How a yes comes that has been confirmed already, or is no new one.
+CONFIRMED = frozenset({Method.DOUBLE_OPT_IN, Method.MERGE, Method.REPEATED})
 
 
 def append_consents(*, said: Iterable[Said], by: Actor) -> set[tuple[int, int]]:
     """Appends the decisions, projects what holds, and audits each. Runs inside the caller's transaction, which evaluates.
 
-    Decisions for a device are recorded and go no further: a browser's key is public, so they prove nothing of a person.
+    Decisions for a device are recorded and go no further: a browser's key is public, so they prove nothing of a person; nor
+    does what is said of a purpose that is decided on each device. A no says no to all purposes beneath it. A yes that needs a
+    double opt-in is pending, and a link waits to be sent (`consent.confirming`).
 
     Returns:
         (profile id, purpose id) for which something else may hold now.
     """
-    rows, confirmed = _worth_a_record(sorted(said, key=_by_time))
+    rows, confirmed = _worth_a_record(sorted(_meant(said), key=_by_time))
     changed = _append(rows, by) if rows else set[tuple[int, int]]()
     _confirm(confirmed)  # what was appended just now, too
     return changed
+
+
+def _meant(said: Iterable[Said]) -> Iterator[Said]:
+    """What is said by each word, purpose by purpose."""
+    said = list(said)
+    if not said:
+        return
+    purposes = Purpose.objects.in_bulk()
+    beneath: dict[int, list[int]] = {}
+    for purpose in purposes.values():
+        if purpose.parent_id is not None:
+            beneath.setdefault(purpose.parent_id, []).append(purpose.pk)
+    for one in said:
+        waiting, seen = [one.purpose_id], set[int]()
+        while waiting:
+            purpose_id = waiting.pop()
+            if purpose_id in seen:  # a circle, which forms refuse; here it must only end
+                continue
+            seen.add(purpose_id)
+            purpose = purposes[purpose_id]
+            if one.decision in (Decision.DENIED, Decision.WITHDRAWN):
+                waiting += beneath.get(purpose_id, ())
+            word = one
+            if purpose_id != one.purpose_id:
+                evidence = {**one.evidence, "beneath": purposes[one.purpose_id].key}
+                word = replace(one, purpose_id=purpose_id, evidence=evidence)
+            if purpose.reach == Reach.DEVICE:
+                word = replace(word, reach=Reach.DEVICE)
+            is_yes = word.decision == Decision.GRANTED and word.reach == Reach.PERSON
+            if is_yes and purpose.needs_double_opt_in and word.method not in CONFIRMED:
+                word = replace(word, decision=Decision.PENDING, evidence={**word.evidence, "awaits": CONFIRMATION})
+            yield word
 
 
 def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
@@ -60,21 +106,26 @@ def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
             """
             WITH appended AS (
                 INSERT INTO consent_consentrecord
-                       (profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence, collected_at,
-                        expires_at, recorded_at)
+                       (profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence,
+                        notice_version_id, served_id, jurisdiction, collected_at, expires_at, recorded_at)
                 SELECT g.profile_id, g.purpose_id, g.reach, g.decision, g.method, g.source_id, g.message_id, g.evidence,
-                       g.collected_at,
+                       g.notice_version_id, g.served_id, g.jurisdiction, g.collected_at,
                        CASE WHEN g.method = 'repeated' THEN g.until
                             WHEN g.decision = 'granted' THEN g.collected_at + p.lifetime_days * interval '1 day' END,
                        clock_timestamp()
                   FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[],
-                              %s::jsonb[], %s::timestamptz[], %s::timestamptz[]) WITH ORDINALITY
-                       AS g(profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence, collected_at, until, n)
+                              %s::jsonb[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::uuid[], %s::text[])
+                       WITH ORDINALITY AS g(profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence,
+                                            collected_at, until, notice_version_id, served_id, jurisdiction, n)
                   JOIN consent_purpose p ON p.id = g.purpose_id
                  ORDER BY g.n
-                RETURNING id, profile_id, purpose_id, reach, method, decision, collected_at, expires_at
+                RETURNING id, profile_id, purpose_id, reach, method, decision, collected_at, expires_at, evidence
+            ), links AS (
+                INSERT INTO consent_confirmation (record_id, expires_at)
+                SELECT id, now() + %s FROM appended WHERE decision = 'pending' AND evidence->>'awaits' = 'confirmation'
             ), newest AS (
-                SELECT DISTINCT ON (profile_id, purpose_id) * FROM appended WHERE reach = 'person' AND method <> 'repeated'
+                SELECT DISTINCT ON (profile_id, purpose_id) * FROM appended
+                 WHERE reach = 'person' AND method <> 'repeated' AND decision <> 'pending'
                  ORDER BY profile_id, purpose_id, collected_at DESC, (decision = 'granted'), id DESC
             ), projected AS (
                 INSERT INTO consent_consentstate AS s (purpose_id, profile_id, decision, collected_at, expires_at, record_id)
@@ -102,6 +153,10 @@ def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
                 [msgspec.json.encode(r.evidence).decode() for r in rows],
                 [r.collected_at for r in rows],
                 [r.until for r in rows],
+                [r.notice_version_id for r in rows],
+                [r.served_id for r in rows],
+                [r.jurisdiction for r in rows],
+                timedelta(days=settings.CONFIRMATION_DAYS),
             ],
         )
         appended = cursor.fetchall()
@@ -138,6 +193,16 @@ def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[tuple[int, i
     confirmed: dict[tuple[int, int], Said] = {}
     for one in said:
         if one.reach != Reach.PERSON:
+            rows.append(one)
+            continue
+        if one.decision == Decision.PENDING and one.is_stamp:
+            # It repeats what holds, or says what would have to be confirmed: neither by something that merely came along.
+            before = holds.get((one.profile_id, one.purpose_id))
+            if before is not None and not before[1]:
+                one = replace(one, decision=Decision.GRANTED)
+            else:
+                continue
+        elif one.decision == Decision.PENDING:
             rows.append(one)
             continue
         key, now = (one.profile_id, one.purpose_id), (one.collected_at, one.decision != Decision.GRANTED)
@@ -185,7 +250,53 @@ def _confirm(confirmed: Mapping[tuple[int, int], Said]) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What somebody was shown before they decided, as far as it is known."""
+
+    version_id: int | None = None
+    served_id: UUID | None = None
+
+
 @transaction.atomic
+def record_decisions(
+    *,
+    profile: Profile,
+    decisions: Mapping[Purpose, Decision],
+    method: Method,
+    at: datetime,
+    by: Actor,
+    shown: Shown = Shown(),
+    jurisdiction: str = "",
+    evidence: Mapping[str, Any] | None = None,
+) -> None:
+    """Appends what one person decided at one moment; it holds from the next read on, and their segments follow at once.
+
+    Raises:
+        DomainError: the moment lies in the future.
+        NotFound: the profile was merged away meanwhile.
+    """
+    if at > timezone.now():
+        raise DomainError("decided_in_the_future", "A decision can't have been made after now.", "/collected_at")
+    if not Profile.objects.select_for_update(no_key=True).filter(pk=profile.pk).exists():
+        raise NotFound("profile_not_found", "This profile was merged into another one meanwhile.")
+    said = [
+        Said(
+            profile.pk,
+            purpose.pk,
+            decision,
+            at,
+            method,
+            evidence=evidence or {},
+            notice_version_id=shown.version_id,
+            served_id=shown.served_id,
+            jurisdiction=jurisdiction,
+        )
+        for purpose, decision in decisions.items()
+    ]
+    tell_of_decisions(append_consents(said=said, by=by))
+
+
 def record_decision(
     *,
     profile: Profile,
@@ -196,124 +307,5 @@ def record_decision(
     by: Actor,
     evidence: Mapping[str, Any] | None = None,
 ) -> None:
-    """Appends one decision; it holds from the next read on.
-
-    Raises:
-        DomainError: the moment lies in the future.
-        NotFound: the profile was merged away meanwhile.
-    """
-    if at > timezone.now():
-        raise DomainError("decided_in_the_future", "A decision can't have been made after now.", "/collected_at")
-    if not Profile.objects.select_for_update(no_key=True).filter(pk=profile.pk).exists():
-        raise NotFound("profile_not_found", "This profile was merged into another one meanwhile.")
-    append_consents(
-        said=[Said(profile.pk, purpose.pk, decision, at, method, evidence=evidence or {})],
-        by=by,
-    )
-    DirtyProfile.objects.create(profile_id=profile.pk, facts={"why": "edit", "consents": [purpose.key]})
-
-
-def reconcile_consents(*, pairs: Sequence[tuple[int, int]]) -> None:
-    """Reconciles (survivor, absorbed) after (survivor, absorbed), in the order given; most people never said anything."""
-    speaking = set(
-        ConsentState.objects.filter(profile_id__in=[absorbed for _, absorbed in pairs]).values_list(
-            "profile_id", flat=True
-        )
-    )
-    for survivor, absorbed in pairs:
-        if absorbed in speaking:
-            reconcile_consent(survivor_id=survivor, absorbed_id=absorbed)
-            speaking.add(survivor)
-
-
-def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
-    """Gives the survivor, for each purpose, the stricter of both answers, and takes the absorbed's state away.
-
-    The result is a record of its own, dated at the later of both: only something newer than both can widen it. Of two
-    grants it ends with the one that ends first.
-    """
-    with bound_cursor() as cursor:
-        cursor.execute(
-            """
-            WITH theirs AS (
-                DELETE FROM consent_consentstate WHERE profile_id = %(absorbed)s
-                RETURNING purpose_id, decision, collected_at, expires_at
-            ), decided AS (
-                SELECT t.purpose_id,
-                       CASE WHEN s.decision IS NULL THEN t.decision
-                            WHEN s.decision <> 'granted' THEN s.decision ELSE t.decision END AS decision,
-                       greatest(t.collected_at, s.collected_at) AS collected_at,
-                       least(t.expires_at, s.expires_at) AS expires_at
-                  FROM theirs t LEFT JOIN consent_consentstate s ON s.purpose_id = t.purpose_id AND s.profile_id = %(survivor)s
-            ), appended AS (
-                INSERT INTO consent_consentrecord
-                       (profile_id, purpose_id, reach, decision, method, message_id, evidence, collected_at, expires_at, recorded_at)
-                SELECT %(survivor)s, purpose_id, 'person', decision, 'merge', '', jsonb_build_object('absorbed', %(absorbed)s::bigint),
-                       collected_at, CASE WHEN decision = 'granted' THEN expires_at END, clock_timestamp() FROM decided
-                RETURNING id, purpose_id, decision, collected_at, expires_at
-            )
-            INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, expires_at, record_id)
-            SELECT purpose_id, %(survivor)s, decision, collected_at, expires_at, id FROM appended
-            ON CONFLICT (purpose_id, profile_id) DO UPDATE
-               SET decision = excluded.decision, collected_at = excluded.collected_at,
-                   expires_at = excluded.expires_at, record_id = excluded.record_id
-            """,
-            {"survivor": survivor_id, "absorbed": absorbed_id},
-        )
-
-
-def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> None:
-    """Gives two profiles that part the stricter answer each: the denials of both, and a grant only to who gave it.
-
-    A grant that one of them held only through the other ends: to merge and part again must not widen anything. Whose
-    word came with an event is told by the event, which has gone to its person already; of a grant given meanwhile
-    without one nobody can say whose it is, so it ends for both. What remains of a grant ends no later than it would
-    have for the two together.
-    """
-    with bound_cursor() as cursor:
-        cursor.execute(
-            """
-            WITH said AS (
-                SELECT coalesce(e.profile_id, r.profile_id) AS profile_id, r.purpose_id, r.decision, r.collected_at, r.id
-                  FROM consent_consentrecord r
-                  LEFT JOIN profiles_event e ON e.profile_id IN (%(survivor)s, %(restored)s) AND r.message_id <> ''
-                       AND e.message_id = r.message_id AND e.source_id = r.source_id
-                 WHERE r.profile_id IN (%(survivor)s, %(restored)s) AND r.reach = 'person' AND r.method <> 'merge'
-                   AND (r.decision <> 'granted' OR e.profile_id IS NOT NULL OR r.recorded_at < %(merged_at)s)
-            ), own AS (
-                SELECT DISTINCT ON (profile_id, purpose_id) profile_id, purpose_id, decision, collected_at FROM said
-                 ORDER BY profile_id, purpose_id, collected_at DESC, (decision = 'granted'), id DESC
-            ), ended AS (
-                DELETE FROM consent_consentstate s WHERE s.profile_id = %(survivor)s
-                RETURNING purpose_id, decision, collected_at, expires_at
-            ), decided AS (
-                SELECT p.id, e.purpose_id, e.collected_at,
-                       CASE WHEN e.decision <> 'granted' THEN e.decision ELSE o.decision END AS decision,
-                       least(e.expires_at, o.collected_at + r.lifetime_days * interval '1 day') AS expires_at
-                  FROM ended e CROSS JOIN (VALUES (%(survivor)s::bigint), (%(restored)s::bigint)) AS p(id)
-                  JOIN consent_purpose r ON r.id = e.purpose_id
-                  LEFT JOIN own o ON o.profile_id = p.id AND o.purpose_id = e.purpose_id
-            ), appended AS (
-                INSERT INTO consent_consentrecord
-                       (profile_id, purpose_id, reach, decision, method, message_id, evidence, collected_at, expires_at, recorded_at)
-                SELECT id, purpose_id, 'person', decision, 'merge', '',
-                       jsonb_build_object('parted', jsonb_build_array(%(survivor)s::bigint, %(restored)s::bigint)), collected_at,
-                       CASE WHEN decision = 'granted' THEN expires_at END, clock_timestamp()
-                  FROM decided WHERE decision IS NOT NULL
-                RETURNING id, profile_id, purpose_id, decision, collected_at, expires_at
-            )
-            SELECT purpose_id, profile_id, decision, collected_at, expires_at, id FROM appended
-            """,
-            {"survivor": survivor_id, "restored": restored_id, "merged_at": merged_at},
-        )
-        # Not in the statement above: it could not see its own deletion, and would collide with what it replaces.
-        cursor.executemany(
-            "INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, expires_at, record_id)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            cursor.fetchall(),
-        )
-
-
-def forget_states(profile_ids: Collection[int]) -> None:
-    """Takes away what holds for people who are erased; the records it was projected from stay, since nothing can change them."""
-    ConsentState.objects.filter(profile_id__in=list(profile_ids)).delete()
+    """One of `record_decisions`."""
+    record_decisions(profile=profile, decisions={purpose: decision}, method=method, at=at, by=by, evidence=evidence)

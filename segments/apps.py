@@ -8,7 +8,8 @@ class SegmentsConfig(AppConfig):
     def ready(self) -> None:
         from cdp.jobs.naming import name_jobs
         from cdp.profiles.reliance import ask_before_retyping
-        from consent.reliance import ask_before_deleting, follow_modes
+        from consent.reliance import ask_before_deleting, follow_decisions, follow_modes
+        from segments.decisions import judge
         from segments.services import REFRESH_KIND, follow_new_mode, names_asking_for, names_relying_on
         from segments.sharing import names_of_refreshes
 
@@ -16,3 +17,4 @@ class SegmentsConfig(AppConfig):
         ask_before_retyping(names_relying_on)
         ask_before_deleting(names_asking_for)
         follow_modes(follow_new_mode)
+        follow_decisions(judge)
