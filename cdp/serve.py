@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             shutil.rmtree(HOME / "audit", ignore_errors=True)
             # And nothing is left that these keys could open.
             shutil.rmtree(HOME / "vault", ignore_errors=True)
+            shutil.rmtree(HOME / "exports", ignore_errors=True)
             return 0
         program = [sys.executable] if options.python else MANAGE
         return run_command(
@@ -196,6 +197,7 @@ def platform_environ(urls: Urls) -> dict[str, str]:
         # Beside the data, which is right for a trial only: whoever has the one has the other.
         "CDP_AUDIT_KEY": str(HOME / "audit" / "key.pem"),
         "CDP_VAULT_KEY_FILE": str(HOME / "vault" / "keys.json"),
+        "CDP_PRIVACY_EXPORTS": str(HOME / "exports"),
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": ",".join(f"ignore:{message}" for message in EXPECTED_WARNINGS),
     }

@@ -122,6 +122,7 @@ INSTALLED_APPS = [
     "cdp.identity",
     "cdp.ingestion",
     "segments",
+    "cdp.privacy",
     "demo",
 ]
 MIDDLEWARE = [
@@ -305,6 +306,15 @@ AUDIT_ANCHOR_SECONDS = env_int("CDP_AUDIT_ANCHOR_SECONDS", 300)
 # ---- Keys of people ----------------------------------------------------------------------------------------
 # The file with the master keys (`manage.py vault_key --new FILE`), where the database's owner can't read it.
 VAULT_KEY_FILE = os.environ.get("CDP_VAULT_KEY_FILE", "")
+
+# ---- Privacy requests --------------------------------------------------------------------------------------
+# Where exports of people's data lie until they are fetched; a folder that workers and web servers share and nobody else sees.
+PRIVACY_EXPORT_DIR = os.environ.get("CDP_PRIVACY_EXPORTS", str(BASE_DIR / ".exports"))
+PRIVACY_EXPORT_DAYS = env_int("CDP_PRIVACY_EXPORT_DAYS", 14)
+# How long feeds of changes go on saying that somebody who was erased has left.
+TOMBSTONE_DAYS = env_int("CDP_TOMBSTONE_DAYS", 30)
+# Systems outside that somebody must see to by hand for each request, with commas between their names.
+PRIVACY_OUTSIDE = [one.strip() for one in os.environ.get("CDP_PRIVACY_OUTSIDE", "").split(",") if one.strip()]
 
 # ---- Email -------------------------------------------------------------------------------------------------
 # Without a server it is written to the console.

@@ -70,6 +70,8 @@ class PrivacyRequest(models.Model):
     profile_uuid = models.UUIDField(null=True, db_index=True, help_text="Who asks; empty until it is known.")
     # Numbers of all profiles that were this person when it began: what is sealed or listed elsewhere goes by them.
     subject_ids = ArrayField(models.BigIntegerField(), default=list)
+    # In which namespaces they had identifiers: what is left of these in rules is found by digests, which don't say.
+    namespaces = ArrayField(models.CharField(max_length=50), default=list)
     country = models.CharField(max_length=2, blank=True)
     region = models.CharField(max_length=6, blank=True)
     law = models.CharField(max_length=150, help_text="By which the last day was counted.")
