@@ -349,7 +349,9 @@ class ConsentStop(models.Model):
         db_table = "consent_stop"
         constraints = [
             models.UniqueConstraint(
-                fields=["profile_id", "kind"], condition=models.Q(lifted_at__isnull=True), name="consent_one_stop_of_kind"
+                fields=["profile_id", "kind"],
+                condition=models.Q(lifted_at__isnull=True),
+                name="consent_one_stop_of_kind",
             ),
             models.CheckConstraint(
                 condition=models.Q(lifted_at__isnull=True) | models.Q(lifted_at__gte=models.F("since")),

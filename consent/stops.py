@@ -69,7 +69,9 @@ def lift(*, profile: Profile, kind: StopKind, by: Actor, why: str = "") -> None:
 
 def held_then(profile_id: int, *, at: datetime, known_at: datetime | None) -> set[int]:
     """Purposes that were stopped for this profile at the moment, counting what we knew by then. A stop is known as it begins."""
-    held = ConsentStop.objects.filter(Q(lifted_at__isnull=True) | Q(lifted_at__gt=at), profile_id=profile_id, since__lte=at)
+    held = ConsentStop.objects.filter(
+        Q(lifted_at__isnull=True) | Q(lifted_at__gt=at), profile_id=profile_id, since__lte=at
+    )
     if known_at is not None:
         held = held.filter(since__lte=known_at)
     kinds = {StopKind(kind) for kind in held.values_list("kind", flat=True)}

@@ -84,9 +84,7 @@ def suppressed(identifiers: Collection[Identifier]) -> set[Identifier]:
         if cursor.fetchone() == (False,):
             return set()
         by_digest = _digests(identifiers)
-        cursor.execute(
-            "SELECT digest FROM identity_suppression WHERE digest = ANY(%s::bytea[])", [list(by_digest)]
-        )
+        cursor.execute("SELECT digest FROM identity_suppression WHERE digest = ANY(%s::bytea[])", [list(by_digest)])
         return {by_digest[bytes(digest)] for (digest,) in cursor.fetchall()}
 
 
@@ -123,7 +121,9 @@ def lift(*, namespace: str, value: str, by: Actor) -> bool:
         raise DomainError("identifier_malformed", "This can't be an identifier of anybody.", "/value") from None
     [digest] = _digests([identifier])
     found = Suppression.objects.filter(digest=digest).delete()[0]
-    record(by=by, action="suppression.lifted", detail={"namespace": identifier.namespace, "was_suppressed": bool(found)})
+    record(
+        by=by, action="suppression.lifted", detail={"namespace": identifier.namespace, "was_suppressed": bool(found)}
+    )
     return bool(found)
 
 
@@ -140,7 +140,9 @@ _GONE = object()
 
 def _without(said: Any, exact: Set[str], addresses: Sequence[str]) -> Any:
     if isinstance(said, dict):
-        kept = ((key, _without(inner, exact, addresses)) for key, inner in said.items() if not _says(key, exact, addresses))
+        kept = (
+            (key, _without(inner, exact, addresses)) for key, inner in said.items() if not _says(key, exact, addresses)
+        )
         return {key: inner for key, inner in kept if inner is not _GONE}
     if isinstance(said, list):
         return [inner for one in said if (inner := _without(one, exact, addresses)) is not _GONE]

@@ -232,7 +232,9 @@ def _streamed(kind: Kind, asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         columns: list[tuple[str, bool]] = []
         for row in cursor.stream(kind.sql, asked, size=AT_ONCE):
             columns = columns or [(column.name, column.type_code == JSONB) for column in cursor.description or ()]
-            yield {name: _read(value) if is_json else value for (name, is_json), value in zip(columns, row, strict=True)}
+            yield {
+                name: _read(value) if is_json else value for (name, is_json), value in zip(columns, row, strict=True)
+            }
 
 
 def _read(value: Any) -> Any:

@@ -81,7 +81,9 @@ def whose(profile_uuid: UUID | None) -> Whose:
         raise NotFound("profile_not_found", "It isn't known yet who asks.")
     person = survivor_of(profile_uuid)
     inside = ledger.all_inside(person.pk)
-    absorbed = Merge.objects.filter(absorbed_id__in=inside, undone_at__isnull=True).values_list("absorbed_uuid", flat=True)
+    absorbed = Merge.objects.filter(absorbed_id__in=inside, undone_at__isnull=True).values_list(
+        "absorbed_uuid", flat=True
+    )
     return Whose(ids=sorted(inside), uuids=[person.uuid, *absorbed])
 
 
@@ -121,7 +123,9 @@ def purge_exports() -> int:
     """How many files were deleted because their days are over, or because nobody knows of them."""
     over = PrivacyExport.objects.filter(deleted_at__isnull=True, expires_at__lte=timezone.now())
     count = delete_exports(over.select_related("request"), by=SYSTEM)
-    known = {f"{one}.zip" for one in PrivacyExport.objects.filter(deleted_at__isnull=True).values_list("file", flat=True)}
+    known = {
+        f"{one}.zip" for one in PrivacyExport.objects.filter(deleted_at__isnull=True).values_list("file", flat=True)
+    }
     yesterday = (timezone.now() - timedelta(days=1)).timestamp()
     for path in export_folder().iterdir():
         if path.name not in known and path.suffix in (".zip", ".part") and path.stat().st_mtime < yesterday:

@@ -104,10 +104,13 @@ class PrivacyRequest(models.Model):
                 | Q(closed_at__isnull=False, state__in=CLOSED),
                 name="privacy_closed_when_over",
             ),
-            models.CheckConstraint(condition=~Q(state="refused") | ~Q(refusal_reason=""), name="privacy_no_without_why"),
+            models.CheckConstraint(
+                condition=~Q(state="refused") | ~Q(refusal_reason=""), name="privacy_no_without_why"
+            ),
             # Nobody's data is touched for somebody who hasn't shown who they are.
             models.CheckConstraint(
-                condition=~Q(state__in=["in_progress", "done"]) | Q(identity_at__isnull=False, profile_uuid__isnull=False),
+                condition=~Q(state__in=["in_progress", "done"])
+                | Q(identity_at__isnull=False, profile_uuid__isnull=False),
                 name="privacy_identity_first",
             ),
         ]

@@ -91,7 +91,9 @@ def _refuse_incomplete(
     kind: RequestKind, objects_to: ObjectsTo | None, purpose: Purpose | None, corrections: Mapping[str, Any]
 ) -> None:
     if kind == RequestKind.OBJECTION and objects_to is None:
-        raise DomainError("objection_to_what", f"Say what they object to: {', '.join(ObjectsTo.values)}.", "/objects_to")
+        raise DomainError(
+            "objection_to_what", f"Say what they object to: {', '.join(ObjectsTo.values)}.", "/objects_to"
+        )
     if kind != RequestKind.OBJECTION and (objects_to or purpose):
         raise DomainError("no_objection", "Only an objection is to something.", "/objects_to")
     if (objects_to == ObjectsTo.PURPOSE) != (purpose is not None):
@@ -103,7 +105,9 @@ def _refuse_incomplete(
     if kind != RequestKind.RECTIFICATION and corrections:
         raise DomainError("no_rectification", "Only a rectification corrects something.", "/corrections")
     if len(corrections) > MOST_CORRECTIONS:
-        raise DomainError("too_many_corrections", f"A request corrects up to {MOST_CORRECTIONS} traits.", "/corrections")
+        raise DomainError(
+            "too_many_corrections", f"A request corrects up to {MOST_CORRECTIONS} traits.", "/corrections"
+        )
 
 
 @transaction.atomic

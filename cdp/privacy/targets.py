@@ -111,7 +111,9 @@ def _end_memberships(request: PrivacyRequest, by: Actor) -> Counts:
     if left:
         # The evaluator holds them just now, or a segment is broken, whose members are frozen.
         raise DomainError("memberships_remain", f"{left} memberships haven't ended yet; try again in a minute.")
-    ended = "SELECT count(*) FROM segments_membershipchange WHERE profile_id = ANY(%(ids)s::bigint[]) AND why = 'erasure'"
+    ended = (
+        "SELECT count(*) FROM segments_membershipchange WHERE profile_id = ANY(%(ids)s::bigint[]) AND why = 'erasure'"
+    )
     return {"ended": _count(ended, request)}
 
 

@@ -89,7 +89,9 @@ def _permitting(catalog: Catalog, purpose: str, *, is_scoped: bool) -> exp.Selec
         )
         is_granted = exp.EQ(this=decision, expression=granted)
         permitting = _rows("consent", of_purpose, is_granted, exp.Paren(this=goes_on), is_scoped=is_scoped)
-        return _without(permitting, "stop", _is("stop", "purpose_id", info.id), whose=exp.column("profile_id", "consent"))
+        return _without(
+            permitting, "stop", _is("stop", "purpose_id", info.id), whose=exp.column("profile_id", "consent")
+        )
     objected = exp.and_(of_purpose, exp.NEQ(this=decision, expression=granted), copy=False)
     permitting = _without(_everybody(is_scoped=is_scoped), "consent", objected)
     return _without(permitting, "stop", _is("stop", "purpose_id", info.id))

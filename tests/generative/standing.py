@@ -34,6 +34,10 @@ ENDS = [
 ]
 
 
+# How many permit a purpose; those who don't permit what takes in everybody are stopped.
+CHANCES = {ConsentMode.OPT_IN: 0.7, ConsentMode.OPT_OUT: 0.6, ConsentMode.NOTICE_ONLY: 0.8}
+
+
 def everything() -> set[tuple[str, ...]]:
     """All that must be drawn."""
     scores = {("score", kind, op) for kind, op in _score_forms()}
@@ -107,12 +111,9 @@ def of_someone(chance: random.Random) -> dict[str, Any]:
             scores[key] = Value(number=number, text=text)
     permits = {}
     for key, purpose in CATALOG.purposes.items():
-        if purpose.mode is ConsentMode.OPT_IN and chance.random() < 0.7:
-            permits[key] = AS_OF + chance.choice(ENDS) if chance.random() < 0.6 else None
-        elif purpose.mode is ConsentMode.NOTICE_ONLY and chance.random() < 0.8:
-            permits[key] = None
-        elif purpose.mode is ConsentMode.OPT_OUT and chance.random() < 0.6:
-            permits[key] = None
+        if chance.random() < CHANCES[purpose.mode]:
+            ends = purpose.mode is ConsentMode.OPT_IN and chance.random() < 0.6
+            permits[key] = AS_OF + chance.choice(ENDS) if ends else None
     return {
         "scores": scores,
         "permits": permits,
@@ -145,7 +146,11 @@ def consent_rows(catalog: Catalog, people: Sequence[Person]) -> Iterator[Row]:
                 yield info.id, one.id, "granted", AS_OF - timedelta(days=9)
             elif key not in one.permits and _is_stopped(one, info) and info.mode is ConsentMode.OPT_IN:
                 yield info.id, one.id, "granted", None  # they said yes, and it doesn't count
-            elif key not in one.permits and not _is_stopped(one, info) and (info.mode is ConsentMode.OPT_OUT or not is_silent):
+            elif (
+                key not in one.permits
+                and not _is_stopped(one, info)
+                and (info.mode is ConsentMode.OPT_OUT or not is_silent)
+            ):
                 yield info.id, one.id, ("denied", "withdrawn")[one.id // 2 % 2], None
 
 
