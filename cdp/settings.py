@@ -232,6 +232,9 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "JobState": "cdp.jobs.models.JobState",
+        "PrivacyRequestKind": "cdp.privacy.models.RequestKind",
+        "PrivacyRequestState": "cdp.privacy.models.RequestState",
+        "PrivacyTargetState": "cdp.privacy.models.TargetState",
         "SegmentStatus": "segments.models.SegmentStatus",
     },
 }

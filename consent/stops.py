@@ -82,7 +82,8 @@ def carry_stops(follows: Mapping[int, int]) -> None:
     """Absorbed -> survivor: what halted either of two who prove to be one halts that one."""
     pairs = {"absorbed": list(follows), "survivors": list(follows.values())}
     with bound_cursor() as cursor:
-        cursor.execute(CARRY, pairs)
+        for statement in CARRY:
+            cursor.execute(statement, pairs)
 
 
 def share_stops(*, survivor_id: int, restored_id: int) -> None:
@@ -101,23 +102,23 @@ def forget_stops(profile_ids: Collection[int]) -> None:
     ConsentStop.objects.filter(profile_id__in=list(profile_ids)).delete()
 
 
-# Of several of one kind that of the earliest remains.
-CARRY = """
-    WITH follows AS (
-        SELECT * FROM unnest(%(absorbed)s::bigint[], %(survivors)s::bigint[]) AS g(absorbed, survivor)
-    ), ranked AS (
-        SELECT s.id, coalesce(f.survivor, s.profile_id) AS survivor, s.lifted_at,
-               row_number() OVER (PARTITION BY coalesce(f.survivor, s.profile_id), s.kind, s.lifted_at IS NULL
-                                  ORDER BY s.since, s.id) AS place
-          FROM consent_stop s LEFT JOIN follows f ON f.absorbed = s.profile_id
-         WHERE s.profile_id = ANY(%(absorbed)s::bigint[]) OR s.profile_id = ANY(%(survivors)s::bigint[])
-    )
-    UPDATE consent_stop s
-       SET profile_id = r.survivor,
-           lifted_at = CASE WHEN r.lifted_at IS NULL AND r.place > 1 THEN greatest(now(), s.since) ELSE s.lifted_at END
-      FROM ranked r
-     WHERE s.id = r.id AND (s.profile_id <> r.survivor OR (r.lifted_at IS NULL AND r.place > 1))
-"""
+# Of several of one kind that of the earliest goes on. In two statements: rows are told apart one by one as they change.
+CARRY = (
+    """
+    UPDATE consent_stop s SET lifted_at = greatest(now(), s.since)
+      FROM (SELECT s.id, row_number() OVER (PARTITION BY coalesce(f.survivor, s.profile_id), s.kind ORDER BY s.since, s.id) AS place
+              FROM consent_stop s
+              LEFT JOIN unnest(%(absorbed)s::bigint[], %(survivors)s::bigint[]) AS f(absorbed, survivor)
+                     ON f.absorbed = s.profile_id
+             WHERE s.profile_id = ANY(%(absorbed)s::bigint[] || %(survivors)s::bigint[]) AND s.lifted_at IS NULL) AS ranked
+     WHERE s.id = ranked.id AND ranked.place > 1
+    """,
+    """
+    UPDATE consent_stop s SET profile_id = f.survivor
+      FROM unnest(%(absorbed)s::bigint[], %(survivors)s::bigint[]) AS f(absorbed, survivor)
+     WHERE s.profile_id = f.absorbed AND s.profile_id = ANY(%(absorbed)s::bigint[])
+    """,
+)
 
 
 def _lock(profile: Profile) -> None:

@@ -213,9 +213,13 @@ class Whose:
     uuids: Sequence[UUID]
 
 
-def rows_of(kind: Kind, whose: Whose) -> Iterator[dict[str, Any]]:
-    """The rows, one by one, by the names of their columns. Ask within one snapshot."""
-    asked = {"ids": sorted(whose.ids), "uuids": sorted(str(one) for one in whose.uuids)}
+def rows_of(kind: Kind, whose: Whose, *, most: int | None = None) -> Iterator[dict[str, Any]]:
+    """The rows, one by one, by the names of their columns. Ask within one snapshot, and read to the end.
+
+    Args:
+        most: not more than so many. Whoever stopped reading would end the transaction with the statement.
+    """
+    asked = {"ids": sorted(whose.ids), "uuids": sorted(str(one) for one in whose.uuids), "most": most}
     rows = _streamed(kind, asked)
     # More is asked about each of these, which can't be while they are being read; of both a person has few.
     match kind.name:
@@ -230,7 +234,7 @@ def rows_of(kind: Kind, whose: Whose) -> Iterator[dict[str, Any]]:
 def _streamed(kind: Kind, asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     with bound_cursor() as cursor:
         columns: list[tuple[str, bool]] = []
-        for row in cursor.stream(kind.sql, asked, size=AT_ONCE):
+        for row in cursor.stream(kind.sql + " LIMIT %(most)s::bigint", asked, size=AT_ONCE):
             columns = columns or [(column.name, column.type_code == JSONB) for column in cursor.description or ()]
             yield {
                 name: _read(value) if is_json else value for (name, is_json), value in zip(columns, row, strict=True)

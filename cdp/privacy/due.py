@@ -38,6 +38,9 @@ def due_of(kind: RequestKind, *, country: str, region: str, received_on: date) -
         return _due(law_for(NOWHERE, None, received_on), right, received_on)
 
 
+# The strictest of several laws is named by all of them.
+LONGEST_NAME: Final = 100
+MANY: Final = "The strictest of all that may apply"
 # Antarctica, which has no law of its own: what holds everywhere else.
 NOWHERE: Final = "AQ"
 
@@ -45,4 +48,4 @@ NOWHERE: Final = "AQ"
 def _due(law: Law, right: Right, received_on: date) -> Due:
     on = due(law, right, received_on)
     until = due(law, right, received_on, extended=True) if extendable(law, right) else None
-    return Due(on, law.name, until)
+    return Due(on, law.name if len(law.name) <= LONGEST_NAME else MANY, until)

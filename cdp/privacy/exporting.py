@@ -158,7 +158,7 @@ def _write(file: BinaryIO, person: Whose, *, as_of: datetime) -> None:
             with _entry(archive, f"{kind.name}.csv") as out:
                 _csv(out, rows(kind))
         with _entry(archive, "index.html") as out:
-            out.writelines(page(by=name, as_of=as_of, rows=rows))
+            out.writelines(page(by=name, as_of=as_of, rows=lambda kind, most: rows_of(kind, person, most=most)))
 
 
 @contextmanager

@@ -6,7 +6,6 @@ What is in it comes from `cdp.privacy.dossier`. Of long kinds it shows the begin
 import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from itertools import islice
 from typing import Any, Final
 
 from django.utils.html import format_html
@@ -29,12 +28,12 @@ BEGIN: Final = (
 
 
 def page(
-    *, by: str, as_of: datetime, rows: Callable[[Kind], Iterable[dict[str, Any]]], kinds: Iterable[Kind] = KINDS
+    *, by: str, as_of: datetime, rows: Callable[[Kind, int], Iterable[dict[str, Any]]], kinds: Iterable[Kind] = KINDS
 ) -> Iterator[str]:
     """The page, piece by piece.
 
     Args:
-        rows: gives those of a kind; read as far as they are shown.
+        rows: gives those of a kind, not more than so many.
     """
     kinds = tuple(kinds)
     yield format_html(BEGIN, by, STYLE, by, moment(as_of))
@@ -42,22 +41,20 @@ def page(
     yield "</nav>"
     for kind in kinds:
         yield format_html('<h2 id="{}">{}</h2><p class="quiet">{}</p>', kind.name, kind.title, kind.about)
-        yield from _table(kind, iter(rows(kind)))
+        yield from _table(kind, list(rows(kind, MOST_ROWS + 1)))
     yield "</body></html>"
 
 
-def _table(kind: Kind, rows: Iterator[dict[str, Any]]) -> Iterator[str]:
-    first = next(rows, None)
-    if first is None:
+def _table(kind: Kind, rows: list[dict[str, Any]]) -> Iterator[str]:
+    if not rows:
         yield "<p>Nothing.</p>"
         return
     yield "<table><thead><tr>"
-    yield from (format_html('<th scope="col">{}</th>', name.replace("_", " ")) for name in first)
+    yield from (format_html('<th scope="col">{}</th>', name.replace("_", " ")) for name in rows[0])
     yield "</tr></thead><tbody>"
-    yield _row(first)
-    yield from map(_row, islice(rows, MOST_ROWS - 1))
+    yield from map(_row, rows[:MOST_ROWS])
     yield "</tbody></table>"
-    if next(rows, None) is not None:
+    if len(rows) > MOST_ROWS:
         yield format_html("<p>These are the first {}; <b>{}.csv</b> has all of them.</p>", MOST_ROWS, kind.name)
 
 

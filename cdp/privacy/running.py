@@ -3,6 +3,7 @@
 The work is a job (`cdp.jobs`). Killed at any moment it is begun again, and goes on with what isn't done.
 """
 
+from contextlib import suppress
 from typing import Final
 
 from django.conf import settings
@@ -12,7 +13,7 @@ from django.utils import timezone
 from cdp.audit.actors import SYSTEM, Actor
 from cdp.audit.services import record
 from cdp.database import bound_cursor
-from cdp.errors import DomainError
+from cdp.errors import DomainError, NotFound
 from cdp.jobs.models import Job
 from cdp.jobs.services import Progress, enqueue
 from cdp.logs import get_logger
@@ -49,7 +50,8 @@ def carry_out(request: PrivacyRequest, *, progress: Progress, by: Actor = SYSTEM
     if request.state != RequestState.IN_PROGRESS:
         return
     if not request.targets.exclude(state=TargetState.WAITING).filter(is_outside=False).exists():
-        remember_who(request)
+        with suppress(NotFound):  # they were erased meanwhile, which each target tells of for itself
+            remember_who(request)
     do = {target.key: target.do for target in targets_of(request)}
     ours = list(request.targets.filter(is_outside=False))
     failed = 0
