@@ -227,8 +227,9 @@ COMMANDS = {
 }
 TASKS = {
     "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
-    "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh",
-    "segments.recompute_thresholds", "segments.request_recomputation", "privacy.carry_out", "privacy.purge",
+    "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh", "audit.verify",
+    "audit.request_verification", "privacy.carry_out", "privacy.purge",
+    "segments.recompute_thresholds", "segments.request_recomputation",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""
 TRACKING = re.compile(r"(healthz|readyz|v1/|analytics)")
