@@ -194,11 +194,7 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
         except NotFound as error:
             messages.error(request, error.message)
             return redirect("admin:privacy_privacyrequest_detail", uuid=uuid)
-        response = FileResponse(
-            opened, as_attachment=True, filename=f"{one.number}.zip", content_type="application/zip"
-        )
-        response["Cache-Control"] = "no-store, private"
-        return response
+        return FileResponse(opened, as_attachment=True, filename=f"{one.number}.zip", content_type="application/zip")
 
     def come_back_view(self, request: HttpRequest) -> HttpResponse:
         """Somebody who was erased wishes to be known again."""

@@ -54,7 +54,9 @@ class PrivacyRequestSerializer(serializers.ModelSerializer[PrivacyRequest]):
     profile = serializers.UUIDField(
         source="profile_uuid", allow_null=True, help_text="Who asks; null until it is known."
     )
-    purpose = serializers.SlugRelatedField(slug_field="key", read_only=True, allow_null=True)
+    purpose = serializers.CharField(
+        source="purpose.key", allow_null=True, default=None, help_text="Of an objection to one."
+    )
     due_on = serializers.DateField(help_text="The last day on which it is answered in time.")
     was_due_on = serializers.DateField(allow_null=True, help_text="Before it was extended.")
 

@@ -47,14 +47,14 @@ def make_export(*, request: PrivacyRequest, by: Actor) -> PrivacyExport:
     Raises:
         NotFound: nobody is known by the request's id any more.
     """
-    export = PrivacyExport(request=request, profile_uuid=request.profile_uuid)
+    export = PrivacyExport(request=request, profile_uuid=request.asker)
     folder = export_folder()
     path, part = path_of(export), folder / f".{export.file}.part"
     try:
         with open(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
             as_of = timezone.now()
             with snapshot(seconds=EXPORT_SECONDS):
-                _write(file, whose(request.profile_uuid), as_of=as_of)
+                _write(file, whose(request.asker), as_of=as_of)
             file.flush()
             os.fsync(file.fileno())
             export.bytes = file.seek(0, os.SEEK_END)
@@ -72,13 +72,11 @@ def make_export(*, request: PrivacyRequest, by: Actor) -> PrivacyExport:
     return export
 
 
-def whose(profile_uuid: UUID | None) -> Whose:
+def whose(profile_uuid: UUID) -> Whose:
     """
     Raises:
         NotFound: nobody is known by it.
     """
-    if profile_uuid is None:
-        raise NotFound("profile_not_found", "It isn't known yet who asks.")
     person = survivor_of(profile_uuid)
     inside = ledger.all_inside(person.pk)
     absorbed = Merge.objects.filter(absorbed_id__in=inside, undone_at__isnull=True).values_list(

@@ -3,8 +3,8 @@
 How a request goes on is in `cdp.privacy.services`; what is done for each target, in `cdp.privacy.targets`.
 """
 
-import uuid
 from datetime import date
+from uuid import UUID, uuid4
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -63,7 +63,7 @@ class IdentityMethod(models.TextChoices):
 class PrivacyRequest(models.Model):
     """What one person asked for. Nothing of it names them once they are erased, but an id that leads to nobody."""
 
-    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    uuid = models.UUIDField(default=uuid4, unique=True, editable=False)
     kind = models.CharField(max_length=16, choices=RequestKind.choices)
     state = models.CharField(max_length=16, choices=RequestState.choices, default=RequestState.RECEIVED)
     came_by = models.CharField(max_length=8, choices=CameBy.choices)
@@ -125,6 +125,13 @@ class PrivacyRequest(models.Model):
         return f"PR-{self.pk}"
 
     @property
+    def asker(self) -> UUID:
+        """Who asks; of a request that has begun it is always known."""
+        if self.profile_uuid is None:
+            raise ValueError(f"{self.number} was begun for nobody")
+        return self.profile_uuid
+
+    @property
     def is_open(self) -> bool:
         return self.closed_at is None
 
@@ -171,7 +178,7 @@ class PrivacyExport(models.Model):
 
     request = models.ForeignKey(PrivacyRequest, on_delete=models.CASCADE, related_name="exports")
     profile_uuid = models.UUIDField(db_index=True)
-    file = models.UUIDField(default=uuid.uuid4, unique=True, editable=False, help_text="The name of the file.")
+    file = models.UUIDField(default=uuid4, unique=True, editable=False, help_text="The name of the file.")
     bytes = models.BigIntegerField()
     sha256 = models.CharField(max_length=64)
     made_at = models.DateTimeField(default=timezone.now)

@@ -71,7 +71,7 @@ def remember_who(request: PrivacyRequest) -> None:
     Raises:
         NotFound: nobody is known by the request's id.
     """
-    person = whose(request.profile_uuid)
+    person = whose(request.asker)
     named = Profile.objects.filter(pk__in=person.ids).values_list("identifiers__namespace", flat=True).distinct()
     request.subject_ids = sorted({*request.subject_ids, *person.ids})
     request.namespaces = sorted({*request.namespaces, *(one for one in named if one)})
@@ -83,7 +83,7 @@ def remember_who(request: PrivacyRequest) -> None:
 
 def _erase(request: PrivacyRequest, by: Actor) -> Counts:
     with transaction.atomic():
-        erased = erase_profile(profile=Profile(uuid=request.profile_uuid), by=by, reason=request.number)
+        erased = erase_profile(profile=Profile(uuid=request.asker), by=by, reason=request.number)
         if erased is None:
             return {"already": True}
         # Whom they were found to be under lock may be more than when it began.
@@ -124,9 +124,9 @@ def _forget_rules(request: PrivacyRequest, by: Actor) -> Counts:
 
 def _delete_files(request: PrivacyRequest, by: Actor) -> Counts:
     """Their exports, and whatever was noted in words on this and their earlier requests."""
-    theirs = PrivacyExport.objects.filter(profile_uuid=request.profile_uuid, deleted_at__isnull=True)
+    theirs = PrivacyExport.objects.filter(profile_uuid=request.asker, deleted_at__isnull=True)
     files = delete_exports(theirs.select_related("request"), by=by)
-    requests = PrivacyRequest.objects.filter(profile_uuid=request.profile_uuid)
+    requests = PrivacyRequest.objects.filter(profile_uuid=request.asker)
     noted = requests.exclude(identity_note="", extension_reason="", corrections={})
     notes = noted.update(identity_note="", extension_reason="", corrections={})
     refused = requests.exclude(refusal_reason__in=["", "erased"]).update(refusal_reason="erased")
@@ -153,7 +153,7 @@ def _correct(request: PrivacyRequest, by: Actor) -> Counts:
     """Says it as any source would, so that history shows what was said before, and segments follow. Said twice it is one message."""
     if not request.corrections:
         return {"traits": 0}
-    person = survivor_of(request.profile_uuid)  # type: ignore[arg-type]  # begun only once it is known
+    person = survivor_of(request.asker)
     known = [Named(*pair) for pair in person.identifiers.values_list("namespace", "value")]
     if not known:
         raise NotFound("nothing_names_them", "This profile has no identifier by which a correction could name it.")
@@ -186,13 +186,13 @@ def _correct(request: PrivacyRequest, by: Actor) -> Counts:
 
 
 def _restrict(request: PrivacyRequest, by: Actor) -> Counts:
-    person = survivor_of(request.profile_uuid)  # type: ignore[arg-type]
+    person = survivor_of(request.asker)
     stops.stop(profile=person, kind=StopKind.RESTRICTION, by=by, why=request.number)
     return {}
 
 
 def _object(request: PrivacyRequest, by: Actor) -> Counts:
-    person = survivor_of(request.profile_uuid)  # type: ignore[arg-type]
+    person = survivor_of(request.asker)
     if request.objects_to == ObjectsTo.PURPOSE:
         assert request.purpose is not None  # a request is refused without it
         # As of when they said it: what they decide afterwards counts for more.
