@@ -137,7 +137,7 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
             "days_left": one.days_left(timezone.localdate()),
             "person": person,
             "identifiers": _masked(person) if person else [],
-            "targets": one.targets.all(),
+            "targets": [(target, _came_of(target.counts)) for target in one.targets.all()],
             "exports": one.exports.all(),
             "entries": life_of(one)[:HISTORY],
             "is_moving": job is not None and not job.is_finished,
@@ -225,6 +225,24 @@ FIELDS = {
     "/corrections": "corrections",
     "/received_at": "received_on",
 }
+
+
+# Figures of targets, in words; what came to nothing isn't said.
+FIGURES = {
+    "events": "{} events", "waiting": "{} messages that waited", "quarantined": "{} in quarantine", "already": "erased before",
+    "suppressed": "{} identifiers suppressed", "keys": "{} keys destroyed", "ended": "{} memberships ended",
+    "versions": "{} versions of rules", "segments": "of {}", "files": "{} files deleted", "notes": "{} notes emptied",
+    "until": "until {}", "bytes": "{} bytes", "traits": "{} traits",
+}  # fmt: skip
+
+
+def _came_of(counts: dict[str, Any]) -> str:
+    said = [
+        form.format(", ".join(value) if isinstance(value, list) else f"{value:,}" if isinstance(value, int) else value)
+        for name, form in FIGURES.items()
+        if (value := counts.get(name))
+    ]
+    return ", ".join(said) or ("nothing" if counts else "")
 
 
 def _person(one: PrivacyRequest) -> Profile | None:

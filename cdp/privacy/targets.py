@@ -89,9 +89,7 @@ def _erase(request: PrivacyRequest, by: Actor) -> Counts:
         # Whom they were found to be under lock may be more than when it began.
         request.subject_ids = sorted({*request.subject_ids, *erased.everybody})
         request.save(update_fields=["subject_ids"])
-    return {
-        "events": erased.events, "waiting": erased.waiting, "quarantined": erased.quarantined, "suppressed": erased.suppressed
-    }  # fmt: skip
+    return {name: getattr(erased, name) for name in ("events", "waiting", "quarantined", "suppressed", "keys")}
 
 
 def _shred(request: PrivacyRequest, by: Actor) -> Counts:
