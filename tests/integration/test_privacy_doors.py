@@ -94,7 +94,6 @@ def test_a_request_from_its_coming_to_its_file(clerk: Caller) -> None:
     file = clerk.client.post(address("file", request.uuid, export.file), {"csrfmiddlewaretoken": token})
     assert file["Content-Type"] == "application/zip" and "no-store" in file["Cache-Control"]
     assert b"".join(file.streaming_content).startswith(b"PK")
-    file.close()
     downloaded = AuditEntry.objects.get(action="privacy.export_downloaded")
     assert (downloaded.actor_label, downloaded.purpose) == (clerk.user.username, "privacy_rights")
     assert clerk.client.get(address("file", request.uuid, export.file)).status_code == 405
