@@ -5,8 +5,13 @@ By what such people are known again is in `cdp.identity.suppression`.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, timedelta
+
+from django.db.models import Sum
+from django.utils import timezone
 
 from cdp.database import bound_cursor
+from cdp.identity.models import SuppressedCount
 from cdp.identity.normalise import Identifier
 from cdp.identity.resolve import possible
 from cdp.identity.suppression import sift, without_values
@@ -41,6 +46,13 @@ def count_dropped(source_ids: Iterable[int]) -> None:
     counts = Counter(source_ids)
     with bound_cursor() as cursor:
         cursor.execute(COUNT, [list(counts), list(counts.values())])
+
+
+def dropped_lately(source_id: int, *, days: int) -> int:
+    """How many messages of the source were dropped in these days, today included: its operator should be told."""
+    since = timezone.now().astimezone(UTC).date() - timedelta(days=days - 1)
+    found = SuppressedCount.objects.filter(source_id=source_id, day__gte=since).aggregate(total=Sum("messages"))
+    return found["total"] or 0
 
 
 def without_the_erased(refused: Sequence[Refused]) -> Sequence[Refused]:

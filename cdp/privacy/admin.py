@@ -23,7 +23,6 @@ from cdp.audit.services import record
 from cdp.errors import DomainError, NotFound
 from cdp.identity.merging import survivor_of
 from cdp.identity.suppression import lift
-from cdp.jobs.models import Job
 from cdp.privacy import forms, services
 from cdp.privacy.exporting import open_export
 from cdp.privacy.models import (
@@ -131,7 +130,6 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
         may_change = request.user.has_perm(CHANGE)
         is_waiting = one.state in (RequestState.RECEIVED, RequestState.IDENTITY_NEEDED)
         stop = services.stop_of(one)
-        job = Job.objects.filter(uuid=one.job_uuid).first() if one.job_uuid else None
         return {
             "one": one,
             "days_left": one.days_left(timezone.localdate()),
@@ -140,7 +138,7 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
             "targets": [(target, _came_of(target.counts)) for target in one.targets.all()],
             "exports": one.exports.all(),
             "entries": life_of(one)[:HISTORY],
-            "is_moving": job is not None and not job.is_finished,
+            "is_moving": services.is_being_done(one),
             "may_change": may_change,
             "may_name": may_change and is_waiting,
             "may_confirm": may_change and is_waiting and person is not None,

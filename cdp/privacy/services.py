@@ -152,15 +152,24 @@ def confirm_identity(*, request: PrivacyRequest, method: IdentityMethod, by: Act
 def retry_target(*, target: PrivacyTarget, by: Actor) -> Job:
     """The job that tries this target again, and no other that is done.
 
+    One that waits or runs is tried again too, once no job is at it any more: that was cancelled, or lost its workers.
+
     Raises:
-        Conflict: it didn't fail, or the request is over.
+        Conflict: it is done, or somebody is at it; or the request is over.
     """
     request = _locked(target.request, RequestState.IN_PROGRESS)
-    waiting = request.targets.filter(pk=target.pk, state=TargetState.FAILED, is_outside=False)
+    waiting = request.targets.filter(pk=target.pk, is_outside=False).exclude(state=TargetState.DONE)
+    if is_being_done(request):
+        waiting = waiting.filter(state=TargetState.FAILED)
     if not waiting.update(state=TargetState.WAITING, error_code="", changed_at=timezone.now()):
         raise Conflict("target_not_failed", "This target didn't fail, so there is nothing to try again.")
     _record(request, "privacy.target_retried", by, {"target": target.key})
     return ask_for_work(request, by=by)
+
+
+def is_being_done(request: PrivacyRequest) -> bool:
+    """Whether a job is at it, or about to be."""
+    return Job.objects.unfinished().filter(uuid=request.job_uuid).exists() if request.job_uuid else False
 
 
 @transaction.atomic

@@ -18,6 +18,7 @@ from django.utils import timezone
 from cdp.audit.models import AuditEntry
 from cdp.errors import Conflict, DomainError, NotFound
 from cdp.jobs.models import Job, JobState
+from cdp.jobs.services import cancel
 from cdp.privacy import running, services, targets
 from cdp.privacy.due import due_of
 from cdp.privacy.exporting import export_folder, open_export, path_of, purge_exports
@@ -394,6 +395,17 @@ def test_killed_in_the_middle_it_goes_on_with_what_is_left(shop: Tracker, monkey
         assert request.targets.get(key=cut.key).state == TargetState.RUNNING
     run(request)
     assert request.state == RequestState.DONE and not Profile.objects.filter(uuid=request.profile_uuid).exists()
+
+
+def test_work_that_was_cancelled_is_taken_up_again(shop: Tracker) -> None:
+    request = begun(asked(RequestKind.RESTRICTION))
+    target = request.targets.get()
+    with pytest.raises(Conflict):
+        services.retry_target(target=target, by=BY)
+    cancel(job=Job.objects.get(uuid=request.job_uuid), by=BY)
+    assert run(request).state == RequestState.IN_PROGRESS
+    services.retry_target(target=target, by=BY)
+    assert run(request).state == RequestState.DONE
 
 
 def test_systems_outside_are_ticked_off_by_hand(shop: Tracker, settings: Any) -> None:

@@ -16,6 +16,7 @@ from cdp.identity.models import SuppressedCount, Suppression
 from cdp.identity.normalise import Identifier
 from cdp.identity.suppression import lift, suppressed, without_values
 from cdp.ingestion.models import InboxMessage, Quarantined, SourceKind
+from cdp.ingestion.suppressed import dropped_lately
 from cdp.pipeline import process_batch
 from cdp.profiles.models import Event, Profile, TraitValue
 from cdp.vault import rotation
@@ -55,6 +56,7 @@ def test_what_names_nobody_else_is_dropped_counted_and_kept_nowhere(shop: Tracke
     shop.send(track("Bought", ANN))
     process_all()
     assert SuppressedCount.objects.get().messages == 3
+    assert dropped_lately(shop.source_id, days=30) == 3 and dropped_lately(shop.source_id + 1, days=30) == 0
     assert not InboxMessage.objects.exists() and not Quarantined.objects.exists()
 
 
