@@ -86,7 +86,7 @@ def _erase_once(uuid: UUID, by: Actor, reason: str, may_return: bool) -> Erased 
     if ledger.all_inside(person.pk) != everybody or ledger.merges_of(everybody) != merges:
         raise MovedMeanwhileError
     quarantined += take_from_quarantine(whose)
-    suppressed = 0 if may_return else suppress(identifiers)
+    suppressed = 0 if may_return else suppress(whose.theirs)
     keys = destroy(subject_ids=everybody, by=by)
     forget_states(everybody)
     forget_stops(everybody)

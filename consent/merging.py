@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from cdp.audit.actors import Actor
@@ -127,8 +128,11 @@ def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> 
 
 
 def forget_states(profile_ids: Collection[int]) -> None:
-    """Takes away what holds for people who are erased; the records it was projected from stay, since nothing can change them."""
-    ConsentState.objects.filter(profile_id__in=list(profile_ids)).delete()
+    """Takes away what holds for people who are erased, and what was noted of their differences; the records it was projected
+    from stay, since nothing can change them."""
+    ids = list(profile_ids)
+    ConsentState.objects.filter(profile_id__in=ids).delete()
+    ConsentConflict.objects.filter(Q(profile_id__in=ids) | Q(absorbed_id__in=ids)).delete()
 
 
 @transaction.atomic
