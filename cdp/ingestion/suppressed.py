@@ -18,7 +18,6 @@ from cdp.identity.suppression import sift, without_values
 from cdp.ingestion.quarantine import Refused
 from cdp.ingestion.wire import Message, named_in
 
-SILENCED = "identifier_suppressed"
 COUNT = """
     INSERT INTO identity_suppressedcount AS c (source_id, day, messages)
     SELECT s, (now() AT TIME ZONE 'UTC')::date, n FROM unnest(%s::int[], %s::bigint[]) AS g(s, n) ORDER BY s
@@ -37,8 +36,8 @@ def keep_silent(message: Message, silenced: Collection[Identifier]) -> None:
     message.context = without_values(message.context, silenced)
     # Should it end in quarantine after all, then without its text.
     message.raw, message.shared = b"{}", b""
-    if SILENCED not in message.flags:  # a batch that failed is gone through again in halves
-        message.flags.append(SILENCED)
+    if "identifier_suppressed" not in message.flags:  # a batch that failed is gone through again in halves
+        message.flags.append("identifier_suppressed")
 
 
 def count_dropped(source_ids: Iterable[int]) -> None:

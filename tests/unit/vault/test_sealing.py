@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdp.vault import sealing
@@ -34,6 +34,7 @@ def test_the_cipher_is_the_published_one() -> None:
     assert AESGCM(key).encrypt(nonce, text, associated) == sealed
 
 
+@settings(deadline=None)
 @given(payload=st.binary(max_size=300))
 def test_what_was_sealed_opens_for_its_entry_under_its_key_and_for_nothing_else(payload: bytes) -> None:
     key = sealing.new_key()
