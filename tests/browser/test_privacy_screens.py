@@ -83,7 +83,7 @@ def test_the_queue_says_what_is_overdue_and_the_narrow_forms_open(console: Conso
     page.get_by_role("button", name="Extend").click()
     expect(page.get_by_text("Three archives to read")).to_be_visible()
     console.open("privacy/privacyrequest/come-back/")
-    page.get_by_label("Identifier").fill("erika@example.com")
+    page.get_by_label("Identifier", exact=True).fill("erika@example.com")
     page.get_by_role("button", name="Let them come back").click()
     expect(page.get_by_text("nothing keeps them away")).to_be_visible()
     console.look("privacy-come-back")
