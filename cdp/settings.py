@@ -122,6 +122,7 @@ INSTALLED_APPS = [
     "cdp.identity",
     "cdp.ingestion",
     "segments",
+    "cdp.accountability",
     "cdp.privacy",
     "demo",
 ]

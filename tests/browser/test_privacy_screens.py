@@ -21,8 +21,9 @@ def work() -> None:
 
 
 def test_somebody_is_erased_and_what_failed_is_tried_again(console: Console, settings: Any, tmp_path: Path) -> None:
+    from cdp.privacy.models import PrivacyRequest, PrivacyTarget
+
     settings.PRIVACY_EXPORT_DIR = str(tmp_path)
-    settings.PRIVACY_OUTSIDE = ["Mail house"]
     tracker().send(identify("PB-204417", traits={"email": "erika@example.com"}), track("Order Completed", "PB-204417"))
     process_all()
     page = console.log_in("compliance")
@@ -45,6 +46,9 @@ def test_somebody_is_erased_and_what_failed_is_tried_again(console: Console, set
     key_file, settings.VAULT_KEY_FILE = settings.VAULT_KEY_FILE, "/nowhere/keys.json"
     page.get_by_label("How they showed who they are").select_option("document")
     page.get_by_role("button", name="Confirm, and erase them").click()
+    request = PrivacyRequest.objects.get()
+    # As one that the operator has named.
+    PrivacyTarget.objects.create(request=request, position=9, key="outside", label="Mail house", is_outside=True)
     work()
     row = page.get_by_role("row", name="Profile, events, scores")
     expect(row).to_contain_text("vault_unusable")
