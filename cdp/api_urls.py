@@ -3,6 +3,7 @@
 from django.urls import path
 
 from cdp.jobs.api import JobCancel, JobDetail, JobList
+from cdp.privacy.api import PrivacyRequestDetail, PrivacyRequests, PrivacyRequestTargets, PrivacyTargetRetry
 from cdp.rest.openapi import SchemaView, docs
 from consent.api import PurposeList
 from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentRefresh
@@ -41,6 +42,14 @@ urlpatterns = [
     path("lists/<slug:key>/people/remove/", ListPeopleRemove.as_view(), name="list-people-remove"),
     path("profiles/<path:identifier>/", ProfileLookup.as_view(), name="profile"),
     path("purposes/", PurposeList.as_view(), name="purposes"),
+    path("privacy-requests/", PrivacyRequests.as_view(), name="privacy-requests"),
+    path("privacy-requests/<uuid:uuid>/", PrivacyRequestDetail.as_view(), name="privacy-request"),
+    path("privacy-requests/<uuid:uuid>/targets/", PrivacyRequestTargets.as_view(), name="privacy-targets"),
+    path(
+        "privacy-requests/<uuid:uuid>/targets/<int:position>/retry/",
+        PrivacyTargetRetry.as_view(),
+        name="privacy-target-retry",
+    ),
     path("jobs/", JobList.as_view(), name="jobs"),
     path("jobs/<uuid:uuid>/", JobDetail.as_view(), name="job"),
     path("jobs/<uuid:uuid>/cancel/", JobCancel.as_view(), name="job-cancel"),

@@ -1,4 +1,4 @@
-"""Start-up checks about the database: its version and its roles. They speak loudly; they change nothing."""
+"""Start-up checks about the database: its version, its roles, and the keys that go with it. They speak loudly; they change nothing."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
+
+from cdp.vault.ring import VaultUnusable, load_ring
 
 OLDEST_SERVER, NEW_ENOUGH_FOR_LIMITS = 15, 17
 
@@ -97,3 +99,19 @@ def audit_log_is_signed(*, databases: Sequence[str] | None = None, **_: Any) -> 
             )
         )
     return found
+
+
+@register(Tags.database)
+def vault_has_its_keys(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Says so when nothing about a person can be sealed, nor anybody be erased for good."""
+    if not databases or "default" not in databases:
+        return []
+    hint = "Make keys with `manage.py vault_key --new FILE`, keep a copy, and name the file in CDP_VAULT_KEY_FILE."
+    if not settings.VAULT_KEY_FILE:
+        message = "The vault has no keys: what is to be sealed for a person is refused, and so is erasing somebody."
+        return [Warning(message, hint=hint, id="cdp.W005")]
+    try:
+        load_ring(Path(settings.VAULT_KEY_FILE))
+    except VaultUnusable as error:
+        return [Error(str(error), hint=hint, id="cdp.E003")]
+    return []

@@ -133,6 +133,7 @@ class Consumer:
             stored=report.stored,
             repeats=report.repeats,
             quarantined=report.quarantined,
+            suppressed=report.suppressed,
             entered=report.entered,
             exited=report.exited,
             milliseconds=round(seconds * 1000),

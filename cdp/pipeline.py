@@ -24,6 +24,7 @@ from cdp.ingestion.inbox import Waiting
 from cdp.ingestion.limits import Refusal
 from cdp.ingestion.quarantine import Refused
 from cdp.ingestion.rows import event_rows, trait_rows
+from cdp.ingestion.suppressed import count_dropped, keep_silent, without_the_erased
 from cdp.ingestion.wire import CONSENT_EVENT, Message, read, read_shared, split
 from cdp.logs import get_logger
 from cdp.profiles import catalogue, store, totals
@@ -33,6 +34,7 @@ from cdp.profiles.session_store import extend_sessions
 from cdp.profiles.sessions import SESSION_STARTED
 from cdp.profiles.settling import settle_orders
 from cdp.profiles.store import EventRow
+from cdp.vault.ring import VaultUnusable
 from consent.models import Decision, Method, Purpose, Reach
 from consent.services import Said, append_consents
 from segments.evaluation import Facts, end_memberships, evaluate
@@ -60,6 +62,8 @@ class Report:
     stored: int = 0
     repeats: int = 0
     quarantined: int = 0
+    # Named nobody but people who were erased: dropped, and counted by source.
+    suppressed: int = 0
     entered: int = 0
     exited: int = 0
 
@@ -81,8 +85,7 @@ def process_batch(*, messages: int | None = None) -> Report:
         again = list(inbox.claim(messages=limit))
         read_messages, refused = _read(again)
         report = _process_in_halves(read_messages)
-        report.messages += len(refused)
-        report.quarantined += quarantine.keep(refused)
+        _refuse(refused, report)
         report.requests = len(again)
         inbox.delete([w.id for w in again])
         return report
@@ -94,6 +97,8 @@ def _raise_unless_of_a_message(error: Exception) -> None:
     An error of ours that a message brings out is treated as the message's: it is quarantined, can be seen and replayed,
     and the others go on. The alternative would be a consumer that dies of it again at every start.
     """
+    if isinstance(error, VaultUnusable):
+        raise error  # without the key nobody can tell whom it would bring back
     if isinstance(error, Error) and not isinstance(error, OF_A_MESSAGE) and not isinstance(error.__cause__, TOO_LARGE):
         raise error
 
@@ -102,10 +107,17 @@ def _process(waiting: Sequence[Waiting]) -> Report:
     messages, refused = _read(waiting)
     report = _store_and_evaluate(messages) if messages else Report()
     report.requests = len(waiting)
-    report.messages += len(refused)
-    report.quarantined += quarantine.keep(refused)
+    _refuse(refused, report)
     inbox.delete([w.id for w in waiting])
     return report
+
+
+def _refuse(refused: Sequence[Refused], report: Report) -> None:
+    """Keeps what can't be used, but for what names nobody but people who were erased."""
+    kept = without_the_erased(refused)
+    report.messages += len(refused)
+    report.suppressed += len(refused) - len(kept)
+    report.quarantined += quarantine.keep(kept)
 
 
 def _process_in_halves(messages: Sequence[Message]) -> Report:
@@ -128,6 +140,7 @@ def _process_in_halves(messages: Sequence[Message]) -> Report:
         stored=one.stored + other.stored,
         repeats=one.repeats + other.repeats,
         quarantined=one.quarantined + other.quarantined,
+        suppressed=one.suppressed + other.suppressed,
         entered=one.entered + other.entered,
         exited=one.exited + other.exited,
     )
@@ -186,7 +199,13 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
     purposes = _purposes_named(fresh)
     while fresh:  # once, but for people who decided something and then proved to be one
         fresh = _store(fresh, told, names=names, purposes=purposes, convert=convert)
-    report.stored = len(told.rows)
+    report.stored, report.suppressed = len(told.rows), len(told.suppressed)
+    if told.suppressed:
+        # Should the person wish to come back, what is sent again must not be taken for a repeat.
+        _forget_seen(told.suppressed)
+        count_dropped(message.source_id for message in told.suppressed)
+    if not told.rows:
+        return report
 
     gone = {m.absorbed_id: m.absorbed_uuid for m in told.merges}
     facts = Facts(new=told.new - gone.keys())
@@ -230,6 +249,8 @@ class Told:
     consents: set[tuple[int, int]] = field(default_factory=set)
     new: set[int] = field(default_factory=set)
     merges: list[Merge] = field(default_factory=list)
+    # Messages of nobody but people who were erased.
+    suppressed: list[Message] = field(default_factory=list)
     _became: dict[int, int] = field(default_factory=dict)
 
     def add(self, people: Resolved, rows: Sequence[EventRow], changed_traits: Iterable[tuple[int, str]]) -> None:
@@ -266,8 +287,15 @@ def _store(
         by=PIPELINE,
     )
     waiting = [messages[number] for number in sorted(people.waiting)]
-    if waiting:
-        messages = [message for number, message in enumerate(messages) if number not in people.waiting]
+    for number, silenced in people.silenced.items():
+        keep_silent(messages[number], silenced)
+    if people.dropped:
+        told.suppressed += [messages[number] for number in people.dropped]
+    if waiting or people.dropped:
+        left_out = people.waiting | people.dropped
+        messages = [message for number, message in enumerate(messages) if number not in left_out]
+    if not messages:
+        return waiting
     rows = event_rows(messages, people, names, convert)
     totals.add_to_totals(rows)
     changed_traits = store.apply_traits(trait_rows(messages, people))

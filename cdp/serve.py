@@ -68,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             embedded.forget(HOME)
             # Its anchors belong to that database, and would find any other one to be an old copy.
             shutil.rmtree(HOME / "audit", ignore_errors=True)
+            # And nothing is left that these keys could open.
+            shutil.rmtree(HOME / "vault", ignore_errors=True)
+            shutil.rmtree(HOME / "exports", ignore_errors=True)
             return 0
         program = [sys.executable] if options.python else MANAGE
         return run_command(
@@ -104,6 +107,7 @@ def serve_demo(*, port: int, check: bool) -> int:
                 manage(["check", "--database", "default"], environ, doing="checking the log-ins")
             if "CDP_AUDIT_KEY" not in os.environ:
                 manage(["audit_key", "--if-missing"], environ, doing="looking for the audit log's key")
+            make_vault_key(environ)
             manage(["load_demo", "--url", url], environ, doing="loading the demo shop")
             # A check prints a table; what the processes say beside it would tear it apart.
             output = open(HOME / "check.log", "w") if check else sys.stdout  # noqa: SIM115  (closed with the process)
@@ -181,6 +185,7 @@ def run_command(command: Sequence[str], *, own_database: str, fresh: bool, migra
         environ = platform_environ(urls)
         if migrate:
             manage(["migrate", "--database", "owner", "--verbosity", "0"], environ, doing="updating the database")
+            make_vault_key(environ)
         return subprocess.run(command, env=environ, check=False).returncode
 
 
@@ -191,6 +196,8 @@ def platform_environ(urls: Urls) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "cdp.settings",
         # Beside the data, which is right for a trial only: whoever has the one has the other.
         "CDP_AUDIT_KEY": str(HOME / "audit" / "key.pem"),
+        "CDP_VAULT_KEY_FILE": str(HOME / "vault" / "keys.json"),
+        "CDP_PRIVACY_EXPORTS": str(HOME / "exports"),
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": ",".join(f"ignore:{message}" for message in EXPECTED_WARNINGS),
     }
@@ -208,6 +215,12 @@ def manage(arguments: Sequence[str], environ: dict[str, str], *, doing: str) -> 
         raise Failed(f"{doing} failed (manage.py {arguments[0]}, code {result.returncode}); the reason stands above")
     if (took := time.monotonic() - began) >= 5:
         say(f"{doing} took {took:.0f} seconds")
+
+
+def make_vault_key(environ: dict[str, str]) -> None:
+    """Without one nothing about a person can be sealed. One that the caller names is theirs to make."""
+    if "CDP_VAULT_KEY_FILE" not in os.environ and not Path(environ["CDP_VAULT_KEY_FILE"]).exists():
+        manage(["vault_key", "--if-missing"], environ, doing="making the vault's key")
 
 
 def stop_demo() -> int:

@@ -114,6 +114,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "cdp.apps.CdpConfig",
     "cdp.audit",
+    "cdp.vault",
     "cdp.jobs",
     "cdp.rest",
     "cdp.profiles",
@@ -122,6 +123,7 @@ INSTALLED_APPS = [
     "cdp.ingestion",
     "segments",
     "cdp.accountability",
+    "cdp.privacy",
     "demo",
 ]
 MIDDLEWARE = [
@@ -231,6 +233,9 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "JobState": "cdp.jobs.models.JobState",
+        "PrivacyRequestKind": "cdp.privacy.models.RequestKind",
+        "PrivacyRequestState": "cdp.privacy.models.RequestState",
+        "PrivacyTargetState": "cdp.privacy.models.TargetState",
         "SegmentStatus": "segments.models.SegmentStatus",
     },
 }
@@ -304,6 +309,19 @@ AUDIT_ANCHOR_EMAILS = [a for a in os.environ.get("CDP_AUDIT_ANCHOR_EMAILS", "").
 AUDIT_TSA_URL = os.environ.get("CDP_AUDIT_TSA_URL", "")
 AUDIT_TSA_CERTS = os.environ.get("CDP_AUDIT_TSA_CERTS", "")
 AUDIT_ANCHOR_SECONDS = env_int("CDP_AUDIT_ANCHOR_SECONDS", 300)
+
+# ---- Keys of people ----------------------------------------------------------------------------------------
+# The file with the master keys (`manage.py vault_key --new FILE`), where the database's owner can't read it.
+VAULT_KEY_FILE = os.environ.get("CDP_VAULT_KEY_FILE", "")
+
+# ---- Privacy requests --------------------------------------------------------------------------------------
+# Where exports of people's data lie until they are fetched; a folder that workers and web servers share and nobody else sees.
+PRIVACY_EXPORT_DIR = os.environ.get("CDP_PRIVACY_EXPORTS", str(BASE_DIR / ".exports"))
+PRIVACY_EXPORT_DAYS = env_int("CDP_PRIVACY_EXPORT_DAYS", 14)
+# How long feeds of changes go on saying that somebody who was erased has left.
+TOMBSTONE_DAYS = env_int("CDP_TOMBSTONE_DAYS", 30)
+# Systems outside that somebody must see to by hand for each request, with commas between their names.
+PRIVACY_OUTSIDE = [one.strip() for one in os.environ.get("CDP_PRIVACY_OUTSIDE", "").split(",") if one.strip()]
 
 # ---- Email -------------------------------------------------------------------------------------------------
 # Without a server it is written to the console.

@@ -36,7 +36,7 @@ class PurposeAdmin(AuditedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Purpose, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if change and "mode" in form.changed_data:
+        if change and {"mode", "covers_profiling", "lawful_basis"}.intersection(form.changed_data):
             tell_of_new_mode(obj.key)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Purpose]) -> None:

@@ -128,7 +128,8 @@ def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> 
 
 
 def forget_states(profile_ids: Collection[int]) -> None:
-    """Takes away what holds for people who are erased; the records it was projected from stay, since nothing can change them."""
+    """Takes away what holds for people who are erased, and what was noted of their differences; the records it was projected
+    from stay, since nothing can change them."""
     ids = list(profile_ids)
     ConsentState.objects.filter(profile_id__in=ids).delete()
     ConsentConflict.objects.filter(Q(profile_id__in=ids) | Q(absorbed_id__in=ids)).delete()

@@ -325,3 +325,49 @@ class ConsentConflict(models.Model):
                 fields=["raised_at"], condition=models.Q(settled_at__isnull=True), name="consent_conflict_open"
             )
         ]
+
+
+class StopKind(models.TextChoices):
+    RESTRICTION = "restriction", "Everything but their own rights"
+    PROFILING = "profiling", "Profiling"
+    LEGITIMATE_INTERESTS = "legitimate_interests", "What rests on legitimate interests"
+
+
+class ConsentStop(models.Model):
+    """Something about one person is halted until it is lifted, whatever they have decided: it overwrites none of that.
+
+    Which purposes that reaches is worked out by the view behind `ConsentStopped`, for those of tomorrow as well.
+    """
+
+    profile_id = models.BigIntegerField(help_text="A plain number, as in records.")
+    kind = models.CharField(max_length=24, choices=StopKind.choices)
+    since = models.DateTimeField(default=timezone.now)
+    lifted_at = models.DateTimeField(null=True)
+    why = models.CharField(max_length=100, blank=True, help_text="The number of a request, say, and nobody's name.")
+
+    class Meta:
+        db_table = "consent_stop"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["profile_id", "kind"],
+                condition=models.Q(lifted_at__isnull=True),
+                name="consent_one_stop_of_kind",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(lifted_at__isnull=True) | models.Q(lifted_at__gte=models.F("since")),
+                name="consent_stop_ends_after_it_began",
+            ),
+        ]
+        indexes = [models.Index(fields=["profile_id", "since"], name="consent_stop_of_person")]
+
+
+class ConsentStopped(models.Model):
+    """Who is stopped for which purpose now. A view: readers and compiled rules ask it and nothing else."""
+
+    pk = models.CompositePrimaryKey("purpose_id", "profile_id")
+    purpose = models.ForeignKey(Purpose, on_delete=models.DO_NOTHING, related_name="+")
+    profile_id = models.BigIntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "consent_stopped"

@@ -4,21 +4,26 @@ Two clocks run in each record: when the person decided, and when we learned it. 
 state (`consent.models.ConsentState`), which readers use; here it is worked out from the records, so it can be proved.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db.models import Case, IntegerField, Value, When
 
 from consent.models import ConsentRecord, Decision, Mode, Purpose, Reach
+from consent.stops import held_then
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
-    """What held for a purpose, as it is set up today; ``record`` is the one that decided it, None when there was none."""
+    """What held for a purpose, as it is set up today; ``record`` is the one that decided it, None when there was none.
+
+    ``is_stopped`` when it was halted for them (`consent.stops`), whatever they had decided.
+    """
 
     purpose: Purpose
     record: ConsentRecord | None
     permits: bool
+    is_stopped: bool = False
 
 
 def held_at(*, profile_id: int, at: datetime, known_at: datetime | None = None) -> list[Held]:
@@ -39,7 +44,9 @@ def held_at(*, profile_id: int, at: datetime, known_at: datetime | None = None) 
         records.annotate(is_yes=is_yes).order_by("purpose_id", "-collected_at", "is_yes", "-pk").distinct("purpose_id")
     )
     by_purpose = {record.purpose_id: record for record in newest}
-    return [_held(purpose, by_purpose.get(purpose.pk), at) for purpose in Purpose.objects.all()]
+    stopped = held_then(profile_id, at=at, known_at=known_at)
+    held = [_held(purpose, by_purpose.get(purpose.pk), at) for purpose in Purpose.objects.all()]
+    return [replace(one, permits=False, is_stopped=True) if one.purpose.pk in stopped else one for one in held]
 
 
 def _held(purpose: Purpose, record: ConsentRecord | None, at: datetime) -> Held:

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 from cdp.errors import DomainError, Forbidden
 from cdp.profiles.models import Profile
-from consent.models import ConsentState, Decision, Mode, Purpose
+from consent.models import ConsentState, ConsentStopped, Decision, Mode, Purpose
 
 # The purpose of counting, of checking, and of looking at one person to help them.
 INTERNAL_ANALYSIS = "internal_analysis"
@@ -57,8 +57,12 @@ def purpose_or_error(key: str | None, *, pointer: str = "/purpose", with_rights:
 def permitted(profiles: QuerySet[Profile], purpose: Purpose, *, at: datetime | None = None) -> QuerySet[Profile]:
     """Those of the profiles that permit this purpose now, by the database's clock; or at the moment ``at``.
 
-    A rule that asks for the purpose takes in the same people (`segments.rules.standing`).
+    Whoever is stopped for it (`consent.stops`) isn't among them, whatever they decided. A stop has no past here: it holds while
+    it holds. A rule that asks for the purpose takes in the same people (`segments.rules.standing`).
     """
+    if purpose.key != PRIVACY_RIGHTS:
+        stopped = ConsentStopped.objects.filter(profile_id=OuterRef("pk"), purpose_id=purpose.pk)
+        profiles = profiles.exclude(Exists(stopped))
     if purpose.mode == Mode.NOTICE_ONLY:
         return profiles
     states = ConsentState.objects.filter(profile=OuterRef("pk"), purpose=purpose)

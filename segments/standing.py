@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from cdp.database import bound_cursor
-from consent.models import ConsentState, Decision, Mode, Purpose
+from consent.models import ConsentState, ConsentStopped, Decision, Mode, Purpose
 from segments.models import ListEntry
 from segments.rules import Dependencies, Value
 
@@ -59,7 +59,9 @@ def how_people_stand(profile_ids: Collection[int], rules: Sequence[Dependencies]
 
 def _add_permissions(found: dict[int, Stands], keys: set[str]) -> None:
     """What each permits and until when; `consent.querysets.permitted` told of one moment after the other."""
-    for purpose in Purpose.objects.filter(key__in=keys) if keys else ():
+    if not keys:
+        return
+    for purpose in Purpose.objects.filter(key__in=keys):
         states = ConsentState.objects.filter(purpose=purpose, profile__in=list(found))
         if purpose.mode == Mode.OPT_IN:
             granted = states.filter(decision=Decision.GRANTED)
@@ -69,3 +71,6 @@ def _add_permissions(found: dict[int, Stands], keys: set[str]) -> None:
         objecting = states.exclude(decision=Decision.GRANTED) if purpose.mode == Mode.OPT_OUT else states.none()
         for profile_id in found.keys() - set(objecting.values_list("profile_id", flat=True)):
             found[profile_id].permits[purpose.key] = None
+    stopped = ConsentStopped.objects.filter(purpose__key__in=keys, profile_id__in=list(found))
+    for profile_id, key in stopped.values_list("profile_id", "purpose__key"):
+        found[profile_id].permits.pop(key, None)

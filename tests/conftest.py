@@ -7,7 +7,7 @@ or processes use `own_database`, with `processes` for the real web server, consu
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ import pytest
 
 from cdp import embedded
 from cdp.databases import Urls
+from cdp.vault.ring import make_ring
 from tests.harness.browser import HOW, find_chromium
 from tests.harness.databases import Run, started_run
 from tests.harness.network import stay_on_this_machine
@@ -43,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("CDP_SECRET_KEY", "tests-only-" + "0" * 50)
     # A test's own transaction lasts as long as the test, and what it holds to the limit of a batch is all of it.
     os.environ.setdefault("CDP_BATCH_SECONDS", "1800")
+    os.environ.setdefault("CDP_VAULT_KEY_FILE", str(_vault_key()))
     if worker is None:
         valkey_url = os.environ.get("REDIS_URL") or stack.enter_context(_valkey_of_this_run())
         environ = {**os.environ, "REDIS_URL": valkey_url}
@@ -70,6 +72,14 @@ def pytest_configure_node(node) -> None:  # type: ignore[no-untyped-def]  # xdis
 def pytest_unconfigure(config: pytest.Config) -> None:
     if END in config.stash:
         config.stash[END].close()
+
+
+def _vault_key() -> Path:
+    """The file with the vault's keys, made by whoever comes first: every run and every process of it may share them."""
+    path = HOME / "vault.json"
+    with suppress(FileExistsError):
+        make_ring(path)
+    return path
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from cdp.identity.normalise import ANONYMOUS_ID
 from cdp.ingestion.models import InboxMessage, Quarantined
 from cdp.jobs.models import Job
 from cdp.jobs.naming import named_for
+from cdp.privacy.querysets import shown
 from cdp.profiles.models import Event, Identifier, Profile, Workspace
 from segments.history import with_sparklines
 from segments.models import SegmentStatus
@@ -71,9 +72,13 @@ def _waiting(request: HttpRequest) -> dict[str, Any]:
     if request.user.has_perm("ingestion.view_quarantined"):
         waiting["quarantined"] = Quarantined.objects.open().count()
         waiting["inbox"] = InboxMessage.objects.count()
+    if request.user.has_perm("privacy.view_privacyrequest"):
+        waiting["overdue"] = shown("overdue", today=timezone.localdate()).count()
+        waiting["undone"] = shown("failed", today=timezone.localdate()).count()
     if sees_segments(reader_of(request)):
         visible = visible_segments(reader_of(request))
         waiting["broken"] = visible.filter(status=SegmentStatus.LIVE).exclude(broken_reason="")
         waiting["drifted"] = drifted(visible)
-    waiting["is_quiet"] = not any(waiting.get(key) for key in ("failed", "running", "quarantined", "broken", "drifted"))
+    asking = ("failed", "running", "quarantined", "broken", "drifted", "overdue", "undone")
+    waiting["is_quiet"] = not any(waiting.get(key) for key in asking)
     return waiting

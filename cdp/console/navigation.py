@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from cdp.ingestion.models import Quarantined
 from cdp.jobs.models import Job
+from cdp.privacy.querysets import open_requests
 from cdp.profiles.models import Workspace
 from segments.sharing import sees_segments
 
@@ -74,6 +75,13 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
         ),
     ),
     "Compliance": (
+        Screen(
+            label="Privacy requests",
+            icon="shield",
+            view="admin:privacy_privacyrequest_changelist",
+            permission="privacy.view_privacyrequest",
+            waiting=lambda: open_requests().count(),
+        ),
         Screen(
             label="Consent trail",
             icon="shieldcheck",

@@ -20,6 +20,7 @@ from cdp.identity.models import Merge
 from cdp.profiles import rates, session_store, settling, store, totals
 from cdp.profiles.models import DirtyProfile, Identifier, Profile
 from consent.merging import part_consent, reconcile_consents
+from consent.stops import carry_stops, share_stops
 
 
 @transaction.atomic
@@ -73,6 +74,7 @@ def absorb(absorptions: Sequence[Absorption], *, by: Actor) -> list[Merge]:
         cursor.execute("SELECT clock_timestamp()")
         merged_at: datetime = cursor.fetchall()[0][0]
     reconcile_consents(pairs=[(one.survivor, one.absorbed) for one in absorptions])
+    carry_stops(follows)
     totals.add_totals_of(absorbed=list(follows), survivors=list(follows.values()))
     # One order may have been told of both.
     settling.settle_orders(orders, convert=rates.Converter())
@@ -241,6 +243,7 @@ def undo_merge(*, merge: Merge, by: Actor) -> Profile:
     totals.rebuild_totals(both)
     store.rebuild_traits(both)
     store.rebuild_moments(both)
+    share_stops(survivor_id=merge.survivor_id, restored_id=merge.absorbed_id)
     part_consent(survivor_id=merge.survivor_id, restored_id=merge.absorbed_id, merged_at=merge.merged_at)
     merge.undone_at, merge.undone_by = timezone.now(), by.label[:150]
     merge.save(update_fields=["undone_at", "undone_by"])

@@ -1,7 +1,8 @@
-"""The ledger of merges: enough to tell why two profiles became one, and to undo it."""
+"""The ledger of merges: enough to tell why two profiles became one, and to undo it. And by what nobody comes back."""
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 
 class Merge(models.Model):
@@ -38,3 +39,22 @@ class Merge(models.Model):
 
     def __str__(self) -> str:
         return f"merge {self.pk}"
+
+
+class Suppression(models.Model):
+    """An identifier of somebody who was erased, as `cdp.identity.suppression` knows it again: a keyed digest and no more."""
+
+    digest = models.BinaryField(primary_key=True, max_length=32, editable=False)
+    entered_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        permissions = [("lift_suppression", "Can let somebody who was erased come back")]
+
+
+class SuppressedCount(models.Model):
+    """How many messages of a source were dropped in a day, because they named nobody but people who were erased."""
+
+    pk = models.CompositePrimaryKey("source_id", "day")
+    source_id = models.IntegerField()
+    day = models.DateField(help_text="In UTC.")
+    messages = models.BigIntegerField()

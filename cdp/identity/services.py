@@ -6,7 +6,7 @@ for an earlier one, so consumers can't deadlock.
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
@@ -21,6 +21,7 @@ from cdp.identity.merging import Absorption, absorb
 from cdp.identity.models import Merge
 from cdp.identity.normalise import Identifier
 from cdp.identity.resolve import Claim, MergeDecision, Resolution, must_wait, possible, resolve
+from cdp.identity.suppression import sift
 from cdp.profiles import store
 from cdp.profiles.ids import uuid7
 
@@ -40,7 +41,8 @@ class Sighting:
 class Resolved:
     """Who each sighting is about, by row; every profile in it is locked until the transaction ends.
 
-    ``waiting`` numbers the sightings that were left out: they are to be told after what these say has been written.
+    ``waiting`` numbers the sightings that were left out: they are to be told after what these say has been written. The rows are
+    of the sightings that are neither among these nor ``dropped``.
     """
 
     profile_ids: list[int]
@@ -49,6 +51,9 @@ class Resolved:
     new: set[int]
     merges: list[Merge]
     waiting: set[int]
+    # Sightings of nobody but people who were erased; and of the others, by number, which identifiers were left out.
+    dropped: set[int] = field(default_factory=set)
+    silenced: dict[int, set[Identifier]] = field(default_factory=dict)
 
 
 class MovedMeanwhileError(Exception):
@@ -74,7 +79,12 @@ def _resolve_once(sightings: Sequence[Sighting], by: Actor) -> Resolved:
     locked = _lock({found.profile_id for found in known.values()})
     if len(locked) < len({found.profile_id for found in known.values()}) or _moved(known):
         raise MovedMeanwhileError  # merged or parted while we waited for the locks
-    claims = [s.claim for s in sightings]
+    # Only now: whoever was erased while we waited for the locks is suppressed by this moment.
+    sifted = sift([s.claim for s in sightings], known=known)
+    if sifted.dropped or sifted.silenced:
+        told = zip(sifted.numbers, sifted.claims, strict=True)
+        sightings = [replace(sightings[number], claim=claim) for number, claim in told]
+    claims = sifted.claims
     owners = {identifier: found.profile_id for identifier, found in known.items()}
     held = _held(_contested(sightings, known))
     out = resolve(claims, known=owners, held=held)
@@ -98,7 +108,9 @@ def _resolve_once(sightings: Sequence[Sighting], by: Actor) -> Resolved:
         flags=out.flags,
         new=new,
         merges=merges,
-        waiting=waiting,
+        waiting={sifted.numbers[number] for number in waiting},
+        dropped=sifted.dropped,
+        silenced=sifted.silenced,
     )
 
 

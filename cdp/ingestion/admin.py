@@ -22,10 +22,12 @@ from cdp.errors import DomainError
 from cdp.ingestion import quarantine
 from cdp.ingestion.keys import create_source, create_write_key, revoke_write_key
 from cdp.ingestion.models import Quarantined, Source, SourceKind, WriteKey
+from cdp.ingestion.suppressed import dropped_lately
 from cdp.profiles.masking import EMAIL, masked_email, masked_properties
 from cdp.profiles.models import Trait
 
 PAGE = 25
+DAYS = 30
 
 
 # ---- Sources and their keys ----------------------------------------------------------------------------------
@@ -76,6 +78,7 @@ class SourceAdmin(AuditedAdmin):
             "source": source,
             "keys": source.write_keys.order_by("revoked_at", "-created_at"),
             "quarantined": Quarantined.objects.open().filter(source_id=source.pk).count(),
+            "suppressed": dropped_lately(source.pk, days=DAYS),
             "may_change": self.has_change_permission(request),
             "may_add_key": request.user.has_perm("ingestion.add_writekey"),
             "may_revoke_key": request.user.has_perm("ingestion.change_writekey"),

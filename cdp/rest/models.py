@@ -17,6 +17,8 @@ class Scope(models.TextChoices):
     MEMBERS_READ = "members:read", "Read the members of segments"
     PROFILES_READ = "profiles:read", "Look people up, with personal data masked"
     PROFILES_REVEAL = "profiles:reveal", "See personal data of people unmasked"
+    PRIVACY_READ = "privacy:read", "Follow privacy requests"
+    PRIVACY_WRITE = "privacy:write", "Enter privacy requests, and have them carried out"
     JOBS_READ = "jobs:read", "Follow jobs"
     JOBS_WRITE = "jobs:write", "Stop jobs"
 
@@ -28,6 +30,8 @@ HANDED_ON_BY: Final[dict[str, str]] = {
     Scope.MEMBERS_READ: "segments.view_members",
     Scope.PROFILES_READ: "profiles.view_profile",
     Scope.PROFILES_REVEAL: "profiles.reveal_pii",
+    Scope.PRIVACY_READ: "privacy.view_privacyrequest",
+    Scope.PRIVACY_WRITE: "privacy.change_privacyrequest",
     Scope.JOBS_READ: "jobs.view_job",
     Scope.JOBS_WRITE: "jobs.change_job",
 }

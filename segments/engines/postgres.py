@@ -39,6 +39,7 @@ TABLES = {
     "threshold": "segments_percentilethreshold",
     "score": "profiles_currentscore",
     "consent": "consent_consentstate",
+    "stop": "consent_stopped",
     "list_entry": "segments_listentry",
 }
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")

@@ -3,8 +3,8 @@
 Logical tables: `profile(id, uuid)`, `trait_value(trait_id, profile_id, number, text, text_folded, moment, boolean, items)`,
 `event(profile_id, name_id, occurred_at, message_id, value, properties)`, `event_total(profile_id, name_id, count,
 value_sum, first_at, last_at)`, `membership(segment_id, profile_id)`, `score(kind, key, profile_id, number, text)` of the
-published runs alone, `consent(purpose_id, profile_id, decision, expires_at)`, `list_entry(list_id, profile_id)`,
-`threshold(id, value)`.
+published runs alone, `consent(purpose_id, profile_id, decision, expires_at)`, `stop(purpose_id, profile_id)`,
+`list_entry(list_id, profile_id)`, `threshold(id, value)`.
 
 How a rule becomes such a query is in `segments.rules.compile`.
 """
@@ -21,7 +21,8 @@ from segments.rules.binding import Bindable, Plain, Span, at_moment, over_span
 from segments.rules.dialects import lower
 
 LOGICAL_TABLES: Final = (
-    "profile", "trait_value", "event", "event_total", "membership", "score", "consent", "list_entry", "threshold",
+    "profile", "trait_value", "event", "event_total", "membership", "score", "consent", "stop", "list_entry",
+    "threshold",
 )  # fmt: skip
 
 

@@ -75,23 +75,34 @@ def ends_of_grants(catalog: Catalog, purpose: str) -> tuple[exp.Expr, ...] | Non
 
 
 def _permitting(catalog: Catalog, purpose: str, *, is_scoped: bool) -> exp.Select:
-    """The same people as `consent.querysets.permitted` lets through; only a grant can expire, and only an opt-in needs one."""
+    """The same people as `consent.querysets.permitted` lets through; only a grant can expire, and only an opt-in needs one.
+    Nobody who is stopped for the purpose is among them."""
     info = catalog.purposes[purpose]
     of_purpose = _is("consent", "purpose_id", info.id)
     decision, granted = exp.column("decision", "consent"), exp.Literal.string("granted")
     if info.mode is ConsentMode.NOTICE_ONLY:
-        return _everybody(is_scoped=is_scoped)
+        return _without(_everybody(is_scoped=is_scoped), "stop", _is("stop", "purpose_id", info.id))
     if info.mode is ConsentMode.OPT_IN:
         ends = exp.column("expires_at", "consent")
         goes_on = exp.or_(
             exp.Is(this=ends, expression=exp.null()), exp.GT(this=ends.copy(), expression=AS_OF.copy()), copy=False
         )
         is_granted = exp.EQ(this=decision, expression=granted)
-        return _rows("consent", of_purpose, is_granted, exp.Paren(this=goes_on), is_scoped=is_scoped)
-    own = exp.EQ(this=exp.column("profile_id", "consent"), expression=exp.column("id", "profile"))
-    objected = exp.and_(own, of_purpose, exp.NEQ(this=decision, expression=granted), copy=False)
-    has_none = exp.Is(this=exp.column("profile_id", "consent"), expression=exp.null())
-    return _everybody(is_scoped=is_scoped).join("consent", on=objected, join_type="left", copy=False).where(has_none)
+        permitting = _rows("consent", of_purpose, is_granted, exp.Paren(this=goes_on), is_scoped=is_scoped)
+        return _without(
+            permitting, "stop", _is("stop", "purpose_id", info.id), whose=exp.column("profile_id", "consent")
+        )
+    objected = exp.and_(of_purpose, exp.NEQ(this=decision, expression=granted), copy=False)
+    permitting = _without(_everybody(is_scoped=is_scoped), "consent", objected)
+    return _without(permitting, "stop", _is("stop", "purpose_id", info.id))
+
+
+def _without(people: exp.Select, table: str, condition: exp.Expr, *, whose: exp.Expr | None = None) -> exp.Select:
+    """The people without those who have such a row; ``whose`` column has their numbers, that of `profile` else."""
+    own = exp.EQ(this=exp.column("profile_id", table), expression=whose or exp.column("id", "profile"))
+    has_none = exp.Is(this=exp.column("profile_id", table), expression=exp.null())
+    on = exp.and_(own, condition, copy=False)
+    return people.join(table, on=on, join_type="left", copy=False).where(has_none, copy=False)
 
 
 def _everybody(*, is_scoped: bool) -> exp.Select:

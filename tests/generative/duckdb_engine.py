@@ -12,7 +12,7 @@ import duckdb
 
 from segments.rules import Catalog, Compiled, Person
 from tests.generative.postgres import TABLES
-from tests.generative.standing import consent_rows, list_rows, score_rows
+from tests.generative.standing import consent_rows, list_rows, score_rows, stop_rows
 from tests.spec.world import THRESHOLDS
 
 _SCHEMA = """
@@ -27,6 +27,7 @@ CREATE TABLE rule_membership (segment_id INTEGER, profile_id BIGINT);
 CREATE TABLE rule_threshold (id INTEGER, value DECIMAL(30, 4));
 CREATE TABLE rule_score (kind TEXT, key TEXT, profile_id BIGINT, number DECIMAL(19, 4), text TEXT);
 CREATE TABLE rule_consent (purpose_id INTEGER, profile_id BIGINT, decision TEXT, expires_at TIMESTAMPTZ);
+CREATE TABLE rule_stop (purpose_id INTEGER, profile_id BIGINT);
 CREATE TABLE rule_list_entry (list_id INTEGER, profile_id BIGINT);
 """
 
@@ -93,6 +94,7 @@ class DuckPeople:
         self._insert("threshold", [[number, value] for number, value in enumerate(THRESHOLDS.values(), start=1)])
         self._insert("score", list(score_rows(self.catalog, people)))
         self._insert("consent", list(consent_rows(self.catalog, people)))
+        self._insert("stop", list(stop_rows(self.catalog, people)))
         self._insert("list_entry", list(list_rows(self.catalog, people)))
         self.connection.execute(_TOTALS)
 

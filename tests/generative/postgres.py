@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from segments.rules import Catalog, Compiled, Person
-from tests.generative.standing import consent_rows, list_rows, score_rows
+from tests.generative.standing import consent_rows, list_rows, score_rows, stop_rows
 from tests.spec.world import THRESHOLDS
 
 TABLES = {
@@ -23,6 +23,7 @@ TABLES = {
     "threshold": "rule_threshold",
     "score": "rule_score",
     "consent": "rule_consent",
+    "stop": "rule_stop",
     "list_entry": "rule_list_entry",
 }
 """Other names than the logical ones, so that a table left unmapped is noticed."""
@@ -41,6 +42,7 @@ CREATE TEMP TABLE rule_score (kind text, key text, profile_id bigint, number num
     PRIMARY KEY (kind, key, profile_id));
 CREATE TEMP TABLE rule_consent (purpose_id int, profile_id bigint, decision text, expires_at timestamptz,
     PRIMARY KEY (purpose_id, profile_id));
+CREATE TEMP TABLE rule_stop (purpose_id int, profile_id bigint);
 CREATE TEMP TABLE rule_list_entry (list_id int, profile_id bigint);
 """
 
@@ -104,6 +106,7 @@ class People:
         self._copy("threshold", "id, value", enumerate(THRESHOLDS.values(), start=1))
         self._copy("score", "kind, key, profile_id, number, text", score_rows(self.catalog, people))
         self._copy("consent", "purpose_id, profile_id, decision, expires_at", consent_rows(self.catalog, people))
+        self._copy("stop", "purpose_id, profile_id", stop_rows(self.catalog, people))
         self._copy("list_entry", "list_id, profile_id", list_rows(self.catalog, people))
         self.cursor.execute(_TOTALS)
 

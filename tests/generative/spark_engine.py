@@ -15,7 +15,7 @@ from typing import Any
 from segments.engines.spark import SparkRules, open_session
 from segments.rules import Catalog, Compiled, Person
 from tests.generative.postgres import TABLES
-from tests.generative.standing import consent_rows, list_rows, score_rows
+from tests.generative.standing import consent_rows, list_rows, score_rows, stop_rows
 from tests.spec.world import THRESHOLDS
 
 SCHEMAS = {
@@ -28,6 +28,7 @@ SCHEMAS = {
     "threshold": "id INT, value DECIMAL(30, 4)",
     "score": "kind STRING, key STRING, profile_id BIGINT, number DECIMAL(19, 4), text STRING",
     "consent": "purpose_id INT, profile_id BIGINT, decision STRING, expires_at TIMESTAMP",
+    "stop": "purpose_id INT, profile_id BIGINT",
     "list_entry": "list_id INT, profile_id BIGINT",
 }
 
@@ -119,6 +120,7 @@ class SparkPeople:
         self._write("threshold", list(enumerate(THRESHOLDS.values(), start=1)))
         self._write("score", list(score_rows(self.catalog, people)))
         self._write("consent", list(consent_rows(self.catalog, people)))
+        self._write("stop", list(stop_rows(self.catalog, people)))
         self._write("list_entry", list(list_rows(self.catalog, people)))
         self._keep("event_total", self.session.sql(_TOTALS.format(event=TABLES["event"])))
 

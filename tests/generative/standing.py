@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from segments.rules import OPERATORS, Catalog, ConsentMode, Person, Value
+from segments.rules import OPERATORS, Catalog, ConsentMode, Person, PurposeInfo, Value
 from segments.rules.kinds import EXACT, NUMBER
 from segments.rules.parse_standing import BUCKET_OPERATORS, SCORE_OPERATORS
 from segments.rules.shapes import ANY_OF, NOTHING, PAIR
@@ -32,6 +32,10 @@ ENDS = [
     for sign in (-1, 1)
     for nudge in (-1, 0, 1)
 ]
+
+
+# How many permit a purpose; those who don't permit what takes in everybody are stopped.
+CHANCES = {ConsentMode.OPT_IN: 0.7, ConsentMode.OPT_OUT: 0.6, ConsentMode.NOTICE_ONLY: 0.8}
 
 
 def everything() -> set[tuple[str, ...]]:
@@ -107,10 +111,9 @@ def of_someone(chance: random.Random) -> dict[str, Any]:
             scores[key] = Value(number=number, text=text)
     permits = {}
     for key, purpose in CATALOG.purposes.items():
-        if purpose.mode is ConsentMode.OPT_IN and chance.random() < 0.7:
-            permits[key] = AS_OF + chance.choice(ENDS) if chance.random() < 0.6 else None
-        elif purpose.mode is ConsentMode.NOTICE_ONLY or (purpose.mode is ConsentMode.OPT_OUT and chance.random() < 0.6):
-            permits[key] = None
+        if chance.random() < CHANCES[purpose.mode]:
+            ends = purpose.mode is ConsentMode.OPT_IN and chance.random() < 0.6
+            permits[key] = AS_OF + chance.choice(ENDS) if ends else None
     return {
         "scores": scores,
         "permits": permits,
@@ -141,8 +144,28 @@ def consent_rows(catalog: Catalog, people: Sequence[Person]) -> Iterator[Row]:
             elif key in one.permits and info.mode is ConsentMode.OPT_OUT and not is_silent:
                 # A grant that has ended leaves it at what holds of who never said anything.
                 yield info.id, one.id, "granted", AS_OF - timedelta(days=9)
-            elif key not in one.permits and (info.mode is ConsentMode.OPT_OUT or not is_silent):
+            elif key not in one.permits and _is_stopped(one, info) and info.mode is ConsentMode.OPT_IN:
+                yield info.id, one.id, "granted", None  # they said yes, and it doesn't count
+            elif (
+                key not in one.permits
+                and not _is_stopped(one, info)
+                and (info.mode is ConsentMode.OPT_OUT or not is_silent)
+            ):
                 yield info.id, one.id, ("denied", "withdrawn")[one.id // 2 % 2], None
+
+
+def stop_rows(catalog: Catalog, people: Sequence[Person]) -> Iterator[Row]:
+    """purpose_id, profile_id; of some twice, as of those who are stopped for two reasons."""
+    for one in people:
+        for key, info in catalog.purposes.items():
+            if key not in one.permits and _is_stopped(one, info):
+                for _ in range(1 + one.id % 2):
+                    yield info.id, one.id
+
+
+def _is_stopped(one: Person, info: PurposeInfo) -> bool:
+    """Of those who don't permit it: whether that is why, and not what they said. Nothing else keeps from what takes in all."""
+    return info.mode is ConsentMode.NOTICE_ONLY or (one.id + info.id) % 3 == 0
 
 
 def list_rows(catalog: Catalog, people: Sequence[Person]) -> Iterator[Row]:

@@ -96,6 +96,10 @@ NOBODY = {
     "list-people": "counts, and of what the caller sent that which leads to nobody",
     "list-people-remove": "the same",
     "purposes": "definitions",
+    "privacy-requests": "requests, with the ids of those who asked, for who handles them",
+    "privacy-request": "one request, with the id of who asked",
+    "privacy-targets": "states and counts",
+    "privacy-target-retry": "the state of a target",
     "jobs": "jobs",
     "job": "one job",
     "job-cancel": "one job",
@@ -184,6 +188,7 @@ QUIET = {
     r"segments_segment_(?!preview).*": "definitions, counts and acts",
     # Whoever handles rights must see what is on record, also of those who object to everything else.
     r"(audit_auditentry|consent_consentrecord)_.*": "records, by the id of a person, for compliance staff",
+    r"privacy_privacyrequest_.*": "requests of people about their own data, for compliance staff, under privacy_rights",
     r"ingestion_quarantined_.*": "messages that belong to nobody yet, masked, for who runs the integration",
 }
 
@@ -216,6 +221,7 @@ COMMANDS = {
     "sweep": "keeps members in line with time; gives counts",
     "sequence_audit": "seals the audit log; gives a count",
     "audit_key": "a public key",
+    "vault_key": "ids of keys, and counts",
     "export_audit": "the audit log, which names people by ids alone, to who runs the platform",
     "erase_profile": "repeats the id it was given",
     "import_rates": "exchange rates",
@@ -227,7 +233,7 @@ COMMANDS = {
 TASKS = {
     "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
     "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh", "audit.verify",
-    "audit.request_verification", "retention.request", "retention.apply_retention",
+    "audit.request_verification", "privacy.carry_out", "privacy.purge", "retention.request", "retention.apply_retention",
     "segments.recompute_thresholds", "segments.request_recomputation",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""

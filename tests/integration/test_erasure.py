@@ -152,7 +152,9 @@ def test_the_audit_log_says_who_was_erased_by_whom_and_nothing_of_them(shop: Tra
     assert erased is not None
     entry = AuditEntry.objects.get(action="profile.erased")
     assert (entry.object_type, entry.object_id, entry.actor_label) == ("profiles.profile", str(ann.uuid), BY.label)
-    assert entry.detail == {"reason": "request 12", "events": erased.events, "waiting": 1, "quarantined": 0}
+    assert entry.detail == {
+        "reason": "request 12", "events": erased.events, "waiting": 1, "quarantined": 0, "suppressed": 3, "keys": 0
+    }  # fmt: skip
 
 
 def test_what_the_person_permitted_stays_on_record_and_holds_no_longer(shop: Tracker) -> None:
@@ -164,10 +166,10 @@ def test_what_the_person_permitted_stays_on_record_and_holds_no_longer(shop: Tra
     assert not ConsentState.objects.exists()
 
 
-def test_whoever_is_heard_of_again_is_somebody_new(shop: Tracker) -> None:
+def test_whoever_may_return_and_is_heard_of_again_is_somebody_new(shop: Tracker) -> None:
     ann = person(ANN)
     segment = live("lookers", performed("Looked"))
-    erase()
+    erase_profile(profile=ann, by=BY, reason="request 12", may_return=True)
     shop.send(track("Looked", ANN))
     process_all()
     again = person(ANN)

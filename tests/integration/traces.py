@@ -21,12 +21,18 @@ def tables() -> Iterator[tuple[str, set[str]]]:
 
 
 def tables_that_say(text: str) -> set[str]:
-    """Tables in which a row has this text anywhere, also in what is kept as bytes."""
+    """Tables in which a row has this text anywhere, in whatever case, also in what is kept as bytes, whichever column that is."""
+    kept_as_bytes: dict[str, list[str]] = {}
+    for table, column in rows(
+        "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0"
+        " WHERE a.atttypid = 'bytea'::regtype AND NOT a.attisdropped AND c.relkind IN ('r', 'p')"
+    ):
+        kept_as_bytes.setdefault(table, []).append(column)
     found = set()
-    for table, columns in tables():
-        as_bytes = [f"encode({name}, 'escape')" for name in columns & {"body", "shared"}]
+    for table, _ in tables():
+        as_bytes = [f"coalesce(encode({name}, 'escape'), '')" for name in kept_as_bytes.get(table, ())]
         said = " || ".join(["t::text", *as_bytes])
-        if rows(f"SELECT 1 FROM {table} t WHERE {said} LIKE '%{text}%' LIMIT 1"):
+        if rows(f"SELECT 1 FROM {table} t WHERE {said} ILIKE '%{text}%' LIMIT 1"):
             found.add(table)
     return found
 

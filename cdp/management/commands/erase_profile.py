@@ -1,4 +1,4 @@
-"""The door for erasing a person on the command line, until privacy requests have a screen."""
+"""The door for erasing a person on the command line; a privacy request does the same and more, and keeps count of it."""
 
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from cdp.profiles.models import Profile
 class Command(BaseCommand):
     help = (
         "Erases all that is known of a person, whose id is on their page. Segments announce that they left; consent records"
-        " and the audit log stay. It can't be undone. Tell those who send data, too: what they send makes the person known anew."
+        " and the audit log stay. It can't be undone. What is sent of them from now on is dropped, by the identifiers they had."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
