@@ -53,9 +53,10 @@ class Reach(models.TextChoices):
     DEVICE = "device", "One device"
 
 
-def capabilities(**kwargs: object) -> "ArrayField[list[str], list[str]]":
+def capabilities(*, verbose_name: str, help_text: str) -> "ArrayField[list[str], list[str]]":
     choices = [(one.value, one.value.replace("_", " ").capitalize()) for one in Capability]
-    return ArrayField(models.CharField(max_length=32, choices=choices), default=list, blank=True, **kwargs)
+    field = models.CharField(max_length=32, choices=choices)
+    return ArrayField(field, default=list, blank=True, verbose_name=verbose_name, help_text=help_text)
 
 
 class Purpose(models.Model):

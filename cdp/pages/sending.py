@@ -103,7 +103,7 @@ def _send(link_id: UUID, mail: BaseEmailBackend) -> str:
     """Why it couldn't be sent, as a code; empty when it was."""
     link = Confirmation.objects.select_related("record__purpose", "record__notice_version").get(pk=link_id)
     profile_id = ledger.now_known_as(link.record.profile_id)
-    person = Profile.objects.filter(pk=profile_id).first()
+    person = Profile.objects.filter(pk=profile_id).first() if profile_id is not None else None
     if person is None:
         return "nobody"
     if has_said_no_since(link.record, person.pk):
