@@ -53,10 +53,10 @@ class Reach(models.TextChoices):
     DEVICE = "device", "One device"
 
 
-def capabilities(*, verbose_name: str, help_text: str) -> "ArrayField[list[str], list[str]]":
+def capabilities(label: str, help_text: str) -> "ArrayField[list[str], list[str]]":
     choices = [(one.value, one.value.replace("_", " ").capitalize()) for one in Capability]
     field = models.CharField(max_length=32, choices=choices)
-    return ArrayField(field, default=list, blank=True, verbose_name=verbose_name, help_text=help_text)
+    return ArrayField(field, default=list, blank=True, verbose_name=label, help_text=help_text)
 
 
 class Purpose(models.Model):
@@ -92,12 +92,10 @@ class Purpose(models.Model):
         default=False, help_text="People are sorted or predicted for it; who objects to profiling is left out."
     )
     needs_granted = capabilities(
-        verbose_name="granted by signals of",
-        help_text="A consent string that grants all of these is a yes; one that denies any of them is a no.",
+        "granted by signals of",
+        "A consent string that grants all of these is a yes; one that denies any of them is a no.",
     )
-    needs_undenied = capabilities(
-        verbose_name="also ended by signals against", help_text="A browser that denies any of these says no."
-    )
+    needs_undenied = capabilities("also ended by signals against", "A browser that denies any of these says no.")
     lifetime_days = models.PositiveIntegerField(
         "lifetime in days",
         null=True,

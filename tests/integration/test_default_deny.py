@@ -221,7 +221,9 @@ COMMANDS = {
 }
 TASKS = {
     "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
-    "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh", "pages.send_confirmations",
+    "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh", "audit.verify",
+    "audit.request_verification",
+    "pages.send_confirmations",
     "segments.recompute_thresholds", "segments.request_recomputation",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""
