@@ -37,7 +37,9 @@ def _nobody_was_counted_before() -> Iterator[None]:
 @pytest.fixture
 def shop(db: None) -> Tracker:
     shop = tracker()
-    shop.send(identify("ann", traits={"email": "ann@example.com"}), identify("bob", traits={"email": "bob@example.com"}))
+    shop.send(
+        identify("ann", traits={"email": "ann@example.com"}), identify("bob", traits={"email": "bob@example.com"})
+    )
     process_all()
     return shop
 
@@ -93,14 +95,20 @@ def allowed(key: str) -> set[str]:
 
 
 def test_pages_let_nothing_leak(ann: Visitor) -> None:
-    for response in (ann.client.get(ann.url), ann.client.get("/privacy/forged/"), ann.client.post("/unsubscribe/forged")):
+    for response in (
+        ann.client.get(ann.url),
+        ann.client.get("/privacy/forged/"),
+        ann.client.post("/unsubscribe/forged"),
+    ):
         assert response["Referrer-Policy"] == "no-referrer"
         assert "noindex" in response["X-Robots-Tag"]
         assert response["Cache-Control"] == "no-store, private"
         assert "default-src 'none'" in response["Content-Security-Policy"]
         assert "frame-ancestors 'none'" in response["Content-Security-Policy"]
         assert not response.cookies
-    assert "ann" not in re.sub(r"/privacy/[^/]+/", "", ann.look()).replace("channel", "").replace("anner", ""), "no name"
+    assert "ann" not in re.sub(r"/privacy/[^/]+/", "", ann.look()).replace("channel", "").replace("anner", ""), (
+        "no name"
+    )
 
 
 def without_own_words(response: HttpResponse) -> tuple[int, str, dict[str, str]]:
@@ -143,7 +151,7 @@ def test_guessing_is_slowed_and_good_links_of_the_same_network_are_not_counted(a
     for _ in range(brake.BAD_PER_NETWORK - 1):
         assert ann.client.get("/privacy/guess/").status_code == 404
         ann.client.get(ann.url)
-        cache.delete_many([key for key in (f"links:used:{person('ann').uuid.hex}:{brake._span()}",)])
+        cache.delete(f"links:used:{person('ann').uuid.hex}:{brake._span()}")
     assert ann.client.get(ann.url).status_code == 200
     ann.client.get("/privacy/guess/")
     held = ann.client.get(ann.url)
@@ -152,7 +160,9 @@ def test_guessing_is_slowed_and_good_links_of_the_same_network_are_not_counted(a
 
 def test_one_link_can_not_be_used_without_end(ann: Visitor) -> None:
     answers = [ann.client.get(ann.url).status_code for _ in range(brake.USES_PER_LINK + 5)]
-    assert answers[: brake.USES_PER_LINK] == [200] * brake.USES_PER_LINK and set(answers[brake.USES_PER_LINK :]) == {429}
+    assert answers[: brake.USES_PER_LINK] == [200] * brake.USES_PER_LINK and set(answers[brake.USES_PER_LINK :]) == {
+        429
+    }
     assert ann.client.get(address(person("bob"))).status_code == 200
 
 
@@ -255,8 +265,12 @@ def test_no_to_everything_is_a_no_to_each_also_where_nothing_was_said(ann: Visit
 
 
 def test_what_the_law_decides_and_what_devices_decide_is_not_decided_here(ann: Visitor) -> None:
-    Purpose.objects.create(key="orders", label="Orders", text="To send what you bought.", lawful_basis="contract", mode="notice_only")
-    Purpose.objects.create(key="cookies", label="Cookies", text="To know this device.", lawful_basis="consent", reach="device")
+    Purpose.objects.create(
+        key="orders", label="Orders", text="To send what you bought.", lawful_basis="contract", mode="notice_only"
+    )
+    Purpose.objects.create(
+        key="cookies", label="Cookies", text="To know this device.", lawful_basis="consent", reach="device"
+    )
     assert "choice-orders" not in ann.look() and "choice-cookies" not in ann.page and "To know this device." in ann.page
     assert "privacy_rights" not in ann.page
     ann.save(orders="no", cookies="yes", privacy_rights="no")
@@ -287,7 +301,9 @@ def test_a_yes_that_ends_soon_can_be_renewed_and_one_that_ended_is_not_ticked(an
 
     def said_yes(days_ago: int) -> None:
         at = datetime.now(UTC) - timedelta(days=days_ago)
-        record_decision(profile=person("ann"), purpose=email, decision=Decision.GRANTED, method=Method.FORM, at=at, by=BY)
+        record_decision(
+            profile=person("ann"), purpose=email, decision=Decision.GRANTED, method=Method.FORM, at=at, by=BY
+        )
 
     said_yes(101)
     assert "ended on" in ann.look() and f'name="choice-{EMAIL}" value="yes" checked' not in ann.page
@@ -314,7 +330,9 @@ def test_a_link_follows_whoever_they_have_become(ann: Visitor) -> None:
     assert allowed(EMAIL) == {"ann", "bob"}
 
 
-def test_it_takes_as_many_questions_of_the_database_for_many_purposes(ann: Visitor, django_assert_max_num_queries: Any) -> None:
+def test_it_takes_as_many_questions_of_the_database_for_many_purposes(
+    ann: Visitor, django_assert_max_num_queries: Any
+) -> None:
     for number in range(30):
         Purpose.objects.create(key=f"p{number}", label=f"P{number}", text="x", lawful_basis="consent")
     publish_notice("preference_centre")
