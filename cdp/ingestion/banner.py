@@ -4,10 +4,11 @@ Whoever has a page's write key may ask; the key is public, so nothing here is ab
 as an event like any other (`cdp.ingestion.wire`), and names what was shown.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from django.conf import settings
@@ -33,11 +34,14 @@ LONGEST_LOCALE: Final = 35
 ON_DEVICES: Final = frozenset({Channel.ONSITE, Channel.ADS})
 
 
+KEY: Final = r"^[-a-zA-Z0-9_]{1,64}$"
+
+
 class Shown(msgspec.Struct):
     """What the banner says once it is there to be read."""
 
-    notice: str
-    sha256: str
+    notice: Annotated[str, msgspec.Meta(pattern=KEY)]
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     place: str = ""
 
 
@@ -93,7 +97,7 @@ def wording(notice: str, locales: list[str]) -> dict[str, Any]:
     Raises:
         NotFound: nothing was published under this key.
     """
-    version = newest(notice_key=notice, locales=locales)
+    version = newest(notice_key=notice, locales=locales) if re.fullmatch(KEY, notice) else None
     if version is None:
         raise NotFound("notice_unknown", "No version of this notice has been published.", "/notice")
     content = content_of(version)
@@ -193,8 +197,8 @@ def _version(shown: Shown) -> NoticeVersion:
     Raises:
         NotFound: it is none of ours.
     """
-    notice = Notice.objects.filter(key=shown.notice[:64]).first()
-    version = NoticeVersion.objects.filter(notice=notice, sha256=shown.sha256[:64]).order_by("-pk").first()
+    notice = Notice.objects.filter(key=shown.notice).first()
+    version = NoticeVersion.objects.filter(notice=notice, sha256=shown.sha256).order_by("-pk").first()
     if notice is None or version is None:
         raise NotFound("notice_unknown", "No such version of this notice has been published.", "/sha256")
     return version
