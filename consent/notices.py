@@ -132,9 +132,9 @@ def _without_query(place: str) -> str:
     """The page, as far as it is told; nothing of an address that is none."""
     try:
         parts = urlsplit(place)
-        host = parts.hostname
     except ValueError:
         return ""
+    host = parts.netloc.rpartition("@")[2]  # neither who logged in with it
     shown_at = f"{parts.scheme}://{host}{parts.path}" if host else parts.path
     # What the database can't hold as text.
     return shown_at.replace("\0", "").encode(errors="replace").decode()[:LONGEST_PLACE]
