@@ -76,15 +76,15 @@ def decide(
         outcome: Outcome | None = None
         is_beneath_new_no = purpose.parent_id in noes_new
         if want is False or is_beneath_new_no:
+            noes_standing.add(purpose.pk)
             if choice.answer is not False:
                 noes_new.add(purpose.pk)
-            if want is False and choice.answer is not False:
-                outcome = Outcome.WITHDRAWN if choice.answer else Outcome.DENIED
-            elif want or choice.answer:
+                if not is_beneath_new_no:  # else the no above is carried down to it
+                    decisions[purpose] = Decision.DENIED
+            if want is not False and (want or choice.answer is not False):
                 outcome = Outcome.BENEATH
-            if choice.answer is not False and not is_beneath_new_no:  # else the no above is carried down to it
-                decisions[purpose] = Decision.DENIED
-            noes_standing.add(purpose.pk)
+            elif choice.answer is not False:
+                outcome = Outcome.WITHDRAWN if choice.answer else Outcome.DENIED
         elif want or (purpose.pk in renewed and choice.answer):
             if purpose.parent_id in noes_standing:
                 outcome = Outcome.BENEATH
