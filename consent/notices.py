@@ -140,6 +140,11 @@ def _without_query(place: str) -> str:
     return shown_at.replace("\0", "").encode(errors="replace").decode()[:LONGEST_PLACE]
 
 
+def shown(served_id: UUID | None) -> ServedNotice | None:
+    """What was shown by this id; None when it is none of ours."""
+    return None if served_id is None else ServedNotice.objects.filter(pk=served_id).first()
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What somebody was shown: by whom, under whose law, and of which purposes it told."""

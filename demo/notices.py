@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from django.conf import settings
 
-from cdp.errors import Conflict
 from consent.models import Notice, Purpose
-from consent.notices import Content, Told, publish
+from consent.notices import Content, Told, canonical, publish
 from demo.loading import LOADER
 
 LABELS: Final = {"banner": "Banner", "preference_centre": "Preference centre"}
@@ -96,19 +96,17 @@ WORDS: Final[dict[str, dict[str, dict[str, str]]]] = {
 
 
 def make_notices() -> None:
-    """Publishes what is missing; a version that says the same already stays the newest, and what somebody changed since stays."""
+    """Publishes the shop's words, once: what somebody published since stays the newest."""
     there = set(Purpose.objects.values_list("key", flat=True))
     for key, keys in (("banner", ON_BANNER), ("preference_centre", IN_CENTRE)):
-        notice, is_new = Notice.objects.get_or_create(key=key, defaults={"label": LABELS[key]})
-        if not is_new and notice.versions.exists():
-            continue
+        notice, _ = Notice.objects.get_or_create(key=key, defaults={"label": LABELS[key]})
         for locale, _ in settings.LANGUAGES:
             told = tuple(
                 Told(key=one, label=PURPOSES[one][locale][0], text=PURPOSES[one][locale][1])
                 for one in keys
                 if one in there
             )
-            try:
-                publish(notice=notice, locale=locale, content=Content(**WORDS[key][locale], purposes=told), by=LOADER)
-            except Conflict:
-                continue  # said so already
+            content = Content(**WORDS[key][locale], purposes=told)
+            sha256 = hashlib.sha256(canonical(content)).hexdigest()
+            if not notice.versions.filter(locale=locale, sha256=sha256).exists():
+                publish(notice=notice, locale=locale, content=content, by=LOADER)

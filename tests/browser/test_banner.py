@@ -16,7 +16,7 @@ from cdp.ingestion.models import Source, SourceKind
 from cdp.pipeline import process_batch
 from cdp.profiles import catalogue
 from cdp.profiles.models import Event, EventName, Identifier
-from consent.models import ConsentRecord, ConsentState, Method, NoticeVersion, Purpose, Reach, ServedNotice
+from consent.models import ConsentRecord, ConsentState, Method, Purpose, Reach, ServedNotice
 from consent.signals.consent_mode import export
 from consent.signals.gpc import BrowserSignal
 from consent.signals.meaning import Capability, Meaning, Stance, of_browser, together
@@ -189,7 +189,7 @@ def test_a_yes_sends_what_was_held_and_leads_to_what_was_shown(shop: Shop) -> No
     assert served.place == f"{shop.origin}/" and served.source_id == shop.source.source_id
     for record in ConsentRecord.objects.all():
         assert (record.served, record.notice_version, record.method, record.reach) == (
-            served, NoticeVersion.objects.get(), Method.BANNER, Reach.DEVICE,
+            served, served.version, Method.BANNER, Reach.DEVICE,
         )  # fmt: skip
     assert not ConsentState.objects.exists(), "a device speaks for no person"
     assert Identifier.objects.get().value == shop.kept()["id"]

@@ -213,7 +213,7 @@ def test_what_was_shown_is_kept_and_the_decision_leads_to_it(ann: Visitor) -> No
     told, untold = (ConsentRecord.objects.get(purpose__key=key) for key in (EMAIL, SMS))
     assert (told.notice_version, told.served, told.method) == (version, served, Method.PREFERENCE_CENTRE)
     assert (untold.notice_version, untold.served) == (None, None), "the notice says nothing of it"
-    assert "On text version 1 (en)." in ann.look()
+    assert f"On text version {version.number} (en)." in ann.look()
 
 
 def test_what_somebody_else_was_shown_is_no_evidence(ann: Visitor) -> None:
