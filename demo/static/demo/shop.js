@@ -1,6 +1,7 @@
 // The demo shop as any site would use the banner: it says what people do, and leaves to the banner what becomes of it.
 window.cdp = window.cdp || function () { (window.cdp.q = window.cdp.q || []).push(arguments); };
 
+const MOST_LINES = 6;
 const counts = { held: 0, sent: 0, dropped: 0, refused: 0, lost: 0 };
 document.addEventListener("cdp", event => {
   const { state, type, name, purpose } = event.detail;
@@ -11,7 +12,9 @@ document.addEventListener("cdp", event => {
   word.dataset.state = state;
   word.textContent = state;
   line.append(word, `${type}${name ? ` “${name}”` : ""}${purpose ? ` for ${purpose}` : ", the choice itself"}`);
-  document.getElementById("log").prepend(line);
+  const log = document.getElementById("log");
+  log.prepend(line);
+  while (log.children.length > MOST_LINES) log.lastElementChild.remove();
   document.getElementById("sum").textContent = Object.entries(counts).filter(([, n]) => n).map(([word, n]) => `${n} ${word}`).join(", ");
 });
 
