@@ -123,6 +123,7 @@ INSTALLED_APPS = [
     "cdp.identity",
     "cdp.ingestion",
     "segments",
+    "cdp.accountability",
     "cdp.pages",
     "demo",
 ]

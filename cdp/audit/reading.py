@@ -60,8 +60,10 @@ class Place:
 def entries(sought: Sought, *, after: Place | None = None, size: int = PAGE) -> tuple[list[AuditEntry], Place | None]:
     """A page of entries, and where the next one begins; None when there is none."""
     found = list(_sought(sought, after).defer("envelope").order_by("-recorded_at", "-id")[: size + 1])
-    last = found[size - 1] if len(found) > size else None
-    return found[:size], last and Place(recorded_at=last.recorded_at, id=last.pk)
+    if len(found) <= size:
+        return found, None
+    last = found[size - 1]
+    return found[:size], Place(recorded_at=last.recorded_at, id=last.pk)
 
 
 def _sought(sought: Sought, after: Place | None) -> QuerySet[AuditEntry]:
@@ -138,4 +140,4 @@ def _distinct(*columns: str) -> Sequence[tuple[str, ...]]:
     )
     with connection.cursor() as cursor:
         cursor.execute(query, [MOST_CHOICES])
-        return cursor.fetchall()
+        return list(cursor.fetchall())

@@ -56,7 +56,7 @@ class Filters(forms.Form):
     until = _moment("Until before")
 
     def __init__(self, data: Any) -> None:
-        super().__init__(data)
+        super().__init__(data, label_suffix="")
         self.fields["action"] = _choice("What was done", [("", "Anything"), *((one, one) for one in actions())])
         who = [
             (f"{kind}:{key}", f"{label} ({ActorKind(kind).name.replace('_', ' ').lower()})")

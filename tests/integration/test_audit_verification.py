@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import connections
+from django.test import Client
 from django.utils import timezone
 
 from cdp.audit.actors import SYSTEM
@@ -44,6 +45,7 @@ def test_a_verification_says_what_it_walked_and_what_is_wrong(
     verify_task.apply(args=[request_verification(by=SYSTEM).pk])
     told = verified()
     assert not told.is_good and {one["code"] for one in told.findings} == {"column_changed"}
+    assert "audit_changed" in {alarm["code"] for alarm in Client().get("/readyz").json()["alarms"]}
     page = staff("compliance").get(LIST).content.decode()
     assert "not as it was written" in page and "column_changed" in page
 
