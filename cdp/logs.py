@@ -38,7 +38,8 @@ def drop_personal(_logger: WrappedLogger, _method: str, event_dict: EventDict) -
     return event_dict
 
 
-IDENTIFIER_IN_PATH = re.compile(r"(/profiles/)[^/].*")
+# A person's identifier; or a signed link, which opens their own pages to whoever has it.
+IDENTIFIER_IN_PATH = re.compile(r"(/(?:profiles|privacy|confirm|unsubscribe)/)[^/].*")
 
 
 class PathsWithoutPeople(logging.Filter):

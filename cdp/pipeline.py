@@ -35,7 +35,9 @@ from cdp.profiles.sessions import SESSION_STARTED
 from cdp.profiles.settling import settle_orders
 from cdp.profiles.store import EventRow
 from cdp.vault.ring import VaultUnusable
+from consent import notices
 from consent.models import Decision, Method, Purpose, Reach
+from consent.notices import Seen
 from consent.services import Said, append_consents
 from segments.evaluation import Facts, end_memberships, evaluate
 from segments.lists import settle_entries
@@ -196,9 +198,9 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
     workspace = Workspace.current()
     told = Told()
     convert = Converter(workspace.reporting_currency)
-    purposes = _purposes_named(fresh)
+    purposes, shown = _purposes_named(fresh), _shown(fresh)
     while fresh:  # once, but for people who decided something and then proved to be one
-        fresh = _store(fresh, told, names=names, purposes=purposes, convert=convert)
+        fresh = _store(fresh, told, names=names, purposes=purposes, shown=shown, convert=convert)
     report.stored, report.suppressed = len(told.rows), len(told.suppressed)
     if told.suppressed:
         # Should the person wish to come back, what is sent again must not be taken for a repeat.
@@ -272,7 +274,13 @@ class Told:
 
 
 def _store(
-    messages: Sequence[Message], told: Told, *, names: dict[str, int], purposes: dict[str, int], convert: Converter
+    messages: Sequence[Message],
+    told: Told,
+    *,
+    names: dict[str, int],
+    purposes: dict[str, int],
+    shown: Mapping[UUID, Seen],
+    convert: Converter,
 ) -> list[Message]:
     """The messages that must wait until what the others say has been written, as it now is."""
     people = resolve_people(
@@ -299,7 +307,7 @@ def _store(
     rows = event_rows(messages, people, names, convert)
     totals.add_to_totals(rows)
     changed_traits = store.apply_traits(trait_rows(messages, people))
-    told.consents |= _append_consents(messages, people, purposes)
+    told.consents |= _append_consents(messages, people, purposes, shown)
     store.copy_events(rows)
     told.add(people, rows, changed_traits)
     orders = {(row.profile_id, row.order_key) for row in rows if row.order_key is not None}
@@ -345,23 +353,44 @@ def _purposes_named(messages: Sequence[Message]) -> dict[str, int]:
     return purposes
 
 
-def _append_consents(messages: Sequence[Message], people: Resolved, purposes: dict[str, int]) -> set[tuple[int, int]]:
+def _shown(messages: Sequence[Message]) -> dict[UUID, Seen]:
+    """What the messages say their people were shown. A message that names what this source never showed is flagged."""
+    seen = notices.seen({message.served for message in messages if message.served is not None})
+    for message in messages:
+        if message.served is None:
+            continue
+        found = seen.get(message.served)
+        if found is None or found.source_id not in (None, message.source_id):
+            message.served = None
+            message.flags.append("served_unknown")
+    return seen
+
+
+def _append_consents(
+    messages: Sequence[Message], people: Resolved, purposes: dict[str, int], shown: Mapping[UUID, Seen]
+) -> set[tuple[int, int]]:
     """Writes what the messages say of consent: each decision, and from a server also the stamp that any message may carry.
     Gives (profile id, purpose id) for which something else may hold."""
     said: list[Said] = []
     for message, profile_id in zip(messages, people.profile_ids, strict=True):
         is_decision = message.type == EventType.TRACK and message.name == CONSENT_EVENT
+        seen = shown[message.served] if message.served is not None else None
         said += [
             Said(
                 profile_id=profile_id,
                 purpose_id=purposes[key],
                 decision=Decision.GRANTED if choice else Decision.DENIED,
                 collected_at=min(message.occurred_at, message.received_at),
-                method=Method.EVENT,
+                # A banner of ours was shown in a browser; what a server passes on was chosen wherever it says.
+                method=Method.BANNER if seen is not None and not message.is_trusted else Method.EVENT,
                 reach=Reach.PERSON if message.is_trusted else Reach.DEVICE,
                 source_id=message.source_id,
                 message_id=message.message_id,
                 is_stamp=not is_decision,
+                # Only what the notice told of was chosen on its words.
+                notice_version_id=seen.version_id if seen is not None and key in seen.purposes else None,
+                served_id=message.served if seen is not None and key in seen.purposes else None,
+                jurisdiction=seen.jurisdiction if seen is not None else "",
             )
             for key, choice in message.consents.items()
             if key in purposes and (is_decision or message.is_trusted)

@@ -100,7 +100,7 @@ def serve_demo(*, port: int, check: bool) -> int:
         own_server = "DATABASE_URL" in os.environ
         say("using the PostgreSQL that DATABASE_URL names" if own_server else "starting PostgreSQL and Valkey")
         with embedded.services(HOME) as urls:
-            environ = platform_environ(urls)
+            environ = {"CDP_PUBLIC_URL": url, **platform_environ(urls)}
             manage(["migrate", "--database", "owner", "--verbosity", "0"], environ, doing="updating the database")
             if own_server:
                 # Whether the log-ins keep the app from what only migrations may do is for their owner to know.

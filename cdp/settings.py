@@ -66,6 +66,8 @@ if not SECRET_KEY:
             "in production set it to 50 or more random characters."
         )
     SECRET_KEY = "only-for-commands-that-serve-nobody-" + "0" * 32
+# Keys that signed before this one. Links that people were sent go on working while the key that signed them is among these.
+SECRET_KEY_FALLBACKS = [k for k in os.environ.get("CDP_OLD_SECRET_KEYS", "").split(",") if k]
 ALLOWED_HOSTS = [h for h in os.environ.get("CDP_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",") if h]
 CSRF_TRUSTED_ORIGINS = [o for o in os.environ.get("CDP_TRUSTED_ORIGINS", "").split(",") if o]
 BEHIND_TLS = env_bool("CDP_BEHIND_TLS")
@@ -124,6 +126,7 @@ INSTALLED_APPS = [
     "segments",
     "cdp.accountability",
     "cdp.privacy",
+    "cdp.pages",
     "demo",
 ]
 MIDDLEWARE = [
@@ -160,6 +163,9 @@ STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True
 LANGUAGE_CODE = "en"
+# People's own pages speak these (`cdp.pages`); the console speaks English.
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 FORMAT_MODULE_PATH = "cdp.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -284,6 +290,13 @@ DRIFT_DAYS = env_int("CDP_DRIFT_DAYS", 90)
 # ---- Consent ------------------------------------------------------------------------------------------------
 # For how long the link in a double opt-in message works.
 CONFIRMATION_DAYS = env_int("CDP_CONFIRMATION_DAYS", 7)
+# For how long the link to somebody's preference centre works; and the one by which they prove who asks for their data.
+PREFERENCE_LINK_DAYS = env_int("CDP_PREFERENCE_LINK_DAYS", 30)
+IDENTITY_LINK_HOURS = env_int("CDP_IDENTITY_LINK_HOURS", 48)
+# How long before a yes ends people are offered to renew it.
+RENEWAL_DAYS = env_int("CDP_RENEWAL_DAYS", 30)
+# Where people reach the platform, as links in messages name it: https://data.shop.example
+PUBLIC_URL = os.environ.get("CDP_PUBLIC_URL", "")
 
 # ---- What a rule may cost ----------------------------------------------------------------------------------
 # People whose verdicts an estimate is made of: their share is known to within one in a hundred.

@@ -11,6 +11,8 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("api/v1/", include("cdp.api_urls")),
     path("", include("cdp.ingestion.urls")),
+    path("", include("cdp.pages.urls")),
+    path("demo/", include("demo.urls")),
 ]
 # Below /api/ they answer as the API does, elsewhere with Django's pages.
 handler400 = "cdp.rest.errors.bad_request"

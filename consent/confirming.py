@@ -18,8 +18,11 @@ from consent.services import Said, append_consents
 
 
 @transaction.atomic
-def confirm(*, confirmation_id: UUID, at: datetime, by: Actor) -> ConsentRecord:
+def confirm(*, confirmation_id: UUID, at: datetime, by: Actor, profile_id: int | None = None) -> ConsentRecord:
     """The pending record that counts from now on, as a yes of its own.
+
+    Args:
+        profile_id: who they are by now, where they were merged into somebody since; else whoever said it.
 
     Raises:
         NotFound: there is no such link, or the person is gone.
@@ -27,7 +30,10 @@ def confirm(*, confirmation_id: UUID, at: datetime, by: Actor) -> ConsentRecord:
     """
     # People before links: so do all who write decisions.
     found = Confirmation.objects.select_related("record__purpose").filter(pk=confirmation_id).first()
-    if found is None or not store.lock_profiles([found.record.profile_id]):
+    if found is None:
+        raise NotFound("confirmation_not_found", "This link leads to nothing. Ask for a new one.")
+    profile_id = profile_id or found.record.profile_id
+    if not store.lock_profiles([profile_id]):
         raise NotFound("confirmation_not_found", "This link leads to nothing. Ask for a new one.")
     link = Confirmation.objects.select_for_update().get(pk=found.pk)
     pending = found.record
@@ -35,11 +41,11 @@ def confirm(*, confirmation_id: UUID, at: datetime, by: Actor) -> ConsentRecord:
         raise Conflict("confirmation_used", "This was confirmed already. There is nothing left to do.")
     if at >= link.expires_at:
         raise Conflict("confirmation_ended", "This link has ended. Say yes once more to get a new one.")
-    if _has_said_no_since(pending):
+    if has_said_no_since(pending, profile_id):
         raise Conflict("withdrawn_since", "You have said no since. Say yes once more if you have changed your mind.")
     Confirmation.objects.filter(pk=link.pk).update(used_at=at)
     said = Said(
-        pending.profile_id,
+        profile_id,
         pending.purpose_id,
         Decision.GRANTED,
         at,
@@ -53,10 +59,11 @@ def confirm(*, confirmation_id: UUID, at: datetime, by: Actor) -> ConsentRecord:
     return pending
 
 
-def _has_said_no_since(pending: ConsentRecord) -> bool:
+def has_said_no_since(pending: ConsentRecord, profile_id: int) -> bool:
+    """Whether they, or whoever they were when they said yes, have taken it back."""
     noes = (Decision.DENIED, Decision.WITHDRAWN)
     return ConsentRecord.objects.filter(
-        profile_id=pending.profile_id,
+        profile_id__in={profile_id, pending.profile_id},
         purpose=pending.purpose_id,
         reach=Reach.PERSON,
         decision__in=noes,

@@ -139,6 +139,11 @@ class Purpose(models.Model):
     def __str__(self) -> str:
         return self.label
 
+    @property
+    def is_theirs(self) -> bool:
+        """Whether each person says yes or no to it: not where the law decides, nor what every device is asked by itself."""
+        return self.mode != Mode.NOTICE_ONLY and self.reach == Reach.PERSON
+
 
 class Decision(models.TextChoices):
     GRANTED = "granted", "Granted"
@@ -290,6 +295,8 @@ class Confirmation(models.Model):
     record = models.OneToOneField(ConsentRecord, on_delete=models.PROTECT, related_name="confirmation")
     expires_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True)
+    # Whoever takes it up to send it moves this on before: should they die of it, somebody else tries again then.
+    due_at = models.DateTimeField(db_default=Now(), help_text="When sending it is tried next.")
     attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
     # A code such as no_address or refused, never an address.
     error = models.CharField(max_length=32, blank=True, db_default="")
@@ -298,9 +305,9 @@ class Confirmation(models.Model):
     class Meta:
         indexes = [
             models.Index(
-                fields=["expires_at"],
+                fields=["due_at"],
                 condition=models.Q(sent_at__isnull=True, used_at__isnull=True),
-                name="consent_confirmation_unsent",
+                name="consent_confirmation_due",
             )
         ]
 

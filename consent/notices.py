@@ -5,7 +5,8 @@ said word by word what somebody saw. Which purposes there are, and what holds, d
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -90,14 +91,7 @@ def newest(*, notice_key: str, locales: Sequence[str]) -> NoticeVersion | None:
 
     Of a language the newest version; None when nothing was published.
     """
-    versions = list(
-        NoticeVersion.objects.filter(
-            pk__in=NoticeVersion.objects.filter(notice__key=notice_key)
-            .values("locale")
-            .annotate(newest=Max("pk"))
-            .values("newest")
-        ).order_by("pk")
-    )
+    versions = newest_in_all(notice_key=notice_key)
     by_locale = {version.locale.lower(): version for version in versions}
     for locale in locales:
         parts = locale.lower().split("-")
@@ -105,6 +99,13 @@ def newest(*, notice_key: str, locales: Sequence[str]) -> NoticeVersion | None:
             if found := by_locale.get("-".join(parts[:length])):
                 return found
     return by_locale.get("en") or (versions[0] if versions else None)
+
+
+def newest_in_all(*, notice_key: str) -> list[NoticeVersion]:
+    """What is shown now in each language that there is; first the one that was published first."""
+    of_notice = NoticeVersion.objects.filter(notice__key=notice_key).order_by()
+    newest_ones = of_notice.values("locale").annotate(newest=Max("pk")).values("newest")
+    return list(NoticeVersion.objects.filter(pk__in=newest_ones).order_by("pk"))
 
 
 def serve(
@@ -117,11 +118,9 @@ def serve(
     served_at: datetime | None = None,
 ) -> ServedNotice:
     """That it was shown. Of a page's address the query and the fragment are left out: they may be personal."""
-    parts = urlsplit(place)
-    shown_at = f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else parts.path
     return ServedNotice.objects.create(
         version=version,
-        place=shown_at[:LONGEST_PLACE],
+        place=_without_query(place),
         source_id=source_id,
         profile_id=profile_id,
         jurisdiction=jurisdiction[:16],
@@ -129,6 +128,41 @@ def serve(
     )
 
 
+def _without_query(place: str) -> str:
+    """The page, as far as it is told; nothing of an address that is none."""
+    try:
+        parts = urlsplit(place)
+    except ValueError:
+        return ""
+    host = parts.netloc.rpartition("@")[2]  # neither who logged in with it
+    shown_at = f"{parts.scheme}://{host}{parts.path}" if host else parts.path
+    # What the database can't hold as text.
+    return shown_at.replace("\0", "").encode(errors="replace").decode()[:LONGEST_PLACE]
+
+
 def shown(served_id: UUID | None) -> ServedNotice | None:
     """What was shown by this id; None when it is none of ours."""
     return None if served_id is None else ServedNotice.objects.filter(pk=served_id).first()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What somebody was shown: by whom, under whose law, and of which purposes it told."""
+
+    version_id: int
+    source_id: int | None
+    jurisdiction: str
+    purposes: frozenset[str]
+
+
+def seen(served_ids: Collection[UUID]) -> dict[UUID, Seen]:
+    """Of these ids those that are ours."""
+    if not served_ids:
+        return {}
+    rows = ServedNotice.objects.filter(pk__in=served_ids).only("version_id", "source_id", "jurisdiction")
+    found = {row.pk: row for row in rows}
+    versions = NoticeVersion.objects.in_bulk({row.version_id for row in found.values()})
+    told = {pk: frozenset(one.key for one in content_of(version).purposes) for pk, version in versions.items()}
+    return {
+        pk: Seen(row.version_id, row.source_id, row.jurisdiction, told[row.version_id]) for pk, row in found.items()
+    }

@@ -122,7 +122,7 @@ def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
                 RETURNING id, profile_id, purpose_id, reach, method, decision, collected_at, expires_at, evidence
             ), links AS (
                 INSERT INTO consent_confirmation (record_id, expires_at)
-                SELECT id, now() + %s FROM appended WHERE decision = 'pending' AND evidence->>'awaits' = 'confirmation'
+                SELECT id, collected_at + %s FROM appended WHERE decision = 'pending' AND evidence->>'awaits' = 'confirmation'
             ), newest AS (
                 SELECT DISTINCT ON (profile_id, purpose_id) * FROM appended
                  WHERE reach = 'person' AND method <> 'repeated' AND decision <> 'pending'

@@ -26,6 +26,23 @@ def all_inside(profile_id: int) -> set[int]:
         return {row[0] for row in cursor.fetchall()}
 
 
+NOW = """
+    WITH RECURSIVE became(id) AS (
+        SELECT %s::bigint UNION
+        SELECT m.survivor_id FROM became b JOIN identity_merge m ON m.absorbed_id = b.id AND m.undone_at IS NULL
+    )
+    SELECT p.id FROM became b JOIN profiles_profile p ON p.id = b.id
+"""
+
+
+def now_known_as(profile_id: int) -> int | None:
+    """The number of the profile that this one is by now: its own, or that of whoever absorbed it; None when they are gone."""
+    with bound_cursor() as cursor:
+        cursor.execute(NOW, [profile_id])
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
 def merges_of(profile_ids: Collection[int], *, lock: bool = False) -> set[int]:
     """Keys of the rows that speak of any of these profiles, whether undone or not.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -128,6 +129,8 @@ class Message:
     context: dict[str, Any]
     traits: dict[str, Any]
     consents: dict[str, bool]
+    # What they were shown before they decided, as the message has it.
+    served: UUID | None = None
     order_key: str | None = None
     is_alias: bool = False
     flags: list[str] = field(default_factory=list)
@@ -273,7 +276,8 @@ def read(
         properties=properties,
         context=context,
         traits=traits if kind == EventType.IDENTIFY else {},
-        consents=_consents(context, flags),
+        consents=(consents := _consents(context, flags)),
+        served=_served(context, flags) if consents else None,
         order_key=(
             order_key(call.event or "", properties, own=f"{source_id}~{message_id}", flags=flags)
             if kind == EventType.TRACK
@@ -416,3 +420,15 @@ def _consents(context: dict[str, Any], flags: list[str]) -> dict[str, bool]:
     if any(not isinstance(choice, bool) for choice in preferences.values()):
         flags.append("consent_malformed")
     return {key: choice for key, choice in preferences.items() if isinstance(choice, bool)}
+
+
+def _served(context: dict[str, Any], flags: list[str]) -> UUID | None:
+    """The id under which a notice was shown before this was chosen. What is no id links to nothing, and is flagged."""
+    given = context["consent"].get("served")
+    if given is None:
+        return None
+    try:
+        return UUID(given)
+    except (ValueError, TypeError, AttributeError):
+        flags.append("served_malformed")
+        return None

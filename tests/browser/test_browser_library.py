@@ -1,8 +1,5 @@
 """The browser library on somebody's page, in a real browser: loaded from here by the usual snippet, sending here."""
 
-import functools
-import http.server
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +7,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from cdp.embedded import free_port
 from cdp.ingestion import keys
 from cdp.ingestion.models import InboxMessage, Source, SourceKind
 from cdp.pipeline import process_batch
@@ -18,6 +14,7 @@ from cdp.profiles import catalogue
 from cdp.profiles.models import Event, EventName, Identifier, Profile
 from segments import live
 from tests.factories import tracker
+from tests.harness.sites import site
 
 # The snippet as it is handed out everywhere; only the address of the script is ours.
 SNIPPET = """
@@ -36,22 +33,11 @@ analytics._writeKey="KEY";analytics.SNIPPET_VERSION="5.2.1";analytics.load("KEY"
 PAGE = "<!doctype html><html lang=en><title>A shop</title><link rel=icon href='data:,'><h1>A shop</h1><script>SNIPPET</script>"
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """A test's output is for what failed."""
-
-
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """The origin of a site of somebody else's, and the folder its pages lie in."""
-    handler = functools.partial(Quiet, directory=tmp_path)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", tmp_path
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with site(tmp_path) as origin:
+        yield origin, tmp_path
 
 
 @pytest.fixture

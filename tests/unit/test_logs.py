@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from cdp.logs import formatter
+from cdp.logs import PathsWithoutPeople, formatter
 
 
 def line(*, exc_info: object = None, **named: object) -> str:
@@ -32,3 +32,12 @@ def test_a_traceback_keeps_its_frames_and_classes_and_drops_its_messages() -> No
     assert "RuntimeError" in said
     assert "ValueError" in said
     assert "in failure" in said
+
+
+def test_a_failed_request_leaves_no_link_and_no_identifier_in_the_log() -> None:
+    for path in ("/privacy/SECRET/", "/confirm/SECRET/", "/unsubscribe/SECRET", "/api/v1/profiles/email:SECRET/"):
+        record = logging.LogRecord(
+            "django.request", logging.ERROR, __file__, 1, "%s: %s", ("Internal Server Error", path), None
+        )
+        PathsWithoutPeople().filter(record)
+        assert "SECRET" not in record.getMessage() and "[personal]" in record.getMessage()

@@ -1,0 +1,12 @@
+"""The addresses of people's own pages. Each ends with a signed link's token, and nothing else says whose page it is."""
+
+from django.urls import path
+
+from cdp.pages import confirming, preferences, unsubscribing
+
+urlpatterns = [
+    path("privacy/<str:token>/", preferences.view, name="preferences"),
+    path("confirm/<str:token>/", confirming.view, name="confirm"),
+    # Mail programs post to this address as it stands in the message, and follow no redirect (RFC 8058).
+    path("unsubscribe/<str:token>", unsubscribing.view, name="unsubscribe"),
+]
