@@ -7,9 +7,8 @@ state (`consent.models.ConsentState`), which readers use; here it is worked out 
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Case, IntegerField, Value, When
-
 from consent.models import ConsentRecord, Decision, Mode, Purpose, Reach
+from consent.replay import after
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,15 +29,12 @@ def held_at(*, profile_id: int, at: datetime, known_at: datetime | None = None) 
             before they were merged is each one's own, and stands with the id of each.
     """
     records = ConsentRecord.objects.filter(profile_id=profile_id, reach=Reach.PERSON, collected_at__lte=at)
-    records = records.exclude(decision=Decision.PENDING)
     if known_at is not None:
         records = records.filter(recorded_at__lte=known_at)
-    # Of two at one moment the stricter, as in the projection.
-    is_yes = Case(When(decision=Decision.GRANTED, then=Value(1)), default=Value(0), output_field=IntegerField())
-    newest = (
-        records.annotate(is_yes=is_yes).order_by("purpose_id", "-collected_at", "is_yes", "-pk").distinct("purpose_id")
-    )
-    by_purpose = {record.purpose_id: record for record in newest}
+    by_purpose: dict[int, ConsentRecord | None] = {}
+    # A profile's records are numbered in the order in which they were recorded: whoever writes them has locked the person.
+    for record in records.select_related("notice_version__notice").order_by("pk"):
+        by_purpose[record.purpose_id] = after(by_purpose.get(record.purpose_id), record)
     return [_held(purpose, by_purpose.get(purpose.pk), at) for purpose in Purpose.objects.all()]
 
 
