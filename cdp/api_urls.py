@@ -2,9 +2,11 @@
 
 from django.urls import path
 
+from cdp.collecting.api import Consents, PersonConsent, PersonConsentHistory, PersonConsentMode
 from cdp.jobs.api import JobCancel, JobDetail, JobList
 from cdp.rest.openapi import SchemaView, docs
 from consent.api import PurposeList
+from consent.api_notices import NoticeList, NoticeNewest, NoticeVersionDetail, NoticeVersions
 from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentRefresh
 from segments.api_flows import SegmentFlow, SegmentHistory, SegmentOverlap, SegmentsFlow
 from segments.api_lists import ListDetail, ListPeople, ListPeopleRemove, Lists
@@ -41,6 +43,14 @@ urlpatterns = [
     path("lists/<slug:key>/people/remove/", ListPeopleRemove.as_view(), name="list-people-remove"),
     path("profiles/<path:identifier>/", ProfileLookup.as_view(), name="profile"),
     path("purposes/", PurposeList.as_view(), name="purposes"),
+    path("notices/", NoticeList.as_view(), name="notices"),
+    path("notices/<slug:key>/", NoticeNewest.as_view(), name="notice"),
+    path("notices/<slug:key>/versions/", NoticeVersions.as_view(), name="notice-versions"),
+    path("notices/<slug:key>/versions/<int:number>/", NoticeVersionDetail.as_view(), name="notice-version"),
+    path("consents/", Consents.as_view(), name="consents"),
+    path("consents/current/<path:identifier>/", PersonConsent.as_view(), name="consent-current"),
+    path("consents/history/<path:identifier>/", PersonConsentHistory.as_view(), name="consent-history"),
+    path("consents/consent-mode/<path:identifier>/", PersonConsentMode.as_view(), name="consent-mode"),
     path("jobs/", JobList.as_view(), name="jobs"),
     path("jobs/<uuid:uuid>/", JobDetail.as_view(), name="job"),
     path("jobs/<uuid:uuid>/cancel/", JobCancel.as_view(), name="job-cancel"),

@@ -133,6 +133,7 @@ INSTALLED_APPS = [
     "cdp.identity",
     "cdp.ingestion",
     "segments",
+    "cdp.collecting",
     "demo",
 ]
 MIDDLEWARE = [

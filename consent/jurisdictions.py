@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from django.conf import settings
 
 from cdp.database import bound_cursor
@@ -52,12 +53,13 @@ def known_of(profile_ids: Collection[int]) -> dict[int, Known]:
     with bound_cursor() as cursor:
         cursor.execute(
             "SELECT p.id, t.said FROM profiles_profile p LEFT JOIN LATERAL ("
-            "  SELECT jsonb_object_agg(k, coalesce(p.traits->k, p.traits->'address'->k)) AS said FROM unnest(%s::text[]) AS g(k)"
+            "  SELECT jsonb_object_agg(k, coalesce(p.traits->k, p.traits->'address'->k))::text AS said FROM unnest(%s::text[]) AS g(k)"
             "   WHERE p.traits->k IS NOT NULL OR p.traits->'address'->k IS NOT NULL) t ON true"
             " WHERE p.id = ANY(%s::bigint[])",
             [names, sorted(set(profile_ids))],
         )
-        return {profile_id: _read(said or {}) for profile_id, said in cursor.fetchall()}
+        rows = cursor.fetchall()
+    return {one: _read(msgspec.json.decode(said, type=dict[str, Any]) if said else {}) for one, said in rows}
 
 
 def _read(said: dict[str, Any]) -> Known:

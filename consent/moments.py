@@ -6,18 +6,44 @@ state (`consent.models.ConsentState`), which readers use; here it is worked out 
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
-from consent.models import ConsentRecord, Decision, Mode, Purpose, Reach
+from consent.models import ConsentRecord, ConsentState, Mode, Purpose, Reach
 from consent.replay import after
+
+
+class Standing(StrEnum):
+    """How somebody stands to a purpose. Only `granted` permits one that asks first."""
+
+    GRANTED = "granted"
+    EXPIRED = "expired"
+    DENIED = "denied"
+    WITHDRAWN = "withdrawn"
+    NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
-    """What held for a purpose, as it is set up today; ``record`` is the one that decided it, None when there was none."""
+    """What held for a purpose, as it is set up today; ``record`` is the one that decided it, None when there was none.
+
+    ``since`` may be later than the record: what came along with something else repeated it.
+    """
 
     purpose: Purpose
     record: ConsentRecord | None
     permits: bool
+    standing: Standing
+    since: datetime | None
+    until: datetime | None
+
+
+def held_now(*, profile_id: int, now: datetime) -> list[Held]:
+    """For each purpose, what holds for this profile: the projection, which readers use."""
+    states = {
+        state.purpose_id: state
+        for state in ConsentState.objects.filter(profile_id=profile_id).select_related("record__notice_version__notice")
+    }
+    return [_held(purpose, states.get(purpose.pk), now) for purpose in Purpose.objects.all()]
 
 
 def held_at(*, profile_id: int, at: datetime, known_at: datetime | None = None) -> list[Held]:
@@ -38,16 +64,18 @@ def held_at(*, profile_id: int, at: datetime, known_at: datetime | None = None) 
     return [_held(purpose, by_purpose.get(purpose.pk), at) for purpose in Purpose.objects.all()]
 
 
-def _held(purpose: Purpose, record: ConsentRecord | None, at: datetime) -> Held:
+def _held(purpose: Purpose, holds: ConsentRecord | ConsentState | None, at: datetime) -> Held:
+    standing, since, until = Standing.NONE, None, None
+    if holds is not None:
+        standing, since, until = Standing(holds.decision), holds.collected_at, holds.expires_at
+        if standing == Standing.GRANTED and until is not None and until <= at:
+            standing = Standing.EXPIRED
     match purpose.mode:
         case Mode.NOTICE_ONLY:
             permits = True
         case Mode.OPT_OUT:
-            permits = record is None or record.decision == Decision.GRANTED
+            permits = standing in (Standing.GRANTED, Standing.EXPIRED, Standing.NONE)
         case _:
-            permits = (
-                record is not None
-                and record.decision == Decision.GRANTED
-                and (record.expires_at is None or record.expires_at > at)
-            )
-    return Held(purpose=purpose, record=record, permits=permits)
+            permits = standing == Standing.GRANTED
+    record = holds.record if isinstance(holds, ConsentState) else holds
+    return Held(purpose=purpose, record=record, permits=permits, standing=standing, since=since, until=until)

@@ -17,6 +17,8 @@ class Scope(models.TextChoices):
     MEMBERS_READ = "members:read", "Read the members of segments"
     PROFILES_READ = "profiles:read", "Look people up, with personal data masked"
     PROFILES_REVEAL = "profiles:reveal", "See personal data of people unmasked"
+    CONSENTS_READ = "consents:read", "Read what single people decided, with personal evidence hidden"
+    CONSENTS_WRITE = "consents:write", "Report what people decided"
     JOBS_READ = "jobs:read", "Follow jobs"
     JOBS_WRITE = "jobs:write", "Stop jobs"
 
@@ -28,6 +30,8 @@ HANDED_ON_BY: Final[dict[str, str]] = {
     Scope.MEMBERS_READ: "segments.view_members",
     Scope.PROFILES_READ: "profiles.view_profile",
     Scope.PROFILES_REVEAL: "profiles.reveal_pii",
+    Scope.CONSENTS_READ: "consent.view_consentrecord",
+    Scope.CONSENTS_WRITE: "consent.add_consentrecord",
     Scope.JOBS_READ: "jobs.view_job",
     Scope.JOBS_WRITE: "jobs.change_job",
 }
