@@ -23,7 +23,7 @@ from cdp.profiles.models import Profile
 from consent.evidence import sealed
 from consent.jurisdictions import Known, asked_first, known_of
 from consent.law.demands import Asked
-from consent.models import ConsentState, Decision, Method, Purpose, Reach
+from consent.models import ConsentRecord, ConsentState, Decision, Method, Purpose, Reach
 from consent.reliance import tell_of_decisions
 
 
@@ -230,9 +230,13 @@ def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[tuple[int, i
             stamped[key] = Said(*key, decision, state.collected_at, Method.REPEATED, until=state.expires_at)
     rows: list[Said] = []
     confirmed: dict[tuple[int, int], Said] = {}
+    of_devices = _said_on_devices(said)
     for one in said:
         if one.reach != Reach.PERSON:
-            rows.append(one)
+            key, is_no = (one.profile_id, one.purpose_id), one.decision in NOES
+            if not one.is_stamp or of_devices.get(key) is not is_no:
+                rows.append(one)
+                of_devices[key] = is_no
             continue
         if one.decision == Decision.PENDING and one.is_stamp:
             # It repeats what holds, or says what would have to be confirmed: neither by something that merely came along.
@@ -262,6 +266,20 @@ def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[tuple[int, i
             holds[key] = now
             stamped.pop(key, None)
     return rows, confirmed
+
+
+def _said_on_devices(said: Sequence[Said]) -> dict[tuple[int, int], bool]:
+    """(Profile id, purpose id) -> whether the last word of a device was a no, for whom something came along from one."""
+    stamped = [one for one in said if one.is_stamp and one.reach == Reach.DEVICE]
+    if not stamped:
+        return {}
+    records = ConsentRecord.objects.filter(
+        profile_id__in={one.profile_id for one in stamped},
+        purpose__in={one.purpose_id for one in stamped},
+        reach=Reach.DEVICE,
+    )
+    newest = records.order_by("profile_id", "purpose_id", "-collected_at", "-pk").distinct("profile_id", "purpose_id")
+    return {(one.profile_id, one.purpose_id): one.decision in NOES for one in newest}
 
 
 def _confirm(confirmed: Mapping[tuple[int, int], Said]) -> None:

@@ -235,7 +235,7 @@ TASKS = {
     "segments.recompute_thresholds", "segments.request_recomputation",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""
-TRACKING = re.compile(r"(healthz|readyz|v1/|analytics)")
+TRACKING = re.compile(r"(healthz|readyz|v1/|analytics|\.well-known/gpc\.json)")
 
 
 def _addresses(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, str]]:
