@@ -3,6 +3,7 @@
 from django.urls import path
 
 from cdp.collecting.api import Consents, PersonConsent, PersonConsentHistory, PersonConsentMode
+from cdp.collecting.api_files import ConsentImportApply, ConsentImportDetail, ConsentImports
 from cdp.jobs.api import JobCancel, JobDetail, JobList
 from cdp.rest.openapi import SchemaView, docs
 from consent.api import PurposeList
@@ -48,6 +49,9 @@ urlpatterns = [
     path("notices/<slug:key>/versions/", NoticeVersions.as_view(), name="notice-versions"),
     path("notices/<slug:key>/versions/<int:number>/", NoticeVersionDetail.as_view(), name="notice-version"),
     path("consents/", Consents.as_view(), name="consents"),
+    path("consents/imports/", ConsentImports.as_view(), name="consent-imports"),
+    path("consents/imports/<uuid:uuid>/", ConsentImportDetail.as_view(), name="consent-import"),
+    path("consents/imports/<uuid:uuid>/apply/", ConsentImportApply.as_view(), name="consent-import-apply"),
     path("consents/current/<path:identifier>/", PersonConsent.as_view(), name="consent-current"),
     path("consents/history/<path:identifier>/", PersonConsentHistory.as_view(), name="consent-history"),
     path("consents/consent-mode/<path:identifier>/", PersonConsentMode.as_view(), name="consent-mode"),

@@ -68,20 +68,33 @@ def collect(*, choices: Sequence[Choice], by: Actor, create: bool = False) -> li
         UnknownPeople: with the place of each; nothing was recorded.
         cdp.vault.ring.VaultUnusable: there is something personal, and no key to seal it by.
     """
-    now = timezone.now()
-    people = locked([choice.user for choice in choices], create=create, now=now, by=by)
-    whose = [people.by_name[choice.user] for choice in choices]
-    unknown = [choice for choice, profile_id in zip(choices, whose, strict=True) if profile_id is None]
+    done = collect_known(choices=choices, by=by, create=create)
+    unknown = [choice for choice, one in zip(choices, done, strict=True) if one is None]
     if unknown:
         raise UnknownPeople([_unknown(choice, create=create) for choice in unknown])
-    said = [(profile_id, choice) for profile_id, choice in zip(whose, choices, strict=True) if profile_id is not None]
+    return [one for one in done if one is not None]
+
+
+@transaction.atomic
+def collect_known(*, choices: Sequence[Choice], by: Actor, create: bool) -> list[Recorded | None]:
+    """The same, with None for people who aren't known: the others' decisions are recorded."""
+    people = locked([choice.user for choice in choices], create=create, now=timezone.now(), by=by)
+    named = [(people.by_name[choice.user], choice) for choice in choices]
+    said = [(profile_id, choice) for profile_id, choice in named if profile_id is not None]
     before = recorded_of(said)
     new = list({_key(*one): one for one in said if _key(*one) not in before}.values())
     tell_of_decisions(append_consents(said=[_said(*one) for one in new], by=by))
     after = recorded_of(said) if new else before
     uuids = dict(Profile.objects.filter(pk__in={one for one, _ in said}).values_list("pk", "uuid"))
     return [
-        Recorded(uuid=uuids[one[0]], record=after[_key(*one)], is_repeat=_key(*one) in before) for one in said
+        None
+        if profile_id is None
+        else Recorded(
+            uuid=uuids[profile_id],
+            record=after[_key(profile_id, choice)],
+            is_repeat=_key(profile_id, choice) in before,
+        )
+        for profile_id, choice in named
     ]
 
 

@@ -4,6 +4,7 @@ than the people's own words.
 A walk drawn by Hypothesis beside a naive model that keeps every word of everybody and looks at all of them, each time.
 """
 
+import io
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,14 +17,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from cdp.collecting import files
 from cdp.collecting.services import Choice, collect
 from cdp.erasure import erase_profile
 from cdp.errors import Conflict, NotFound
 from cdp.identity.merging import merge_profiles, undo_merge
 from cdp.identity.models import Merge
-from cdp.profiles.models import Profile
+from cdp.ingestion.consent_words import Asks
+from cdp.profiles.models import Identifier, Profile
 from consent.confirming import confirm
-from consent.models import Confirmation, ConsentRecord, Decision, Method, Purpose, Reach
+from consent.models import Confirmation, ConsentRecord, Decision, Method, Purpose, Reach, SignalHeard
 from consent.moments import held_at
 from consent.querysets import permitted
 from consent.services import record_decision
@@ -229,6 +232,33 @@ class Walk(RuleBasedStateMachine):
             self.naive.say(purpose, user, at, is_yes, self._end(purpose, at), by_event=True)
         elif not decides:
             self.naive.repeat(purpose, user, at)
+
+    @rule(user=users, days=ago)
+    def by_browser(self, user: str, days: int) -> None:
+        """Global Privacy Control: each device is heard once."""
+        at, key = self._at(days), ("anonymous_id", f"d-{user}")
+        is_new = not SignalHeard.objects.filter(device_id__in=Identifier.objects.filter(namespace=key[0], value=key[1]).values("pk"))
+        call = track("Looked", user, timestamp=at.isoformat(), anonymousId=key[1])
+        self.shop.send(call, asks=int(Asks.OPT_OUT))
+        process_all()
+        if is_new:
+            self.naive.say(ADS, user, at, False, None, by_event=True)
+
+    @rule(user=users, purpose=purposes, is_yes=answers, days=ago)
+    def by_file(self, user: str, purpose: str, is_yes: bool, days: int) -> None:
+        """Imported, and imported again."""
+        at, decision = self._at(days), "granted" if is_yes else "withdrawn"
+        if self._profile(user) is None:
+            return
+        heading = "namespace,value,purpose,decision,collected_at,evidence_form"
+        content = f"{heading}\nuser_id,{user},{purpose},{decision},{at.isoformat()},paper".encode()
+        for _ in range(2):
+            file = files.upload(name="x.csv", content=io.BytesIO(content), creates_people=False, by=BY)
+            files.ask_to_apply(file=file, by=BY, user=None)
+            done = files.apply(file=file, by=BY, progress=lambda done, total, phase: None)
+        assert (done.recorded, done.repeated) == (0, 1)
+        if self._counts_at_once(purpose, is_yes):
+            self.naive.say(purpose, user, at, is_yes, self._end(purpose, at), by_event=False)
 
     @rule(data=st.data())
     def confirmed(self, data: st.DataObject) -> None:

@@ -105,6 +105,9 @@ NOBODY = {
     "consent-current": "what one person decided, and an id",
     "consent-history": "the same",
     "consent-mode": "the same, in Google's words",
+    "consent-imports": "counts",
+    "consent-import": "counts, and numbers of rows",
+    "consent-import-apply": "a job",
     "jobs": "jobs",
     "job": "one job",
     "job-cancel": "one job",
@@ -184,6 +187,7 @@ QUIET = {
     r"profiles_(trait|eventname|exchangerate|workspace)_.*": "definitions",
     r"profiles_profile_(add|history|delete|change|undo_merge)": "stock addresses of a model that services alone change; an act",
     r"consent_purpose_.*": "definitions",
+    r"collecting_consentimport_.*": "counts, and numbers of rows",
     r"ingestion_source_.*": "definitions",
     r"jobs_job_.*": "jobs",
     r"segments_segment_(?!preview).*": "definitions, counts and acts",
@@ -232,7 +236,7 @@ COMMANDS = {
 TASKS = {
     "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
     "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh",
-    "segments.recompute_thresholds", "segments.request_recomputation",
+    "segments.recompute_thresholds", "segments.request_recomputation", "collecting.apply_import",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""
 TRACKING = re.compile(r"(healthz|readyz|v1/|analytics|\.well-known/gpc\.json)")
