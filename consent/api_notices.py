@@ -46,7 +46,9 @@ class VersionTextSerializer(VersionSerializer):
 
     notice = serializers.CharField(source="notice.key")
     content = serializers.SerializerMethodField(help_text="What is shown, field by field.")
-    canonical = serializers.SerializerMethodField(help_text="The exact text (RFC 8785), of which sha256 is the hash in UTF-8.")
+    canonical = serializers.SerializerMethodField(
+        help_text="The exact text (RFC 8785), of which sha256 is the hash in UTF-8."
+    )
 
     class Meta(VersionSerializer.Meta):
         fields = ("notice", *VersionSerializer.Meta.fields, "content", "canonical")

@@ -12,7 +12,9 @@ SAYS_NO = (Standing.DENIED, Standing.WITHDRAWN)
 
 def of_person(held: Iterable[Held]) -> dict[str, str]:
     """The map for somebody, by how they stand to each purpose; what nothing is known of is denied."""
-    return of_choices({one.purpose: True if one.permits else (False if one.standing in SAYS_NO else None) for one in held})
+    return of_choices(
+        {one.purpose: True if one.permits else (False if one.standing in SAYS_NO else None) for one in held}
+    )
 
 
 def of_choices(choices: Mapping[Purpose, bool | None]) -> dict[str, str]:
@@ -20,7 +22,9 @@ def of_choices(choices: Mapping[Purpose, bool | None]) -> dict[str, str]:
 
     A purpose speaks of what signals must grant for it (`Purpose.needs_granted`); a no also of what ends it.
     """
-    return consent_mode.export(together([_of(purpose, choice) for purpose, choice in choices.items() if choice is not None]))
+    return consent_mode.export(
+        together([_of(purpose, choice) for purpose, choice in choices.items() if choice is not None])
+    )
 
 
 def _of(purpose: Purpose, is_granted: bool) -> Meaning:

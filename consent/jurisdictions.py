@@ -102,7 +102,9 @@ def _laws(folder: str) -> Laws:
 
 @lru_cache(maxsize=2)
 def _under_gdpr(laws: Laws) -> tuple[str, ...]:
-    return tuple(sorted({place for statute, one in laws.territories() if statute.key == "gdpr" for place in one.span.places}))
+    return tuple(
+        sorted({place for statute, one in laws.territories() if statute.key == "gdpr" for place in one.span.places})
+    )
 
 
 def asked_first(purpose: Purpose, known: Known, decided_at: datetime) -> tuple[Asked, str]:

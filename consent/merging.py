@@ -1,11 +1,10 @@
-"""What holds when profiles prove to be one, or part again: never more than either of them permitted.
+"""What holds when profiles prove to be one: never more than either of them permitted. When they part again: `consent.parting`.
 
 No record is neutral: it neither grants nor takes away. Where two had answered differently the stricter answer holds, and the
 difference is kept for somebody to look into.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
 
 from django.db import transaction
 from django.utils import timezone
@@ -15,10 +14,9 @@ from cdp.audit.services import record
 from cdp.database import bound_cursor
 from cdp.errors import Conflict
 from cdp.profiles import store
-from consent.models import ConsentConflict, ConsentRecord, ConsentState, Decision, Method, Purpose, Reach
+from consent.models import ConsentConflict, ConsentState, Decision, Method, Purpose, Reach
 from consent.reliance import tell_of_decisions
-from consent.replay import after
-from consent.services import NOES, Said, append_consents
+from consent.services import Said, append_consents
 
 
 def reconcile_consents(*, pairs: Sequence[tuple[int, int]]) -> None:
@@ -39,22 +37,30 @@ def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
 
     The result is a record of its own. A no is dated at the later of both: only something newer than both can widen it. Of two
     grants it ends with the one that ends first, and is dated at the earlier: a no of that one which is newer, and comes late,
-    must still count.
+    must still count; only a yes newer than both takes its place (`consent.replay.Holding`).
     """
     with bound_cursor() as cursor:
         cursor.execute(
             """
             WITH theirs AS (
                 DELETE FROM consent_consentstate WHERE profile_id = %(absorbed)s
-                RETURNING purpose_id, decision, collected_at, expires_at
+                RETURNING purpose_id, decision, collected_at, expires_at, record_id
+            ), both_of AS (
+                SELECT t.purpose_id, s.decision AS own, t.decision AS other, t.collected_at AS other_at, s.collected_at AS own_at,
+                       least(t.expires_at, s.expires_at) AS expires_at,
+                       -- As consent.replay.newest_of.
+                       greatest(t.collected_at, s.collected_at,
+                                CASE WHEN tr.method = 'merge' THEN (tr.evidence->>'newest')::timestamptz END,
+                                CASE WHEN sr.method = 'merge' THEN (sr.evidence->>'newest')::timestamptz END) AS newest
+                  FROM theirs t JOIN consent_consentrecord tr ON tr.id = t.record_id
+                  LEFT JOIN consent_consentstate s ON s.purpose_id = t.purpose_id AND s.profile_id = %(survivor)s
+                  LEFT JOIN consent_consentrecord sr ON sr.id = s.record_id
             ), decided AS (
-                SELECT t.purpose_id, s.decision AS own, t.decision AS other,
-                       CASE WHEN s.decision IS NULL THEN t.decision
-                            WHEN s.decision <> 'granted' THEN s.decision ELSE t.decision END AS decision,
-                       CASE WHEN s.decision = 'granted' AND t.decision = 'granted' THEN least(t.collected_at, s.collected_at)
-                            ELSE greatest(t.collected_at, s.collected_at) END AS collected_at,
-                       least(t.expires_at, s.expires_at) AS expires_at
-                  FROM theirs t LEFT JOIN consent_consentstate s ON s.purpose_id = t.purpose_id AND s.profile_id = %(survivor)s
+                SELECT purpose_id, own, other, expires_at, newest,
+                       CASE WHEN own IS NULL THEN other WHEN own <> 'granted' THEN own ELSE other END AS decision,
+                       CASE WHEN own IS NULL THEN other_at WHEN own = 'granted' AND other = 'granted' THEN least(own_at, other_at)
+                            ELSE newest END AS collected_at
+                  FROM both_of
             ), conflicts AS (
                 INSERT INTO consent_consentconflict (profile_id, absorbed_id, purpose_id, theirs, absorbed)
                 SELECT %(survivor)s, %(absorbed)s, purpose_id, own, other FROM decided
@@ -62,7 +68,8 @@ def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
             ), appended AS (
                 INSERT INTO consent_consentrecord
                        (profile_id, purpose_id, reach, decision, method, message_id, evidence, collected_at, expires_at, recorded_at)
-                SELECT %(survivor)s, purpose_id, 'person', decision, 'merge', '', jsonb_build_object('absorbed', %(absorbed)s::bigint),
+                SELECT %(survivor)s, purpose_id, 'person', decision, 'merge', '',
+                       jsonb_build_object('absorbed', %(absorbed)s::bigint, 'newest', newest),
                        collected_at, CASE WHEN decision = 'granted' THEN expires_at END, clock_timestamp() FROM decided
                 RETURNING id, purpose_id, decision, collected_at, expires_at
             )
@@ -74,106 +81,6 @@ def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
             """,
             {"survivor": survivor_id, "absorbed": absorbed_id},
         )
-
-
-def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> None:
-    """Gives two profiles that part the stricter answer each: the denials of both, and a grant only to who gave it.
-
-    A grant that one of them held only through the other ends: to merge and part again must not widen anything. Whose
-    word came with an event is told by the event, which has gone to its person already; of a word given meanwhile
-    without one nobody can say whose it is, so a no is of both and a grant of nobody. What remains of a grant ends no later
-    than it would have for the two together.
-
-    Each of them has a record of it, also where nothing remains: then it is pending, and stands for no word of their own.
-    """
-    both = survivor_id, restored_id
-    states = {state.purpose_id: state for state in ConsentState.objects.filter(profile_id=survivor_id)}
-    records = _by_purpose(ConsentRecord.objects.filter(profile_id__in=both, reach=Reach.PERSON).order_by("pk"))
-    speakers = _speakers(both, merged_at)
-    rows = [
-        (one, purpose_id, *_parted(state, _own(one, both, records.get(purpose_id, ()), speakers, merged_at)))
-        for purpose_id, state in states.items()
-        for one in both
-    ]
-    ConsentState.objects.filter(profile_id=survivor_id).delete()
-    with bound_cursor() as cursor:
-        cursor.execute(
-            """
-            WITH appended AS (
-                INSERT INTO consent_consentrecord
-                       (profile_id, purpose_id, reach, decision, method, message_id, evidence, collected_at, expires_at, recorded_at)
-                SELECT g.profile_id, g.purpose_id, 'person', g.decision, 'merge', '',
-                       jsonb_build_object('parted', to_jsonb(%s::bigint[])), g.collected_at, g.expires_at, clock_timestamp()
-                  FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[])
-                       AS g(profile_id, purpose_id, decision, collected_at, expires_at)
-                RETURNING id, profile_id, purpose_id, decision, collected_at, expires_at
-            )
-            INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, expires_at, record_id)
-            SELECT purpose_id, profile_id, decision, collected_at, expires_at, id FROM appended WHERE decision <> 'pending'
-            """,
-            [list(both), *map(list, zip(*rows, strict=True))] if rows else [list(both), [], [], [], [], []],
-        )
-
-
-Parted = tuple[Decision, datetime, datetime | None]
-
-
-def _by_purpose(records: Iterable[ConsentRecord]) -> dict[int, list[ConsentRecord]]:
-    found: dict[int, list[ConsentRecord]] = {}
-    for record in records:
-        found.setdefault(record.purpose_id, []).append(record)
-    return found
-
-
-def _speakers(both: tuple[int, int], merged_at: datetime) -> dict[int, int]:
-    """Record -> whose word it was of those recorded since the merge, as far as the events say."""
-    with bound_cursor() as cursor:
-        cursor.execute(
-            "SELECT r.id, e.profile_id FROM consent_consentrecord r JOIN profiles_event e"
-            "    ON e.profile_id = ANY(%(both)s::bigint[]) AND e.message_id = r.message_id AND e.source_id = r.source_id"
-            " WHERE r.profile_id = %(survivor)s AND r.message_id <> '' AND r.recorded_at >= %(merged_at)s",
-            {"both": list(both), "survivor": both[0], "merged_at": merged_at},
-        )
-        return dict(cursor.fetchall())
-
-
-def _own(
-    profile_id: int,
-    both: tuple[int, int],
-    records: Sequence[ConsentRecord],
-    speakers: Mapping[int, int],
-    merged_at: datetime,
-) -> ConsentRecord | None:
-    """What one of the two holds by their own word: what they held before the merge, and what they have said since."""
-    survivor_id, restored_id = both
-    held: ConsentRecord | None = None
-    for record in records:
-        if record.recorded_at < merged_at:
-            if record.profile_id == profile_id:
-                held = after(held, record)
-        elif record.method == Method.MERGE:
-            # Whoever else was merged into the survivor meanwhile: their no is the survivor's, their yes isn't.
-            is_this_one = record.evidence.get("absorbed") == restored_id
-            if profile_id == survivor_id and not is_this_one and record.decision in NOES:
-                held = record
-        elif record.pk in speakers:
-            if speakers[record.pk] == profile_id:
-                held = after(held, record)
-        elif record.decision in NOES:
-            held = after(held, record)
-    return held
-
-
-def _parted(state: ConsentState, own: ConsentRecord | None) -> Parted:
-    """What holds for one of them from now on. The end of both together bounds each one's yes."""
-    if state.decision != Decision.GRANTED:
-        return Decision(state.decision), state.collected_at, None
-    if own is None:
-        return Decision.PENDING, state.collected_at, None
-    if own.decision != Decision.GRANTED:
-        return Decision(own.decision), max(own.collected_at, state.collected_at), None
-    ends = [end for end in (state.expires_at, own.expires_at) if end is not None]
-    return Decision.GRANTED, own.collected_at, min(ends, default=None)
 
 
 def forget_states(profile_ids: Collection[int]) -> None:

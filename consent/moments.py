@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from consent.models import ConsentRecord, ConsentState, Mode, Purpose, Reach
-from consent.replay import after
+from consent.replay import Holding, after
 
 
 class Standing(StrEnum):
@@ -43,7 +43,11 @@ def held_now(*, profile_id: int, now: datetime) -> list[Held]:
         state.purpose_id: state
         for state in ConsentState.objects.filter(profile_id=profile_id).select_related("record__notice_version__notice")
     }
-    return [_held(purpose, states.get(purpose.pk), now) for purpose in Purpose.objects.all()]
+    holding = {
+        purpose_id: Holding(record=one.record, since=one.collected_at, until=one.expires_at, newest=one.collected_at)
+        for purpose_id, one in states.items()
+    }
+    return [_held(purpose, holding.get(purpose.pk), now) for purpose in Purpose.objects.all()]
 
 
 def held_at(*, profile_id: int, at: datetime, known_at: datetime | None = None) -> list[Held]:
@@ -57,17 +61,18 @@ def held_at(*, profile_id: int, at: datetime, known_at: datetime | None = None) 
     records = ConsentRecord.objects.filter(profile_id=profile_id, reach=Reach.PERSON, collected_at__lte=at)
     if known_at is not None:
         records = records.filter(recorded_at__lte=known_at)
-    by_purpose: dict[int, ConsentRecord | None] = {}
+    by_purpose: dict[int, Holding | None] = {}
     # A profile's records are numbered in the order in which they were recorded: whoever writes them has locked the person.
     for record in records.select_related("notice_version__notice").order_by("pk"):
         by_purpose[record.purpose_id] = after(by_purpose.get(record.purpose_id), record)
     return [_held(purpose, by_purpose.get(purpose.pk), at) for purpose in Purpose.objects.all()]
 
 
-def _held(purpose: Purpose, holds: ConsentRecord | ConsentState | None, at: datetime) -> Held:
-    standing, since, until = Standing.NONE, None, None
+def _held(purpose: Purpose, holds: Holding | None, at: datetime) -> Held:
+    standing, since, until, record = Standing.NONE, None, None, None
     if holds is not None:
-        standing, since, until = Standing(holds.decision), holds.collected_at, holds.expires_at
+        record, since, until = holds.record, holds.since, holds.until
+        standing = Standing(record.decision)
         if standing == Standing.GRANTED and until is not None and until <= at:
             standing = Standing.EXPIRED
     match purpose.mode:
@@ -77,5 +82,4 @@ def _held(purpose: Purpose, holds: ConsentRecord | ConsentState | None, at: date
             permits = standing in (Standing.GRANTED, Standing.EXPIRED, Standing.NONE)
         case _:
             permits = standing == Standing.GRANTED
-    record = holds.record if isinstance(holds, ConsentState) else holds
     return Held(purpose=purpose, record=record, permits=permits, standing=standing, since=since, until=until)

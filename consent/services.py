@@ -4,7 +4,7 @@ The newest decision holds; of two made at the same moment, the stricter. What be
 in `consent.merging`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +25,7 @@ from consent.jurisdictions import Known, asked_first, known_of
 from consent.law.demands import Asked
 from consent.models import ConsentRecord, ConsentState, Decision, Method, Purpose, Reach
 from consent.reliance import tell_of_decisions
+from consent.replay import newest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Said:
     by_guardian: bool = False
 
 
+Key = tuple[int, int]
+"""Profile id and purpose id."""
 # What a pending yes awaits, and why a yes was taken for a no.
 CONFIRMATION, GUARDIAN = "confirmation", "guardian"
 TOO_YOUNG = "too_young"
@@ -78,10 +81,27 @@ def append_consents(*, said: Iterable[Said], by: Actor) -> set[tuple[int, int]]:
     Returns:
         (profile id, purpose id) for which something else may hold now.
     """
-    rows, confirmed = _worth_a_record(sorted(_meant(said), key=_by_time))
-    changed = _append(rows, by) if rows else set[tuple[int, int]]()
+    rows, confirmed, shared = _worth_a_record(sorted(_meant(said), key=_by_time))
+    changed: set[tuple[int, int]] = set()
+    for some in _rounds(rows, shared):
+        changed |= _append(some, by)
     _confirm(confirmed)  # what was appended just now, too
     return changed
+
+
+def _rounds(rows: Sequence[Said], shared: Collection[tuple[int, int]]) -> list[list[Said]]:
+    """The rows as they can be appended at once. One after the other where a yes stands for several who became one: which of
+    two words counts then isn't the newer one alone."""
+    rounds: list[list[Said]] = []
+    turns: dict[tuple[int, int], int] = {}
+    for row in rows:
+        key, turn = (row.profile_id, row.purpose_id), 0
+        if key in shared:
+            turn = turns[key] = turns.get(key, -1) + 1
+        while len(rounds) <= turn:
+            rounds.append([])
+        rounds[turn].append(row)
+    return rounds
 
 
 def _meant(said: Iterable[Said]) -> Iterator[Said]:
@@ -134,6 +154,12 @@ def _counting(word: Said, purpose: Purpose, known: Known) -> Said:
     return word
 
 
+# As `consent.replay.newest_of`.
+NEWEST_OF_SHARED = """
+    (SELECT (m.evidence->>'newest')::timestamptz FROM consent_consentrecord m WHERE m.id = s.record_id AND m.method = 'merge')
+"""
+
+
 def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
     uuids = [uuid4() for _ in rows]
     proofs = sealed([(r.profile_id, uuid, r.personal) for r, uuid in zip(rows, uuids, strict=True)])
@@ -168,17 +194,19 @@ def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
                 INSERT INTO consent_consentstate AS s (purpose_id, profile_id, decision, collected_at, expires_at, record_id)
                 SELECT purpose_id, profile_id, decision, collected_at, expires_at, id FROM newest
                 ON CONFLICT (purpose_id, profile_id) DO UPDATE
-                   SET decision = excluded.decision, collected_at = excluded.collected_at,
-                       expires_at = excluded.expires_at, record_id = excluded.record_id
-                 WHERE excluded.collected_at > s.collected_at
-                    OR (excluded.collected_at = s.collected_at AND excluded.decision <> 'granted')
+                   SET decision = excluded.decision, expires_at = excluded.expires_at, record_id = excluded.record_id,
+                       collected_at = CASE WHEN excluded.decision <> 'granted' AND s.decision = 'granted'
+                                           THEN greatest(excluded.collected_at, {newest}) ELSE excluded.collected_at END
+                 WHERE CASE WHEN excluded.decision <> 'granted' THEN excluded.collected_at >= s.collected_at
+                            WHEN s.decision = 'granted' THEN excluded.collected_at > greatest(s.collected_at, {newest})
+                            ELSE excluded.collected_at > s.collected_at END
                 RETURNING purpose_id, profile_id
             )
             SELECT a.decision, f.uuid, p.key, a.reach, a.method, a.profile_id, a.purpose_id, j.profile_id IS NOT NULL
               FROM appended a JOIN profiles_profile f ON f.id = a.profile_id JOIN consent_purpose p ON p.id = a.purpose_id
               LEFT JOIN projected j ON j.profile_id = a.profile_id AND j.purpose_id = a.purpose_id
              ORDER BY a.id
-            """,
+            """.replace("{newest}", NEWEST_OF_SHARED),
             [
                 [r.profile_id for r in rows],
                 [r.purpose_id for r in rows],
@@ -213,19 +241,23 @@ def _by_time(said: Said) -> tuple[Any, ...]:
     return said.profile_id, said.purpose_id, said.collected_at, said.decision != Decision.GRANTED, said.message_id
 
 
-def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[tuple[int, int], Said]]:
-    """What is recorded, and per person and purpose the newest stamp that only repeats what holds by then.
+def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[Key, Said], set[Key]]:
+    """What is recorded, and per person and purpose the newest stamp that only repeats what holds by then; and those where a yes
+    stands for several people who became one.
 
     Told in the order in which it was decided, whatever the order of arrival: a late stamp is compared with what held then.
     """
     holds: dict[tuple[int, int], tuple[datetime, bool]] = {}
     # What holds by a stamp alone, which has no record of its own.
     stamped: dict[tuple[int, int], Said] = {}
+    shared: set[Key] = set()
     for state in ConsentState.objects.filter(
         profile_id__in={s.profile_id for s in said if s.reach == Reach.PERSON}
     ).select_related("record"):
         key, decision = (state.profile_id, state.purpose_id), Decision(state.decision)
         holds[key] = state.collected_at, decision != Decision.GRANTED
+        if newest_of(state.record, state.collected_at) > state.collected_at:
+            shared.add(key)
         if state.collected_at > state.record.collected_at:
             stamped[key] = Said(*key, decision, state.collected_at, Method.REPEATED, until=state.expires_at)
     rows: list[Said] = []
@@ -265,7 +297,7 @@ def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[tuple[int, i
         if is_new:
             holds[key] = now
             stamped.pop(key, None)
-    return rows, confirmed
+    return rows, confirmed, shared
 
 
 def _said_on_devices(said: Sequence[Said]) -> dict[tuple[int, int], bool]:

@@ -25,7 +25,9 @@ ERRORS_SHOWN = 50
 
 
 class UploadForm(forms.Form):
-    file = forms.FileField(label="CSV file", help_text=f"UTF-8, at most {MOST_ROWS:,} rows and {MOST_BYTES // 1024**2} MB.")
+    file = forms.FileField(
+        label="CSV file", help_text=f"UTF-8, at most {MOST_ROWS:,} rows and {MOST_BYTES // 1024**2} MB."
+    )
     creates_people = forms.BooleanField(required=False, label="Make profiles for people who aren't known")
 
 
@@ -102,7 +104,9 @@ class ConsentImportAdmin(ReadOnlyAdmin):
         return response
 
     def apply_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
-        return self._act(request, uuid, lambda file: ask_to_apply(file=file, by=actor_of(request), user=reader_of(request)))
+        return self._act(
+            request, uuid, lambda file: ask_to_apply(file=file, by=actor_of(request), user=reader_of(request))
+        )
 
     def discard_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
         response = self._act(request, uuid, lambda file: discard(file=file, by=actor_of(request)))

@@ -61,7 +61,9 @@ class RecordedSerializer(serializers.Serializer[Recorded]):
     record = serializers.UUIDField(source="record.uuid", help_text="The id of the record.")
     purpose = serializers.CharField(source="record.purpose.key")
     decision = serializers.ChoiceField(
-        Decision.choices, source="record.decision", help_text="As recorded: a yes may have to be confirmed first (pending)."
+        Decision.choices,
+        source="record.decision",
+        help_text="As recorded: a yes may have to be confirmed first (pending).",
     )
     awaits = serializers.SerializerMethodField(help_text="What a pending yes awaits: confirmation, or guardian.")
     refused = serializers.SerializerMethodField(help_text="Why a yes was recorded as a no: too_young.")
@@ -115,7 +117,9 @@ class HistorySerializer(serializers.ModelSerializer[ConsentRecord]):
     notice = NoticeShownSerializer(source="notice_version", allow_null=True)
     evidence = serializers.DictField(help_text="Facts that tell nothing personal.")
     personal = serializers.SerializerMethodField(help_text="The rest, if you may see it; null otherwise.")
-    personal_is = serializers.SerializerMethodField(help_text="none, hidden, shown, or destroyed with the person's key.")
+    personal_is = serializers.SerializerMethodField(
+        help_text="none, hidden, shown, or destroyed with the person's key."
+    )
 
     class Meta:
         model = ConsentRecord
@@ -253,7 +257,9 @@ class PersonConsent(ApiView):
         now = timezone.now()
         at, known_at = asked.get("at"), asked.get("known_at")
         if (at or now) > now or (known_at or now) > now:
-            raise DomainError("moment_ahead", "What will be permitted isn't known.", "/at" if at and at > now else "/known_at")
+            raise DomainError(
+                "moment_ahead", "What will be permitted isn't known.", "/at" if at and at > now else "/known_at"
+            )
         if at is None and known_at is None:
             held = held_now(profile_id=person.pk, now=now)
         else:
@@ -329,5 +335,3 @@ def _pending(profile_id: int, held: list[Held]) -> dict[int, dict[str, Any]]:
 @transaction.atomic
 def _on_record(request: Request, person: Profile, action: str, detail: dict[str, Any]) -> None:
     record(by=actor_of(request), action=action, object=person, purpose=PRIVACY_RIGHTS, detail=detail)
-
-

@@ -99,7 +99,9 @@ class ConsentImports(ApiView):
     keyset = ("id",)
     keyset_descends = True
 
-    @extend_schema(operation_id="consent_imports_list", summary="List files of decisions", responses=ImportSerializer(many=True))
+    @extend_schema(
+        operation_id="consent_imports_list", summary="List files of decisions", responses=ImportSerializer(many=True)
+    )
     def get(self, request: Request) -> Response:
         """The files that were uploaded, newest first."""
         Query.of(request)
@@ -132,7 +134,9 @@ class ConsentImportDetail(ApiView):
     required_permission = "consent.view_consentrecord"
 
     @extend_schema(
-        operation_id="consent_imports_detail", summary="What a file of decisions comes to", responses=ImportDetailSerializer
+        operation_id="consent_imports_detail",
+        summary="What a file of decisions comes to",
+        responses=ImportDetailSerializer,
     )
     def get(self, request: Request, uuid: UUID) -> Response:
         """What was found in it, and what it came to."""

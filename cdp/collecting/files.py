@@ -113,7 +113,9 @@ def _read(content: IO[bytes]) -> Generator[list[str], None, None]:
     except UnicodeDecodeError:
         raise DomainError("file_not_utf8", "The file is not UTF-8. Save it as “CSV UTF-8”.") from None
     except csv.Error:
-        raise DomainError("file_not_csv", "The file is not CSV: a quotation mark isn't closed, or a field is too long.") from None
+        raise DomainError(
+            "file_not_csv", "The file is not CSV: a quotation mark isn't closed, or a field is too long."
+        ) from None
     finally:
         text.detach()  # or it would close what isn't ours
 

@@ -173,13 +173,17 @@ class Reader:
         if notice := item.get("notice"):
             version_id = self.versions.get((notice["key"], notice["version"], notice["locale"]))
             if version_id is None:
-                self._add("notice_unknown", "There is no such version of a notice in this language.", f"{pointer}/notice")
+                self._add(
+                    "notice_unknown", "There is no such version of a notice in this language.", f"{pointer}/notice"
+                )
         if served_id is not None:
             of_served = self.served.get(served_id)
             if of_served is None:
                 self._add("served_unknown", "Nothing was served under this id.", f"{pointer}/served")
             elif version_id not in (None, of_served):
-                self._add("served_otherwise", "What was served is another version than `notice` says.", f"{pointer}/served")
+                self._add(
+                    "served_otherwise", "What was served is another version than `notice` says.", f"{pointer}/served"
+                )
             version_id = of_served
         return Shown(version_id=version_id, served_id=served_id)
 
@@ -193,11 +197,11 @@ class Reader:
                     self.errors.append(error)
                 personal[name] = item[name]
         if "guardian" in item and not item["guardian"]:
-            self._add("guardian_empty", "Say how the guardian agreed: who they are, how and when.", f"{pointer}/guardian")
-        if item["method"] == Method.DOUBLE_OPT_IN and not item.get("evidence"):
             self._add(
-                "evidence_missing", "A double opt-in that you ran needs its evidence.", f"{pointer}/evidence"
+                "guardian_empty", "Say how the guardian agreed: who they are, how and when.", f"{pointer}/guardian"
             )
+        if item["method"] == Method.DOUBLE_OPT_IN and not item.get("evidence"):
+            self._add("evidence_missing", "A double opt-in that you ran needs its evidence.", f"{pointer}/evidence")
         return personal
 
     def _add(self, code: str, message: str, pointer: str) -> None:

@@ -49,7 +49,9 @@ class RowReader:
     def __init__(self, heading: Sequence[str]) -> None:
         self.columns = [name.strip().lower() for name in heading]
         counts = Counter(self.columns)
-        errors = [_heading("column_missing", name, "The file needs this column.") for name in NEEDED if name not in counts]
+        errors = [
+            _heading("column_missing", name, "The file needs this column.") for name in NEEDED if name not in counts
+        ]
         errors += [_heading("column_twice", name, "This column stands twice.") for name, n in counts.items() if n > 1]
         known = {*NEEDED, *OPTIONAL}
         expected = f"Columns are {', '.join((*NEEDED, *OPTIONAL))}, and any that begin with {EVIDENCE}."
@@ -147,7 +149,9 @@ class RowReader:
 def _user(row: dict[str, str], add: Any) -> tuple[str, str] | None:
     namespace = row["namespace"].lower()
     if not NAMESPACE.fullmatch(namespace):
-        add("namespace", "identifier_namespace", "Must be user_id, email, anonymous_id, uuid, or an external id's type.")
+        add(
+            "namespace", "identifier_namespace", "Must be user_id, email, anonymous_id, uuid, or an external id's type."
+        )
         return None
     if namespace == PUBLIC_ID:
         return namespace, row["value"].lower()

@@ -22,6 +22,9 @@ from consent.reliance import tell_of_decisions
 from consent.services import NOES, Said, Shown, append_consents
 
 
+NOTHING_SHOWN = Shown()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """One decision of one person, named by an identifier (namespace:value)."""
@@ -31,7 +34,7 @@ class Choice:
     decision: Decision
     collected_at: datetime
     method: Method
-    shown: Shown = Shown()
+    shown: Shown = NOTHING_SHOWN
     jurisdiction: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
     personal: Mapping[str, Any] = field(default_factory=dict)
@@ -140,5 +143,7 @@ def _said(profile_id: int, choice: Choice) -> Said:
 
 
 def _unknown(choice: Choice, *, create: bool) -> DomainError:
-    advice = "Nobody can be known by this identifier." if create else "Nobody is known by it. Ask to create who is unknown."
+    advice = (
+        "Nobody can be known by this identifier." if create else "Nobody is known by it. Ask to create who is unknown."
+    )
     return DomainError("profile_not_found", advice, f"{choice.pointer}/user")

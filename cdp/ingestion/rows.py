@@ -9,14 +9,13 @@ from cdp.identity.normalise import ANONYMOUS_ID
 from cdp.identity.services import Resolved
 from cdp.ingestion.wire import TRAIT_KEY_LIMIT, Message
 from cdp.profiles import catalogue
-from cdp.profiles.models import EventType
+from cdp.profiles.models import EventType, Identifier
 from cdp.profiles.orders import NO_RATE
 from cdp.profiles.rates import Converter
-from cdp.profiles.models import Identifier
 from cdp.profiles.store import EventRow, TraitRow
 from consent.hearing import Heard
-from consent.signals.meaning import of_browser
 from consent.signals.gpc import BrowserSignal
+from consent.signals.meaning import of_browser
 from consent.signals.strings import Kind, Told
 
 # What somebody does on a site or in an app; servers send the first of them, too, but nobody visits a server.
@@ -97,7 +96,12 @@ def heard(messages: Sequence[Message], profile_ids: Sequence[int], identifier_id
     speaking = [number for number, one in enumerate(messages) if one.opts_out or one.consent_strings]
     if not speaking:
         return []
-    anonymous = {number: one.value for number in speaking for one in messages[number].identifiers if one.namespace == ANONYMOUS_ID}
+    anonymous = {
+        number: one.value
+        for number in speaking
+        for one in messages[number].identifiers
+        if one.namespace == ANONYMOUS_ID
+    }
     rows = Identifier.objects.filter(namespace=ANONYMOUS_ID, value__in=set(anonymous.values()))
     ids = dict(rows.values_list("value", "pk"))
     found: list[Heard] = []

@@ -414,4 +414,3 @@ def _money(properties: dict[str, Any], flags: list[str]) -> tuple[Decimal | None
     if currency == NO_CURRENCY:
         flags.append("currency_unknown")
     return amount, currency
-

@@ -12,7 +12,6 @@ from functools import lru_cache
 from consent.signals import gpp, tcf
 from consent.signals.canada import CanadianTcString
 from consent.signals.errors import Flaw, SignalError
-
 from consent.signals.meaning import NOTHING, Meaning, of_gpp, of_tcf
 from consent.signals.tcf import TcString
 from consent.signals.us import UsPrivacy, UsSection
@@ -72,7 +71,9 @@ def _tcf(text: str, received_on: date) -> Told:
 def _gpp(text: str, in_force: Collection[int] | None, received_on: date) -> Told:
     said = gpp.read(text, as_of=_as_of(received_on))
     of_opting_out = [one for one in said.sections if isinstance(one.content, UsPrivacy | UsSection)]
-    granting = [one.content.last_updated for one in said.sections if isinstance(one.content, TcString | CanadianTcString)]
+    granting = [
+        one.content.last_updated for one in said.sections if isinstance(one.content, TcString | CanadianTcString)
+    ]
     return Told(
         of_gpp(said, in_force=in_force),
         of_gpp(replace(said, sections=tuple(of_opting_out))),
@@ -106,5 +107,3 @@ def _sections(in_force: object) -> frozenset[int] | None:
             raise SignalError(Flaw.VALUE_OUT_OF_RANGE, "a section has a number", "/gpp_sid")
         found.add(number)
     return frozenset(found)
-
-

@@ -38,7 +38,9 @@ def people(db: None) -> None:
     process_all()
 
 
-def row(user: str = "user_id,ann", decision: str = "granted", at: str = DAY_BEFORE, purpose: str = EMAIL, **more: str) -> str:
+def row(
+    user: str = "user_id,ann", decision: str = "granted", at: str = DAY_BEFORE, purpose: str = EMAIL, **more: str
+) -> str:
     form = more.get("form", "paper 118" if decision == "granted" else "")
     return f"{user},{purpose},{decision},{at},{more.get('where', '')},{form},{more.get('ip', '')}"
 
@@ -60,7 +62,9 @@ def allowed() -> set[str]:
 
 def test_what_a_file_comes_to_is_said_before_anything_is_recorded() -> None:
     decide("bob", EMAIL, Decision.WITHDRAWN)
-    file = uploaded(row(), row("user_id,bob"), row("email,zoe@example.com", "denied"), row("EMAIL,Ann@Example.com", "withdrawn"))
+    file = uploaded(
+        row(), row("user_id,bob"), row("email,zoe@example.com", "denied"), row("EMAIL,Ann@Example.com", "withdrawn")
+    )
     assert file.state == ImportState.READY and not ConsentRecord.objects.filter(method=Method.IMPORT).exists()
     assert files.preview(file) == files.Preview(granted=2, denied=2, people=2, unknown=1, outdated=1)
     done = applied(file)
@@ -74,8 +78,14 @@ def test_decisions_hold_with_sealed_evidence_and_segments_follow() -> None:
     assert allowed() == members(segment) == {"ann"}
     record = ConsentRecord.objects.get()
     assert (record.method, record.jurisdiction, record.evidence["row"]) == (Method.IMPORT, "DE", 2)
-    assert "203.0" not in str(record.evidence) and opened([record]) == {record.pk: {"form": "paper 118", "ip": "203.0.113.7"}}
-    assert AuditEntry.objects.get(action="consent_import.applied").detail == {"recorded": 1, "repeated": 0, "unknown": 0}
+    assert "203.0" not in str(record.evidence) and opened([record]) == {
+        record.pk: {"form": "paper 118", "ip": "203.0.113.7"}
+    }
+    assert AuditEntry.objects.get(action="consent_import.applied").detail == {
+        "recorded": 1,
+        "repeated": 0,
+        "unknown": 0,
+    }
 
 
 def test_an_import_never_widens_what_is_known_better() -> None:
@@ -92,7 +102,9 @@ def test_the_same_file_twice_records_nothing_twice() -> None:
 
 
 def test_people_who_are_not_known_are_made_when_that_is_asked_for() -> None:
-    done = applied(uploaded(row("email,zoe@example.com"), row("uuid,0190a7c4-0000-7000-8000-000000000000"), creates=True))
+    done = applied(
+        uploaded(row("email,zoe@example.com"), row("uuid,0190a7c4-0000-7000-8000-000000000000"), creates=True)
+    )
     assert (done.recorded, done.unknown) == (1, 1)
     process_all()
     assert Profile.objects.get(identifiers__value="zoe@example.com").consent_states.get().decision == Decision.GRANTED

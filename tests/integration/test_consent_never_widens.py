@@ -82,10 +82,15 @@ class Naive:
         self.words: dict[str, list[Word]] = {purpose: [] for purpose in PURPOSES}
         self.person: dict[str, set[str]] = {user: {user} for user in USERS}
 
-    def say(self, purpose: str, user: str, at: datetime, is_yes: bool, ends: datetime | None, *, by_event: bool) -> None:
-        speaker = user if by_event else None
-        word = Word(at, is_yes, ends if is_yes else None, set(self.person[user]), next(_numbers), speaker)
-        self.words[purpose].append(word)
+    def say(
+        self, purpose: str, user: str, at: datetime, is_yes: bool, ends: datetime | None, *, by_event: bool
+    ) -> None:
+        speaker, person = user if by_event else None, self.person[user]
+        last = {one: self.newest(purpose, one) for one in person}
+        # A yes older than what the person said last is no word of those in it who had said nothing.
+        is_late = is_yes and any(word is not None and word.at >= at for word in last.values())
+        of = {one for one in person if not (is_late and last[one] is None)}
+        self.words[purpose].append(Word(at, is_yes, ends if is_yes else None, of, next(_numbers), speaker))
         if purpose == PARENT and not is_yes:
             self.say(CHILD, user, at, False, None, by_event=by_event)
 
@@ -194,9 +199,7 @@ class Walk(RuleBasedStateMachine):
             self.naive.say(purpose, user, at, is_yes, self._end(purpose, at), by_event=False)
 
     def _collect(self, user: str, purpose: Purpose, decision: Decision, at: datetime) -> None:
-        choice = Choice(
-            user=f"user_id:{user}", purpose=purpose, decision=decision, collected_at=at, method=Method.API
-        )
+        choice = Choice(user=f"user_id:{user}", purpose=purpose, decision=decision, collected_at=at, method=Method.API)
         (recorded,) = collect(choices=[choice], by=BY)
         again = collect(choices=[choice, choice], by=BY)
         assert [one.is_repeat for one in again] == [True, True] and again[0].record == recorded.record
@@ -214,7 +217,11 @@ class Walk(RuleBasedStateMachine):
         count = ConsentRecord.objects.count()
         decision = Decision.GRANTED if one.decision == Decision.PENDING else Decision(one.decision)
         choice = Choice(
-            user=f"user_id:{user}", purpose=one.purpose, decision=decision, collected_at=one.collected_at, method=Method.API
+            user=f"user_id:{user}",
+            purpose=one.purpose,
+            decision=decision,
+            collected_at=one.collected_at,
+            method=Method.API,
         )
         collect(choices=[choice], by=BY)
         assert ConsentRecord.objects.count() == count
@@ -237,7 +244,9 @@ class Walk(RuleBasedStateMachine):
     def by_browser(self, user: str, days: int) -> None:
         """Global Privacy Control: each device is heard once."""
         at, key = self._at(days), ("anonymous_id", f"d-{user}")
-        is_new = not SignalHeard.objects.filter(device_id__in=Identifier.objects.filter(namespace=key[0], value=key[1]).values("pk"))
+        is_new = not SignalHeard.objects.filter(
+            device_id__in=Identifier.objects.filter(namespace=key[0], value=key[1]).values("pk")
+        )
         call = track("Looked", user, timestamp=at.isoformat(), anonymousId=key[1])
         self.shop.send(call, asks=int(Asks.OPT_OUT))
         process_all()
@@ -339,12 +348,16 @@ class Walk(RuleBasedStateMachine):
         for purpose in Purpose.objects.filter(key__in=PURPOSES):
             read = set(permitted(Profile.objects.all(), purpose, at=at).values_list("pk", flat=True))
             asked = load({"version": 1, "consented": purpose.key}, known)
-            assert read == set(postgres.among(asked, known, as_of=at, scope=everybody)), "the rule takes in the same people"
+            assert read == set(postgres.among(asked, known, as_of=at, scope=everybody)), (
+                "the rule takes in the same people"
+            )
             for user, profile in people.items():
                 proved = next(h for h in held_at(profile_id=profile.pk, at=at) if h.purpose == purpose)
                 assert proved.permits == (profile.pk in read), f"{user}: the records prove what readers see"
                 if profile.pk in read:
-                    assert self.naive.permits(purpose.key, user, at), f"{user} is read for {purpose.key} beyond their word"
+                    assert self.naive.permits(purpose.key, user, at), (
+                        f"{user} is read for {purpose.key} beyond their word"
+                    )
                     Walk.permitted += 1
                 else:
                     Walk.denied += 1

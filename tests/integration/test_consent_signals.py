@@ -87,7 +87,9 @@ def test_the_header_of_a_request_is_kept_with_it(browser: Tracker, path: str) ->
         Client().get(path, {"data": base64.b64encode(json.dumps(message).encode()).decode()}, headers=headers)
     else:
         body = message if path.endswith("track") else {"batch": [message], "writeKey": browser.key}
-        assert Client().post(path, json.dumps(body), content_type="application/json", headers=headers).status_code == 200
+        assert (
+            Client().post(path, json.dumps(body), content_type="application/json", headers=headers).status_code == 200
+        )
     assert InboxMessage.objects.get().asks == 3
     process_all()
     assert words(Reach.DEVICE) == {(key, "denied") for key in OPTED_OUT}
@@ -120,7 +122,10 @@ def test_a_known_person_is_opted_out_and_leaves_segments_in_the_same_batch(brows
     assert members(segment) == {"ann"}
     say(browser, seen(), asks=GPC)
     assert allowed(ADS) == set() and members(segment) == set()
-    assert ConsentRecord.objects.get(reach=Reach.PERSON, method=Method.GPC, purpose__key=ADS).decision == Decision.WITHDRAWN
+    assert (
+        ConsentRecord.objects.get(reach=Reach.PERSON, method=Method.GPC, purpose__key=ADS).decision
+        == Decision.WITHDRAWN
+    )
     assert AuditEntry.objects.filter(action="consent.withdrawn", purpose=ADS).count() == 1
 
 
@@ -131,7 +136,9 @@ def test_what_is_not_about_sale_or_ads_is_left_as_it_was(browser: Tracker, serve
     assert allowed("marketing_email") == {"ann"} and allowed("internal_analysis") == {"ann"}
 
 
-def test_a_yes_given_in_spite_of_the_browser_stands_until_another_browser_asks(browser: Tracker, server: Tracker) -> None:
+def test_a_yes_given_in_spite_of_the_browser_stands_until_another_browser_asks(
+    browser: Tracker, server: Tracker
+) -> None:
     say(server, identify("ann", anonymousId="d-1"))
     say(browser, seen(), asks=GPC)
     decide("ann", ADS, Decision.GRANTED)

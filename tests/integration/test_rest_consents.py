@@ -1,6 +1,5 @@
 """Consent over REST: all of what is sent or none, nothing twice, and what one person permits now, then, and as it was known then."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,17 +25,22 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture(autouse=True)
-def people(db: None) -> Iterator[None]:
+def people(db: None) -> None:
     source = tracker()
     source.send(identify("ann", traits={"email": "ann@example.com"}), track("Bought", "bob"))
     process_all()
-    yield
 
 
 def said(user: str = "user_id:ann", decision: str = "granted", ago: timedelta = DAY, **more: Any) -> dict[str, Any]:
     namespace, _, value = user.partition(":")
     at = (NOW - ago).isoformat()
-    return {"user": {"namespace": namespace, "value": value}, "purpose": EMAIL, "decision": decision, "collected_at": at, **more}
+    return {
+        "user": {"namespace": namespace, "value": value},
+        "purpose": EMAIL,
+        "decision": decision,
+        "collected_at": at,
+        **more,
+    }
 
 
 def report(*decisions: dict[str, Any], caller: Caller | None = None, **more: Any) -> list[dict[str, Any]]:
@@ -145,7 +149,9 @@ def test_what_they_had_been_told_is_kept_with_the_decision() -> None:
     notice = Notice.objects.create(key="newsletter", label="Newsletter")
     version = publish(notice=notice, locale="de-CH", content=content, by=BY)
     served = serve(version=version, place="https://shop.example.com/?email=ann@example.com")
-    report(said(notice={"key": "newsletter", "version": 1, "locale": "de-ch"}), said("user_id:bob", served=str(served.pk)))
+    report(
+        said(notice={"key": "newsletter", "version": 1, "locale": "de-ch"}), said("user_id:bob", served=str(served.pk))
+    )
     for user in ("user_id:ann", "user_id:bob"):
         told = current(user)["notice"]
         assert told == {"key": "newsletter", "version": 1, "locale": "de-CH", "sha256": version.sha256}
@@ -154,7 +160,9 @@ def test_what_they_had_been_told_is_kept_with_the_decision() -> None:
     shown = found(key().get("notices/newsletter/", locale="de"))
     assert (shown["sha256"], shown["content"]["title"]) == (version.sha256, "News")
     assert [one["version"] for one in found(key().get("notices/newsletter/versions/"))["results"]] == [1]
-    assert found(key().get("notices/newsletter/versions/1/", locale="de-CH"))["canonical"].encode() == bytes(version.content)
+    assert found(key().get("notices/newsletter/versions/1/", locale="de-CH"))["canonical"].encode() == bytes(
+        version.content
+    )
     assert [one["key"] for one in found(key().get("notices/"))["results"]] == ["newsletter"]
     for missing in ("notices/none/", "notices/newsletter/versions/2/", "notices/newsletter/versions/1/"):
         assert problem(key().get(missing), 404)["code"] == "notice_not_found"
