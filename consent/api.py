@@ -15,7 +15,7 @@ from consent.models import Purpose
 class PurposeSerializer(serializers.ModelSerializer[Purpose]):
     """Why people's data is read."""
 
-    parent = serializers.SlugRelatedField[Purpose](
+    parent = serializers.SlugRelatedField[Purpose](  # type: ignore[assignment]  # DRF takes declared fields away first
         slug_field="key", read_only=True, help_text="Who says no to this one says no to the purpose as well."
     )
 

@@ -112,7 +112,7 @@ def inherit_stops(*, purpose: Purpose, by: Actor) -> int:
     stops = ConsentState.objects.filter(purpose_id=purpose.parent_id).exclude(decision=Decision.GRANTED)
     said_so = ConsentState.objects.filter(purpose=purpose).exclude(decision=Decision.GRANTED)
     since = dict(stops.exclude(profile_id__in=said_so.values("profile_id")).values_list("profile_id", "collected_at"))
-    evidence = {"beneath": purpose.parent.key}
+    evidence = {"beneath": Purpose.objects.values_list("key", flat=True).get(pk=purpose.parent_id)}
     said = [
         Said(one, purpose.pk, Decision.DENIED, since[one], Method.INHERITED, evidence=evidence)
         for one in store.lock_profiles(sorted(since))

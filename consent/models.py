@@ -4,6 +4,7 @@ Reading people for a purpose is in `consent.querysets`; writing decisions is in 
 in `consent.notices`.
 """
 
+from typing import Any
 from uuid import uuid4
 
 from django.contrib.postgres.fields import ArrayField
@@ -54,7 +55,7 @@ class Reach(models.TextChoices):
     DEVICE = "device", "One device"
 
 
-def capabilities(**kwargs: object) -> "ArrayField[list[str], list[str]]":
+def capabilities(**kwargs: Any) -> "ArrayField[list[str], list[str]]":
     choices = [(one.value, one.value.replace("_", " ").capitalize()) for one in Capability]
     return ArrayField(models.CharField(max_length=32, choices=choices), default=list, blank=True, **kwargs)
 

@@ -236,7 +236,7 @@ class Consents(ApiView):
         except VaultUnusable:
             message = "Evidence can't be sealed here at present, so nothing was recorded. Send it again later."
             raise DomainError("evidence_not_sealable", message, status=503) from None
-        return Response({"results": RecordedSerializer(done, many=True).data}, status=status.HTTP_201_CREATED)
+        return Response(AllRecordedSerializer({"results": done}).data, status=status.HTTP_201_CREATED)
 
 
 class PersonConsent(ApiView):

@@ -29,7 +29,7 @@ class CsvParser(BaseParser):
 
     media_type = "text/csv"
 
-    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> IO[bytes]:
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
         body = stream.read(MOST_BYTES + 1)
         if len(body) > MOST_BYTES:
             raise DomainError("file_too_large", f"A file has at most {MOST_BYTES // 1024**2} MB.", status=413)
@@ -67,7 +67,7 @@ class ImportSerializer(serializers.ModelSerializer[ConsentImport]):
 
 class ImportDetailSerializer(ImportSerializer):
     preview = PreviewSerializer(allow_null=True, help_text="While it waits to be applied.")
-    errors = RowErrorSerializer(many=True, help_text="The first 10,000.")
+    errors = RowErrorSerializer(many=True, help_text="The first 10,000.")  # type: ignore[assignment]
 
     class Meta(ImportSerializer.Meta):
         fields = (*ImportSerializer.Meta.fields, "preview", "errors")
@@ -76,7 +76,9 @@ class ImportDetailSerializer(ImportSerializer):
 
 class UploadQuery(Query):
     name = serializers.CharField(max_length=150, default="upload.csv")
-    create = serializers.BooleanField(default=False, help_text="Make profiles for people who aren't known.")
+    create = serializers.BooleanField(  # type: ignore[assignment]  # DRF takes declared fields away first
+        default=False, help_text="Make profiles for people who aren't known."
+    )
 
 
 CSV = OpenApiExample(

@@ -75,14 +75,18 @@ class ConsentInput(serializers.Serializer[Any]):
 class ConsentInputs(serializers.Serializer[Any]):
     """Many decisions: all are recorded, or none."""
 
-    decisions = ConsentInput(many=True, max_length=MOST_AT_ONCE, min_length=1)
-    create = serializers.BooleanField(default=False, help_text="Make profiles for people who aren't known.")
+    decisions = serializers.ListField(child=ConsentInput(), max_length=MOST_AT_ONCE, min_length=1)
+    create = serializers.BooleanField(  # type: ignore[assignment]  # DRF takes declared fields away first
+        default=False, help_text="Make profiles for people who aren't known."
+    )
 
 
 class LoneConsentInput(ConsentInput):
     """One decision."""
 
-    create = serializers.BooleanField(default=False, help_text="Make a profile if the person isn't known.")
+    create = serializers.BooleanField(  # type: ignore[assignment]
+        default=False, help_text="Make a profile if the person isn't known."
+    )
 
 
 def read_choices(body: Any) -> tuple[list[Choice], bool]:

@@ -156,10 +156,11 @@ def _user(row: dict[str, str], add: Any) -> tuple[str, str] | None:
     if namespace == PUBLIC_ID:
         return namespace, row["value"].lower()
     try:
-        return tuple(normalise(namespace, row["value"]))
+        found = normalise(namespace, row["value"])
     except Unusable as reason:
         add("value", reason.reason, "Nobody can be known by this.")
         return None
+    return found.namespace, found.value
 
 
 def _version(row: dict[str, str]) -> tuple[str, int, str] | None:

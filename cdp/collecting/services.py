@@ -21,7 +21,6 @@ from consent.models import ConsentRecord, Decision, Method, Purpose, Reach
 from consent.reliance import tell_of_decisions
 from consent.services import NOES, Said, Shown, append_consents
 
-
 NOTHING_SHOWN = Shown()
 
 
