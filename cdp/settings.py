@@ -244,6 +244,12 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "JobState": "cdp.jobs.models.JobState",
         "SegmentStatus": "segments.models.SegmentStatus",
+        "ImportState": "cdp.collecting.models.ImportState",
+        "ConsentDecision": "consent.models.Decision",
+        "ConsentMethod": "consent.models.Method",
+        "ReportedDecision": "cdp.collecting.reading.DECISION_CHOICES",
+        "ReportedMethod": "cdp.collecting.reading.METHOD_CHOICES",
+        "Capability": "consent.models.CAPABILITIES",
     },
 }
 

@@ -30,7 +30,7 @@ class NoticeSerializer(serializers.ModelSerializer[Notice]):
         read_only_fields = fields
 
 
-class VersionSerializer(serializers.ModelSerializer[NoticeVersion]):
+class NoticeVersionSerializer(serializers.ModelSerializer[NoticeVersion]):
     """What a notice says in one language, for ever."""
 
     version = serializers.IntegerField(source="number")
@@ -41,7 +41,7 @@ class VersionSerializer(serializers.ModelSerializer[NoticeVersion]):
         read_only_fields = fields
 
 
-class VersionTextSerializer(VersionSerializer):
+class NoticeTextSerializer(NoticeVersionSerializer):
     """The text as well, word by word."""
 
     notice = serializers.CharField(source="notice.key")
@@ -50,8 +50,8 @@ class VersionTextSerializer(VersionSerializer):
         help_text="The exact text (RFC 8785), of which sha256 is the hash in UTF-8."
     )
 
-    class Meta(VersionSerializer.Meta):
-        fields = ("notice", *VersionSerializer.Meta.fields, "content", "canonical")
+    class Meta(NoticeVersionSerializer.Meta):
+        fields = ("notice", *NoticeVersionSerializer.Meta.fields, "content", "canonical")
         read_only_fields = fields
 
     def get_content(self, version: NoticeVersion) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class NoticeNewest(ApiView):
         operation_id="notices_newest",
         summary="What a notice says now",
         parameters=[LocaleQuery],
-        responses=VersionTextSerializer,
+        responses=NoticeTextSerializer,
         examples=[
             OpenApiExample(
                 "A newsletter",
@@ -113,7 +113,7 @@ class NoticeNewest(ApiView):
         found = newest(notice_key=key, locales=[asked["locale"]] if "locale" in asked else [])
         if found is None:
             raise NotFound("notice_not_found", "There is no such notice, or nothing of it was published yet.")
-        return Response(VersionTextSerializer(found).data)
+        return Response(NoticeTextSerializer(found).data)
 
 
 class NoticeVersions(ApiView):
@@ -126,7 +126,7 @@ class NoticeVersions(ApiView):
         operation_id="notices_versions",
         summary="List the versions of a notice",
         parameters=[LocaleQuery],
-        responses=VersionSerializer(many=True),
+        responses=NoticeVersionSerializer(many=True),
     )
     def get(self, request: Request, key: str) -> Response:
         """Every version there ever was, newest first, with the hash of its exact text."""
@@ -136,7 +136,7 @@ class NoticeVersions(ApiView):
             versions = versions.filter(locale__iexact=asked["locale"])
         pages = KeysetPagination()
         rows = pages.paginate_queryset(versions, request, self)
-        return pages.get_paginated_response(VersionSerializer(rows, many=True).data)
+        return pages.get_paginated_response(NoticeVersionSerializer(rows, many=True).data)
 
 
 class NoticeVersionDetail(ApiView):
@@ -146,7 +146,7 @@ class NoticeVersionDetail(ApiView):
         operation_id="notices_version",
         summary="What a version of a notice says",
         parameters=[VersionQuery],
-        responses=VersionTextSerializer,
+        responses=NoticeTextSerializer,
     )
     def get(self, request: Request, key: str, number: int) -> Response:
         """The text of one version, as people saw it."""
@@ -158,4 +158,4 @@ class NoticeVersionDetail(ApiView):
         )
         if found is None:
             raise NotFound("notice_not_found", "There is no such version of a notice in this language.")
-        return Response(VersionTextSerializer(found).data)
+        return Response(NoticeTextSerializer(found).data)

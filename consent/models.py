@@ -55,9 +55,11 @@ class Reach(models.TextChoices):
     DEVICE = "device", "One device"
 
 
+CAPABILITIES = [(one.value, one.value.replace("_", " ").capitalize()) for one in Capability]
+
+
 def capabilities(**kwargs: Any) -> "ArrayField[list[str], list[str]]":
-    choices = [(one.value, one.value.replace("_", " ").capitalize()) for one in Capability]
-    return ArrayField(models.CharField(max_length=32, choices=choices), default=list, blank=True, **kwargs)
+    return ArrayField(models.CharField(max_length=32, choices=CAPABILITIES), default=list, blank=True, **kwargs)
 
 
 class Purpose(models.Model):

@@ -110,7 +110,7 @@ class PersonConsentSerializer(serializers.Serializer[Any]):
     purposes = HeldSerializer(many=True)
 
 
-class HistorySerializer(serializers.ModelSerializer[ConsentRecord]):
+class ConsentHistorySerializer(serializers.ModelSerializer[ConsentRecord]):
     """One decision as it was made, and as it was learned."""
 
     purpose = serializers.CharField(source="purpose.key")
@@ -282,7 +282,7 @@ class PersonConsentHistory(ApiView):
         operation_id="consents_history",
         summary="All that a person decided",
         parameters=[IDENTIFIER, HistoryQuery],
-        responses=HistorySerializer(many=True),
+        responses=ConsentHistorySerializer(many=True),
     )
     def get(self, request: Request, identifier: str) -> Response:
         """Every decision on record, newest learned first; of everybody who was merged into them, too. Personal evidence comes
@@ -298,7 +298,7 @@ class PersonConsentHistory(ApiView):
         told = {} if is_masked else opened(rows)
         detail = {"by": namespace, "masked": is_masked, "count": len(rows), "is_next": bool(pages.cursor)}
         _on_record(request, person, "profile.consent_history_read", detail)
-        return pages.get_paginated_response(HistorySerializer(rows, many=True, context={"opened": told}).data)
+        return pages.get_paginated_response(ConsentHistorySerializer(rows, many=True, context={"opened": told}).data)
 
 
 class PersonConsentMode(ApiView):

@@ -43,7 +43,7 @@ class RowErrorSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField(help_text="What to do. It never repeats what stood there.")
 
 
-class PreviewSerializer(serializers.Serializer[Any]):
+class ImportPreviewSerializer(serializers.Serializer[Any]):
     """What applying it comes to, as things stand."""
 
     granted = serializers.IntegerField()
@@ -66,7 +66,7 @@ class ImportSerializer(serializers.ModelSerializer[ConsentImport]):
 
 
 class ImportDetailSerializer(ImportSerializer):
-    preview = PreviewSerializer(allow_null=True, help_text="While it waits to be applied.")
+    preview = ImportPreviewSerializer(allow_null=True, help_text="While it waits to be applied.")
     errors = RowErrorSerializer(many=True, help_text="The first 10,000.")  # type: ignore[assignment]
 
     class Meta(ImportSerializer.Meta):
@@ -178,4 +178,4 @@ def _shown(file: ConsentImport) -> dict[str, Any]:
     errors = [{"row": row, "column": column, "code": code, "detail": said} for row, column, code, said in file.errors]
     comes_to = preview(file) if file.state in (ImportState.READY, ImportState.APPLYING) else None
     shown = dict(ImportSerializer(file).data)
-    return shown | {"preview": PreviewSerializer(comes_to).data if comes_to else None, "errors": errors}
+    return shown | {"preview": ImportPreviewSerializer(comes_to).data if comes_to else None, "errors": errors}

@@ -31,6 +31,10 @@ METHODS: Final = (
     Method.PRIVACY_REQUEST,
 )
 
+# By name, for the description of the API.
+DECISION_CHOICES: Final = [(one.value, one.label) for one in DECISIONS]
+METHOD_CHOICES: Final = [(one.value, one.label) for one in METHODS]
+
 
 class UserInput(serializers.Serializer[Any]):
     """Whose decision it is. `uuid` as a namespace is the platform's own id."""
@@ -52,9 +56,9 @@ class ConsentInput(serializers.Serializer[Any]):
 
     user = UserInput()
     purpose = serializers.CharField(max_length=64, help_text="The key of the purpose.")
-    decision = serializers.ChoiceField([(one.value, one.label) for one in DECISIONS])
+    decision = serializers.ChoiceField(DECISION_CHOICES)
     collected_at = MomentField(help_text="When they decided. Of several decisions the newest holds.")
-    method = serializers.ChoiceField([(one.value, one.label) for one in METHODS], default=Method.API.value)
+    method = serializers.ChoiceField(METHOD_CHOICES, default=Method.API.value)
     notice = NoticeInput(required=False, help_text="What they had been told: the version of a notice.")
     served = serializers.UUIDField(required=False, help_text="The id under which a notice was served to them.")
     jurisdiction = serializers.CharField(
