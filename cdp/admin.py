@@ -1,4 +1,4 @@
-"""Registers the screens that no single app owns: people, API keys, users and roles."""
+"""Registers the screens that no single app owns: people, API keys, the audit log, users and roles."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest
 
 from cdp.audit.admin_base import AuditedAdmin
-from cdp.console import api_keys, people  # noqa: F401  (importing registers the screens)
+from cdp.console import api_keys, audit, people  # noqa: F401  (importing registers the screens)
 
 admin.site.unregister([User, Group])
 

@@ -36,7 +36,16 @@ class PlatformAdminSite(AdminSite):
         self.disable_action("delete_selected")
 
     def get_urls(self) -> list[Any]:
-        return [path("waiting/", self.admin_view(home.waiting_view), name="home_waiting"), *super().get_urls()]
+        # When the site is made no model is loaded yet; by now they are.
+        from cdp.accountability import breach_screens
+
+        # Of no model: what waits, and who was read.
+        own = [
+            path("waiting/", self.admin_view(home.waiting_view), name="home_waiting"),
+            path("breach/", self.admin_view(breach_screens.breach_view), name="breach"),
+            path("breach/people/", self.admin_view(breach_screens.people_view), name="breach_people"),
+        ]
+        return [*own, *super().get_urls()]
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Django's own, with what came of it in the audit log. Who was refused is not said: it may be a mistyped secret."""

@@ -15,5 +15,7 @@ app.conf.beat_schedule = {
     "purge-seen-messages": {"task": "ingestion.purge_seen_messages", "schedule": 24 * 3600.0},
     "purge-quarantine": {"task": "ingestion.purge_quarantine", "schedule": 24 * 3600.0},
     "recompute-thresholds-at-night": {"task": "segments.request_recomputation", "schedule": 600.0},
+    "verify-the-audit-log": {"task": "audit.request_verification", "schedule": 3600.0},
+    "apply-retention-at-night": {"task": "retention.request", "schedule": 600.0},
     "purge-finished-jobs": {"task": "jobs.purge_finished", "schedule": 24 * 3600.0},
 }

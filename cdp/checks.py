@@ -82,12 +82,20 @@ def audit_log_is_signed(*, databases: Sequence[str] | None = None, **_: Any) -> 
                 id="cdp.W003",
             )
         )
-    elif not (settings.AUDIT_ANCHOR_DIR or settings.AUDIT_ANCHOR_EMAILS):
+    elif not (settings.AUDIT_ANCHOR_DIR or settings.AUDIT_ANCHOR_EMAILS or settings.AUDIT_TSA_URL):
         found.append(
             Warning(
                 "Checkpoints of the audit log are kept in the database alone: its owner could put back an old copy.",
                 hint="Name a directory on another mount in CDP_AUDIT_ANCHORS, or mailboxes in CDP_AUDIT_ANCHOR_EMAILS.",
                 id="cdp.W004",
+            )
+        )
+    if settings.AUDIT_TSA_URL and not Path(settings.AUDIT_TSA_CERTS or ".").is_file():
+        found.append(
+            Error(
+                "Time stamps can't be checked: there is no file of the authority's certificates.",
+                hint="Name a PEM file in CDP_AUDIT_TSA_CERTS: its root, and intermediates it doesn't send along.",
+                id="cdp.E003",
             )
         )
     return found

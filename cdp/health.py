@@ -17,6 +17,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
 from cdp.audit.anchors import not_anchored
+from cdp.verification import verified
 from segments.models import Segment
 from segments.querysets import drifted
 
@@ -139,6 +140,10 @@ def _figures() -> dict[str, Any]:
     if not_anchored():
         alarms.append(
             {"code": "audit_not_anchored", "detail": "Checkpoints of the audit log can't be put where they should go."}
+        )
+    if verified().findings:
+        alarms.append(
+            {"code": "audit_changed", "detail": "The audit log isn't as it was written; its screen says where."}
         )
     if drifted(Segment.objects.all()).exists():
         alarms.append(

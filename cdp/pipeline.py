@@ -425,7 +425,7 @@ def _gone(dirty: Iterable[DirtyProfile]) -> dict[ChangeWhy, dict[int, UUID]]:
 
 
 # What a row says of a person beside why; whoever is changed in some other way may be changed in any.
-SAID = ("scores", "consents", "lists")
+SAID = ("events", "traits", "scores", "consents", "lists")
 
 
 def _facts_of(dirty: Iterable[DirtyProfile], present: Set[int]) -> Facts:

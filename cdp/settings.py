@@ -134,6 +134,7 @@ INSTALLED_APPS = [
     "cdp.ingestion",
     "segments",
     "cdp.collecting",
+    "cdp.accountability",
     "demo",
 ]
 MIDDLEWARE = [
@@ -326,9 +327,12 @@ AUDIT_KEY = os.environ.get("CDP_AUDIT_KEY", "")
 # By what name it signs; a host and path of yours, which never changes.
 AUDIT_ORIGIN = os.environ.get("CDP_AUDIT_ORIGIN", "cdp/audit")
 AUDIT_SECONDS = env_int("CDP_AUDIT_SECONDS", 1)
-# Where checkpoints are anchored: a directory on another mount, mailboxes, or both.
+# Where checkpoints are anchored: a directory on another mount, mailboxes, an authority of time stamps; one of them or all.
 AUDIT_ANCHOR_DIR = os.environ.get("CDP_AUDIT_ANCHORS", "")
 AUDIT_ANCHOR_EMAILS = [a for a in os.environ.get("CDP_AUDIT_ANCHOR_EMAILS", "").split(",") if a]
+# An authority that sets time stamps (RFC 3161), and the PEM file with the certificates it must lead to.
+AUDIT_TSA_URL = os.environ.get("CDP_AUDIT_TSA_URL", "")
+AUDIT_TSA_CERTS = os.environ.get("CDP_AUDIT_TSA_CERTS", "")
 AUDIT_ANCHOR_SECONDS = env_int("CDP_AUDIT_ANCHOR_SECONDS", 300)
 
 # ---- Keys of people ----------------------------------------------------------------------------------------

@@ -107,12 +107,12 @@ def inherit_stops(*, purpose: Purpose, by: Actor) -> int:
 
     Runs in the transaction that gives the purpose its parent.
     """
-    if purpose.parent_id is None or purpose.reach == Reach.DEVICE:
+    if purpose.parent is None or purpose.reach == Reach.DEVICE:
         return 0
-    stops = ConsentState.objects.filter(purpose_id=purpose.parent_id).exclude(decision=Decision.GRANTED)
+    stops = ConsentState.objects.filter(purpose=purpose.parent).exclude(decision=Decision.GRANTED)
     said_so = ConsentState.objects.filter(purpose=purpose).exclude(decision=Decision.GRANTED)
     since = dict(stops.exclude(profile_id__in=said_so.values("profile_id")).values_list("profile_id", "collected_at"))
-    evidence = {"beneath": Purpose.objects.values_list("key", flat=True).get(pk=purpose.parent_id)}
+    evidence = {"beneath": purpose.parent.key}
     said = [
         Said(one, purpose.pk, Decision.DENIED, since[one], Method.INHERITED, evidence=evidence)
         for one in store.lock_profiles(sorted(since))

@@ -4,7 +4,6 @@ Reading people for a purpose is in `consent.querysets`; writing decisions is in 
 in `consent.notices`.
 """
 
-from typing import Any
 from uuid import uuid4
 
 from django.contrib.postgres.fields import ArrayField
@@ -58,8 +57,9 @@ class Reach(models.TextChoices):
 CAPABILITIES = [(one.value, one.value.replace("_", " ").capitalize()) for one in Capability]
 
 
-def capabilities(**kwargs: Any) -> "ArrayField[list[str], list[str]]":
-    return ArrayField(models.CharField(max_length=32, choices=CAPABILITIES), default=list, blank=True, **kwargs)
+def capabilities(label: str, help_text: str) -> "ArrayField[list[str], list[str]]":
+    field = models.CharField(max_length=32, choices=CAPABILITIES)
+    return ArrayField(field, default=list, blank=True, verbose_name=label, help_text=help_text)
 
 
 class Purpose(models.Model):
@@ -95,12 +95,10 @@ class Purpose(models.Model):
         default=False, help_text="People are sorted or predicted for it; who objects to profiling is left out."
     )
     needs_granted = capabilities(
-        verbose_name="granted by signals of",
-        help_text="A consent string that grants all of these is a yes; one that denies any of them is a no.",
+        "granted by signals of",
+        "A consent string that grants all of these is a yes; one that denies any of them is a no.",
     )
-    needs_undenied = capabilities(
-        verbose_name="also ended by signals against", help_text="A browser that denies any of these says no."
-    )
+    needs_undenied = capabilities("also ended by signals against", "A browser that denies any of these says no.")
     lifetime_days = models.PositiveIntegerField(
         "lifetime in days",
         null=True,

@@ -30,7 +30,6 @@ from segments.evaluation import FAILED, Facts, disagreeing, evaluate
 from segments.live import LiveRule, LiveRules, flag_broken, live_rules, rules_lock, rules_now
 from segments.models import ChangeWhy, Segment, SweepState
 from segments.moments import moment_of_judgement, moment_of_writing
-from segments.querysets import sweep_states
 from segments.rules import Span
 from segments.schedule import sweep_is_due
 from segments.services import request_refresh
@@ -141,7 +140,8 @@ def _due(
         SweepState.objects.filter(pk__in=ahead, swept_to__gt=now).delete()
         log.warning("clock_turned_back", segments=len(ahead))
     groups: dict[datetime, list[LiveRule]] = {}
-    for segment in Segment.objects.filter(pk__in=states).order_by("pk"):
+    of_cadence = Segment.objects.only("cadence", "refresh_minutes", "daily_hour")
+    for segment in of_cadence.filter(pk__in=states).order_by("pk"):
         swept_to = states[segment.pk]
         if not rules.queries.have_edges(by_segment[segment.pk].leaves):
             _refresh_instead(segment, swept_to=swept_to, now=now)
@@ -155,9 +155,14 @@ def _due(
 
 def _states(rules: Sequence[LiveRule]) -> dict[int, datetime]:
     """By segment id, up to when the rule was swept; without those that wait for a full refresh."""
-    versions = {rule.segment_id: rule.version_id for rule in rules}
-    found = sweep_states().filter(pk__in=versions).values_list("pk", "version_id", "swept_to")
-    return {pk: swept_to for pk, version_id, swept_to in found if versions[pk] == version_id}
+    with bound_cursor() as cursor:
+        cursor.execute(
+            "SELECT s.segment_id, s.swept_to FROM segments_sweepstate s"
+            "  JOIN unnest(%s::bigint[], %s::bigint[]) AS g(segment_id, version_id) USING (segment_id, version_id)"
+            " WHERE s.time_zone IN (SELECT time_zone FROM profiles_workspace)",
+            [[rule.segment_id for rule in rules], [rule.version_id for rule in rules]],
+        )
+        return dict(cursor.fetchall())
 
 
 @contextmanager

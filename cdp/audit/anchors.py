@@ -1,4 +1,4 @@
-"""Puts checkpoints where the database's owner can't change them: files on another mount, mailboxes.
+"""Puts checkpoints where the database's owner can't change them: files on another mount, mailboxes, an authority's time stamps.
 
 From there an auditor takes the checkpoint to verify with, and a sequencer that starts sees whether the log was set back.
 """
@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from django.conf import settings
 from django.core.mail import EmailMessage
@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from cdp.audit.models import Anchor, AnchorKind, Head
 from cdp.audit.sequencing import LogBroken, keep, stored_hashes
+from cdp.audit.timestamps import stamp
 from cdp.audit.tree import root_of
 from cdp.audit.verify import Checkpoint, Key, open_note
 from cdp.logs import get_logger
@@ -23,6 +24,8 @@ from cdp.logs import get_logger
 log = get_logger(__name__)
 
 SUFFIX: Final = ".checkpoint"
+# Puts a checkpoint somewhere; gives what has to be kept of it.
+Place: TypeAlias = Callable[[Checkpoint, str], bytes | None]
 
 
 class Elsewhere(Exception):
@@ -34,6 +37,7 @@ def configured() -> list[AnchorKind]:
     return [
         *([AnchorKind.FILE] if settings.AUDIT_ANCHOR_DIR else []),
         *([AnchorKind.EMAIL] if settings.AUDIT_ANCHOR_EMAILS else []),
+        *([AnchorKind.STAMP] if settings.AUDIT_TSA_URL else []),
     ]
 
 
@@ -51,8 +55,8 @@ def anchor_due(key: Key, *, now: datetime | None = None) -> int:
         if too_soon or reached == head.size:
             continue
         checkpoint = open_note(head.note, [key])
-        error = _tried(PLACES[kind], checkpoint, head.note)
-        Anchor.objects.create(kind=kind, size=checkpoint.size, anchored_at=now, error=error)
+        stamp, error = _tried(PLACES[kind], checkpoint, head.note)
+        Anchor.objects.create(kind=kind, size=checkpoint.size, anchored_at=now, error=error, stamp=stamp)
         if error:
             log.error("audit_not_anchored", kind=kind, reason=error)
             continue
@@ -67,15 +71,15 @@ def not_anchored() -> bool:
     return any(last)
 
 
-def _tried(place: Callable[[Checkpoint, str], None], checkpoint: Checkpoint, note: str) -> str:
-    """Why it couldn't be; empty when it was."""
+def _tried(place: Place, checkpoint: Checkpoint, note: str) -> tuple[bytes | None, str]:
+    """What came of it, and why it couldn't be; empty when it was."""
     try:
-        place(checkpoint, note)
+        return place(checkpoint, note), ""
     except Elsewhere as error:
-        return str(error)
-    except OSError as error:  # SMTP's errors are among them
-        return f"{type(error).__name__}: {os.strerror(error.errno) if error.errno else 'no connection'}"[:200]
-    return ""
+        return None, str(error)
+    except OSError as error:  # SMTP's and HTTP's errors are among them
+        reason = os.strerror(error.errno) if error.errno else error.strerror or "no connection"
+        return None, f"{type(error).__name__}: {reason}"[:200]
 
 
 def _to_file(checkpoint: Checkpoint, note: str) -> None:
@@ -109,9 +113,14 @@ def _to_mailboxes(checkpoint: Checkpoint, note: str) -> None:
     ).send()
 
 
-PLACES: Final[dict[AnchorKind, Callable[[Checkpoint, str], None]]] = {
+def _to_authority(checkpoint: Checkpoint, note: str) -> bytes:
+    return stamp(note.encode(), url=settings.AUDIT_TSA_URL, certificates=Path(settings.AUDIT_TSA_CERTS))
+
+
+PLACES: Final[dict[AnchorKind, Place]] = {
     AnchorKind.FILE: _to_file,
     AnchorKind.EMAIL: _to_mailboxes,
+    AnchorKind.STAMP: _to_authority,
 }
 
 

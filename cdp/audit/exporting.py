@@ -3,11 +3,13 @@
 import base64
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from django.db import connection, transaction
 
-from cdp.audit.models import Checkpoint, Head
+from cdp.audit.anchors import SUFFIX
+from cdp.audit.models import Anchor, AnchorKind, Checkpoint, Head
 from cdp.audit.verify import COLUMNS, moment_text
 
 HEAD: Final = """
@@ -46,3 +48,16 @@ def lines() -> Iterator[str]:
 
 def _line(row: dict[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def write_stamps(directory: Path) -> int:
+    """How many time stamps were written, each beside the checkpoint it is of."""
+    directory.mkdir(parents=True, exist_ok=True)
+    stamps = Anchor.objects.filter(kind=AnchorKind.STAMP, stamp__isnull=False).order_by("size")
+    written = 0
+    for anchor in stamps.iterator():
+        name = f"{anchor.size:015d}"
+        (directory / f"{name}{SUFFIX}").write_text(Checkpoint.objects.get(pk=anchor.size).note)
+        (directory / f"{name}.tsr").write_bytes(bytes(anchor.stamp or b""))
+        written += 1
+    return written

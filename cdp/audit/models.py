@@ -112,6 +112,7 @@ class Checkpoint(models.Model):
 class AnchorKind(models.TextChoices):
     FILE = "file", "File"
     EMAIL = "email", "Email"
+    STAMP = "stamp", "Time stamp"
 
 
 class Anchor(models.Model):
@@ -121,6 +122,7 @@ class Anchor(models.Model):
     size = models.BigIntegerField()
     anchored_at = models.DateTimeField()
     error = models.CharField(max_length=200, blank=True, help_text="Why it couldn't be; empty when it was.")
+    stamp = models.BinaryField(null=True, help_text="Of a time stamp: the authority's answer (RFC 3161, DER).")
 
     class Meta:
         ordering = ["-anchored_at"]

@@ -90,6 +90,19 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             label="Purposes", icon="target", view="admin:consent_purpose_changelist", permission="consent.view_purpose"
         ),
         Screen(
+            label="Retention",
+            icon="clock",
+            view="admin:accountability_retentionrule_changelist",
+            permission="accountability.view_retentionrule",
+        ),
+        Screen(
+            label="Record of processing",
+            icon="file",
+            view="admin:accountability_publishedrecord_changelist",
+            permission="accountability.view_publishedrecord",
+        ),
+        Screen(label="Breach", icon="shield", view="admin:breach", permission="accountability.investigate_breach"),
+        Screen(
             label="Audit", icon="audit", view="admin:audit_auditentry_changelist", permission="audit.view_auditentry"
         ),
     ),

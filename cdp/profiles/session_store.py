@@ -4,7 +4,7 @@ How pieces become sessions is in `cdp.profiles.sessions`. The caller has locked 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -79,6 +79,53 @@ def rebuild_sessions(profile_ids: Sequence[int]) -> None:
             after[profile_id].append(Visit(started_at, ended_at, events, entry))
     _bring_in_line(before={profile_id: [] for profile_id in after}, after=after)
     recount([(profile_id, name_id) for profile_id in ids])
+
+
+def shrink_sessions(gone: Mapping[int, Collection[datetime]]) -> set[int]:
+    """The people of whom a session ended up in another, or in none, after their devices' events at these moments were deleted.
+
+    Each such event lay inside one session. What is left of that session is cut anew; it can't reach another one, since more
+    than `GAP` lies between.
+    """
+    if not gone:
+        return set()
+    people = [profile_id for profile_id, moments in gone.items() for _ in moments]
+    moments = [moment for of_person in gone.values() for moment in of_person]
+    before: dict[int, list[Visit]] = defaultdict(list)
+    with bound_cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT DISTINCT s.* FROM unnest(%s::bigint[], %s::timestamptz[]) AS g(profile_id, at)
+             CROSS JOIN LATERAL (
+                   SELECT {COLUMNS} FROM profiles_session
+                    WHERE profile_id = g.profile_id AND ended_at >= g.at ORDER BY ended_at LIMIT 1) AS s
+             WHERE s.started_at <= g.at
+            """,  # noqa: S608  # the columns are written above
+            [people, moments],
+        )
+        for profile_id, visit in map(_visit, cursor.fetchall()):
+            before[profile_id].append(visit)
+        spans = [(profile_id, visit) for profile_id, visits in before.items() for visit in visits]
+        cursor.execute(
+            LEFT_OF,
+            [
+                [profile_id for profile_id, _ in spans],
+                [visit.started_at for _, visit in spans],
+                [visit.ended_at for _, visit in spans],
+            ],
+        )
+        left: dict[int, list[Visit]] = {profile_id: [] for profile_id in before}
+        for profile_id, at, message, source, identifier, received_at, said, context in cursor:
+            entry = Entry(message, source, identifier, received_at, *where_from(_decoded(said), _decoded(context)))
+            left[profile_id].append(Visit(at, at, 1, entry))
+    return _bring_in_line(before=before, after={profile_id: joined(pieces) for profile_id, pieces in left.items()})
+
+
+LEFT_OF = """
+SELECT e.profile_id, e.occurred_at, e.message_id, e.source_id, e.identifier_id, e.received_at, e.properties, e.context
+  FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS g(profile_id, since, until)
+  JOIN profiles_event e ON e.profile_id = g.profile_id AND e.occurred_at BETWEEN g.since AND g.until AND e.from_device
+"""
 
 
 ISLANDS = """

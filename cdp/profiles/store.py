@@ -286,12 +286,19 @@ def rebuild_moments(profile_ids: Sequence[int]) -> None:
 
 
 def rebuild_traits(profile_ids: Sequence[int]) -> None:
-    """Derives the trait values of these people anew from what their identify events said."""
+    """Derives the trait values of these people anew from what their identify events said.
+
+    A value whose event was deleted when its time was over can't be told to be another's: it stays with whom it is.
+    """
     ids = list(profile_ids)
     with bound_cursor() as cursor:
-        cursor.execute("DELETE FROM profiles_traitvalue WHERE profile_id = ANY(%s)", [ids])
-        cursor.execute("DELETE FROM profiles_traitremoval WHERE profile_id = ANY(%s)", [ids])
-        cursor.execute("UPDATE profiles_profile SET traits = '{}' WHERE id = ANY(%s)", [ids])
+        for table in ("profiles_traitvalue", "profiles_traitremoval"):
+            cursor.execute(
+                f"DELETE FROM {table} v WHERE v.profile_id = ANY(%(ids)s) AND EXISTS ("  # noqa: S608  # named above
+                " SELECT FROM profiles_event e WHERE e.profile_id = ANY(%(ids)s)"
+                "    AND e.message_id = v.message_id AND e.occurred_at = v.occurred_at)",
+                {"ids": ids},
+            )
         cursor.execute(
             """
             SELECT DISTINCT ON (e.profile_id, t.id) e.profile_id, t.id, t.key, said.value::text, e.occurred_at, e.message_id, e.source_id
@@ -316,6 +323,7 @@ def rebuild_traits(profile_ids: Sequence[int]) -> None:
             for p, t, key, raw, at, message, source in cursor.fetchall()
         ]
     apply_traits(rows)
+    rebuild_read_model(ids)
 
 
 def touch_profiles(seen: Mapping[int, tuple[datetime, datetime]]) -> None:

@@ -179,6 +179,12 @@ def job_kind(kind: str) -> str:
 
 
 @register.filter
+def after_dot(name: str) -> str:
+    """The model out of `app.model`."""
+    return name.rpartition(".")[2]
+
+
+@register.filter
 def item(mapping: Mapping[Any, Any], key: Any) -> Any:
     """The value under this key, or None: templates can't look a variable up by themselves."""
     return mapping.get(key)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from segments.rules import dialects
-from segments.rules.binding import AS_OF, SCOPE, is_one_of, shifted
+from segments.rules.binding import AS_OF, SCOPE, before, is_one_of
 from segments.rules.comparisons import Where
 from segments.rules.compiled import logical
 from segments.rules.fusing import Fused, Narrowed, in_one_look, is_total, same_filters
@@ -202,7 +202,7 @@ def sequence(compiler: "Compiler", leaf: Sequence) -> exp.Select:
         *_step(compiler, first, "step_0"),
         leaf.within.compile(exp.column("occurred_at", "step_0"), compiler.bind),
         *scope,
-        *(_same(compiler, leaf.same, "step_0", "step_0") if leaf.same else ()),
+        *(_has(compiler, leaf.same, "step_0") if leaf.same else ()),
         copy=False,
     )
     last = "step_0"
@@ -213,7 +213,7 @@ def sequence(compiler: "Compiler", leaf: Sequence) -> exp.Select:
     if leaf.missing is not None and leaf.missing.within is not None:
         moment = exp.column("occurred_at", last)
         # The moment stands alone, so that an index by time is read no further.
-        time_is_over = exp.LTE(this=moment, expression=shifted(-leaf.missing.within.seconds))
+        time_is_over = exp.LTE(this=moment, expression=compiler.bind(before(leaf.missing.within.seconds)))
         did = exp.select(exp.Literal.number(1)).from_(_aliased("missing"), copy=False)
         did.where(*_follows(compiler, leaf, leaf.missing, "missing", last), copy=False)
         found.where(time_is_over, exp.Not(this=exp.Exists(this=did)), copy=False)
@@ -251,6 +251,13 @@ def _follows(compiler: "Compiler", leaf: Sequence, step: Step, this: str, last: 
     if (begins := leaf.within.begins(compiler.bind)) is not None:
         conditions.append(exp.GTE(this=now.copy(), expression=begins))
     return conditions + (_same(compiler, leaf.same, this, last) if leaf.same else [])
+
+
+def _has(compiler: "Compiler", name: str, alias: str) -> list[exp.Expr]:
+    """That the property has a value by which events can be the same. A planner takes `x = x` for something rare."""
+    values = (kind.property_sql(exp.column("properties", alias), compiler.bind(name)) for kind in SCALARS)
+    has = (exp.Not(this=exp.Paren(this=exp.Is(this=value, expression=exp.null()))) for value in values)
+    return [exp.Paren(this=exp.or_(*has, copy=False))]
 
 
 def _same(compiler: "Compiler", name: str, one: str, other: str) -> list[exp.Expr]:

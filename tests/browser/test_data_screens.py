@@ -130,10 +130,10 @@ def test_what_was_done_stands_in_the_audit_log_and_in_the_stock_screens(console:
     expect(page.get_by_role("status")).to_contain_text("changed successfully")
 
     console.open("audit/auditentry/?action=trait.changed")
-    expect(page.locator("#result_list tbody tr")).to_have_count(1)
+    expect(page.locator(".grid-t tbody tr")).to_have_count(1)
     console.look("audit")
-    page.locator("#result_list tbody th a").click()
-    expect(page.locator("#main")).to_contain_text("Label")
+    page.locator(".grid-t tbody th a").click()
+    expect(page.get_by_label("Detail as JSON")).to_contain_text("label")
     console.look("audit-entry")
 
     for path, name in (

@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db import transaction
 from django.test import Client
 
+from cdp.audit.actors import SYSTEM, Actor, ActorKind
+from cdp.audit.context import request_id_var
 from cdp.audit.models import AuditEntry, Leaf
+from cdp.audit.reading import actions, actors, object_types
 from cdp.audit.sequencing import sequence
+from cdp.audit.services import Act, record_all
 from cdp.audit.signing import Signer, load_signer, make_key
 from cdp.audit.verify import open_note, read_export, verify
 from cdp.sequencer import Sequencer
@@ -81,3 +86,80 @@ def test_only_who_may_read_the_log_takes_it_away(signer: Signer) -> None:
         for door in ("export", "checkpoint"):
             assert client.get(f"{LIST}{door}/").status_code == 403
     assert Client().get(f"{LIST}export/").status_code == 302
+
+
+# ---- Looking things up ---------------------------------------------------------------------------------------------
+
+
+def acts(*codes: str, by: Actor = SYSTEM, **more: Any) -> None:
+    with transaction.atomic():
+        record_all(by=by, acts=[Act(code, more.get("object_type", ""), more.get("object_id", "")) for code in codes])
+
+
+def shown(client: Client, query: str) -> list[str]:
+    return [entry.action for entry in client.get(LIST + query).context["rows"]]
+
+
+def test_entries_are_found_by_what_was_done_to_what_by_whom_and_when(db: None) -> None:
+    officer = staff("compliance")
+    claire = Actor(kind=ActorKind.USER, id="77", label="claire")
+    acts("thing.made", object_type="app.thing", object_id="t1")
+    acts("thing.changed", "thing.changed", by=claire, object_type="app.thing", object_id="t1")
+    acts("other.made", object_type="app.other", object_id="t1")
+    assert shown(officer, "?action=thing.made") == ["thing.made"]
+    assert shown(officer, "?who=user:77") == ["thing.changed"] * 2
+    assert sorted(shown(officer, "?object_id=t1")) == ["other.made", "thing.changed", "thing.changed", "thing.made"]
+    assert shown(officer, "?object_type=app.other&object_id=t1") == ["other.made"]
+    assert shown(officer, "?object_id=t1&until=2001-01-01T00:00") == []
+    assert len(shown(officer, "?object_id=t1&since=2001-01-01T00:00")) == 4
+    page = officer.get(LIST + "?object_id=t1&since=yesterday").content.decode()
+    assert "Enter a valid date/time" in page
+
+
+def test_what_was_looked_for_is_not_kept_but_that_it_was(db: None) -> None:
+    officer = staff("compliance")
+    shown(officer, "?object_id=secret-id&action=")
+    detail = AuditEntry.objects.get(action="audit.listed").detail
+    assert detail == {"count": 0, "filters": ["object_id"]}
+
+
+def test_pages_follow_each_other_without_gap_or_repetition(db: None) -> None:
+    officer = staff("compliance")
+    with transaction.atomic():  # all at one moment: then the id decides
+        record_all(by=SYSTEM, acts=[Act(f"thing.{number:03}", "app.thing", "t1") for number in range(120)])
+    seen: list[str] = []
+    after = ""
+    for _ in range(9):
+        response = officer.get(LIST, {"object_id": "t1", "after": after} if after else {"object_id": "t1"})
+        seen += [entry.action for entry in response.context["rows"]]
+        if response.context["next"] is None:
+            break
+        after = str(response.context["next"])
+    assert sorted(seen) == sorted({f"thing.{number:03}" for number in range(120)})
+    for wrong in ("x", "2026-01-01~x", "2026-01-01T00:00:00~0e8a3b9e-0000-4000-8000-000000000000"):
+        assert officer.get(LIST, {"after": wrong}).status_code == 404
+
+
+def test_an_entry_leads_to_the_life_of_its_object_and_to_the_rest_of_its_request(db: None) -> None:
+    officer = staff("compliance")
+    token = request_id_var.set("req-1")
+    try:
+        acts("thing.made", object_type="app.thing", object_id="t1")
+        acts("other.made", object_type="app.other", object_id="o1")
+    finally:
+        request_id_var.reset(token)
+    acts("thing.changed", object_type="app.thing", object_id="t1")
+    entry = AuditEntry.objects.get(action="thing.made")
+    context = officer.get(f"{LIST}{entry.pk}/change/").context
+    assert [one.action for one in context["life"]] == ["thing.changed", "thing.made"]
+    assert [one.action for one in context["request_entries"]] == ["other.made"]
+    assert officer.get(f"{LIST}nonsense/change/").status_code == 404
+
+
+def test_choices_are_found_by_hopping_through_indexes(db: None) -> None:
+    acts("a.b", "c.d", "a.b", object_type="app.thing", object_id="t1")
+    acts("a.b", by=Actor(kind=ActorKind.USER, id="7", label="Zoe"))
+    acts("a.b", by=Actor(kind=ActorKind.USER, id="7", label="Zoë"))
+    assert {"a.b", "c.d"} <= set(actions()) and len(actions()) == len(set(actions()))
+    assert "app.thing" in object_types()
+    assert ("user", "7", "Zoë") in actors() and len(actors()) == len({one[:2] for one in actors()})

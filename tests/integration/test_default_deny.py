@@ -190,6 +190,10 @@ QUIET = {
     r"collecting_consentimport_.*": "counts, and numbers of rows",
     r"ingestion_source_.*": "definitions",
     r"jobs_job_.*": "jobs",
+    r"accountability_retentionrule_.*": "rules, and counts of rows",
+    r"accountability_publishedrecord_.*": "what is processed, and why; nobody's data",
+    # Whoever's data was read without right is told so, also who objects to everything else (GDPR Art. 34).
+    r"breach|breach_people": "counts; and whom to notify, for compliance staff who may see personal data",
     r"segments_segment_(?!preview).*": "definitions, counts and acts",
     # Whoever handles rights must see what is on record, also of those who object to everything else.
     r"(audit_auditentry|consent_consentrecord)_.*": "records, by the id of a person, for compliance staff",
@@ -229,13 +233,15 @@ COMMANDS = {
     "export_audit": "the audit log, which names people by ids alone, to who runs the platform",
     "erase_profile": "repeats the id it was given",
     "import_rates": "exchange rates",
+    "breach_report": "counts, and the names of staff and keys",
     "load_demo": "simulated people",
     "load_cdnow": "a public log",
     "check_main_job": "simulated people",
 }
 TASKS = {
     "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
-    "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh",
+    "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh", "audit.verify",
+    "audit.request_verification", "retention.request", "retention.apply_retention",
     "segments.recompute_thresholds", "segments.request_recomputation", "collecting.apply_import",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""

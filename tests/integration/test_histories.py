@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
@@ -18,6 +19,9 @@ from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from cdp.accountability.applying import apply_retention
+from cdp.accountability.models import Kind, RetentionRun
+from cdp.accountability.rules import CONFIRMATION, set_rule
 from cdp.erasure import erase_profile
 from cdp.errors import Conflict
 from cdp.identity.merging import merge_profiles, undo_merge
@@ -26,7 +30,7 @@ from cdp.ingestion.models import Quarantined
 from cdp.jobs.models import Job, JobState
 from cdp.pipeline import drain_dirty, process_batch
 from cdp.profiles import catalogue
-from cdp.profiles.models import Profile, Workspace
+from cdp.profiles.models import EventName, Profile, Workspace
 from cdp.profiles.rate_services import Rate, set_rates
 from cdp.profiles.tasks import convert_again
 from segments import live as live_cache
@@ -77,6 +81,7 @@ ACTS = {
     "a_clerk_merges": 2,
     "a_merge_is_undone": 2,
     "somebody_is_erased": 1,
+    "what_is_over_goes": 1,
     "scores_are_published": 2,
     "a_list_is_changed": 2,
     "a_rate_is_corrected": 1,
@@ -176,6 +181,16 @@ class History(RuleBasedStateMachine):
             assert erased is not None and erased.uuid == person.uuid
             self.erased.append(person.pk)
             self._count("erased")
+
+    def what_is_over_goes(self, chance: Random) -> None:
+        """By a rule that is new, or by those there are."""
+        if chance.random() < 0.5:
+            name = EventName.objects.get(name=chance.choice(["Bought", "Looked", "Order Completed", "Page Viewed"]))
+            days = chance.choice([1, 7, 60])
+            set_rule(kind=Kind.EVENTS, event_name=name, days=days, by=BY, confirmation=CONFIRMATION)
+        run = RetentionRun.objects.create(job_uuid=uuid4(), as_of=self.shop.now)
+        apply_retention(run=run, progress=lambda done, total, phase: None)
+        self._count("retention applied")
 
     # ---- What models, lists, rates and percentiles say -----------------------------------------------------------
 

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from cdp.audit.actors import Actor, ActorKind
-from cdp.audit.exporting import lines
+from cdp.audit.exporting import lines, write_stamps
 from cdp.audit.services import record
 
 
@@ -18,8 +18,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, help="where to; .jsonl, or .jsonl.gz")
         parser.add_argument("--by", required=True, help="who exports it, for the log")
+        parser.add_argument("--stamps", type=Path, help="a directory for time stamps, each beside its checkpoint")
 
-    def handle(self, *, file: Path, by: str, **_: Any) -> None:
+    def handle(self, *, file: Path, by: str, stamps: Path | None, **_: Any) -> None:
         if file.suffixes[-2:] != [".jsonl", ".gz"] and file.suffix != ".jsonl":
             raise CommandError("Name a file that ends in .jsonl or .jsonl.gz.")
         if file.exists():
@@ -32,3 +33,5 @@ class Command(BaseCommand):
                 target.write(line)
                 count += 1
         self.stdout.write(f"{count} entries in {file}.")
+        if stamps is not None:
+            self.stdout.write(f"{write_stamps(stamps)} time stamps in {stamps}.")

@@ -1,0 +1,121 @@
+"""Which entries of the audit log tell that somebody's data was read: what of it, and how to tell whose.
+
+Whose pages of members held is worked out in `cdp.accountability.members_then`; questions are put in `cdp.accountability.breach`.
+A new door to people adds its action here; a test holds this list against the readers that the platform has.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+from uuid import UUID
+
+
+class Whose(Enum):
+    """Where an entry says whose data it was."""
+
+    OBJECT = "the object is the person"
+    DETAIL = "the detail names the person"
+    SAMPLE = "the detail names a sample of people"
+    MEMBERS = "a page of a segment's members, named by its cursor"
+    NOBODY_NAMED = "only how many is recorded"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Read:
+    """An act by which people's data was read.
+
+    Args:
+        fields: what was shown, where the entry doesn't say it itself.
+        masked: what of it was shown masked, if the entry says that it was.
+    """
+
+    label: str
+    whose: Whose
+    fields: frozenset[str] = frozenset()
+    masked: frozenset[str] = frozenset()
+
+
+PERSONAL: Final = frozenset({"identifiers", "personal traits"})
+ALL_OF_A_PERSON: Final = PERSONAL | {"traits", "events", "segments", "scores", "consent"}
+
+READS: Final[Mapping[str, Read]] = {
+    "members.read": Read(label="Members of a segment, by page", whose=Whose.MEMBERS),
+    "member.read": Read(label="Whether somebody is a member", whose=Whose.DETAIL),
+    "profile.read": Read(label="One person over the API", whose=Whose.OBJECT, masked=PERSONAL),
+    "profile.viewed": Read(label="A person's page", whose=Whose.OBJECT, fields=ALL_OF_A_PERSON, masked=PERSONAL),
+    "profile.timeline_viewed": Read(
+        label="More of a person's timeline", whose=Whose.OBJECT, fields=frozenset({"events"})
+    ),
+    "profile.consent_viewed": Read(label="What a person permitted", whose=Whose.OBJECT, fields=frozenset({"consent"})),
+    "profile.revealed": Read(label="Personal data unmasked", whose=Whose.OBJECT, fields=PERSONAL),
+    "profile.explained": Read(
+        label="Why a person is in a segment",
+        whose=Whose.OBJECT,
+        fields=frozenset({"traits", "personal traits", "events", "segments"}),
+        masked=PERSONAL,
+    ),
+    "segment.previewed": Read(
+        label="Samples of previews", whose=Whose.SAMPLE, fields=frozenset({"uuid", "identifiers"}), masked=PERSONAL
+    ),
+    "segment.versions_compared": Read(
+        label="Samples of compared versions", whose=Whose.SAMPLE, fields=frozenset({"uuid"})
+    ),
+    "profiles.listed": Read(
+        label="Pages of the list of people",
+        whose=Whose.NOBODY_NAMED,
+        fields=frozenset({"identifiers, masked", "personal traits, masked", "country"}),
+    ),
+    "quarantined.revealed": Read(
+        label="A quarantined message, unmasked", whose=Whose.NOBODY_NAMED, fields=frozenset({"a message as it came"})
+    ),
+    "breach.people_exported": Read(
+        label="People to be notified", whose=Whose.NOBODY_NAMED, fields=frozenset({"uuid", "identifiers"})
+    ),
+    "audit.exported": Read(label="Export of the audit log", whose=Whose.NOBODY_NAMED, fields=frozenset({"uuid"})),
+}
+EXPORTS: Final = frozenset({"members.read", "breach.people_exported", "audit.exported"})
+
+
+def fields_of(action: str, detail: Mapping[str, Any]) -> frozenset[str]:
+    """What was shown: as the entry says, or else as the door shows. What was masked is said to be."""
+    read = READS[action]
+    said = detail.get("fields")
+    shown = frozenset(map(str, said)) if isinstance(said, list) else read.fields
+    if "traits" in shown and read.masked >= PERSONAL:
+        shown |= {"personal traits"}
+    if detail.get("masked") is False:
+        return shown
+    return frozenset(f"{name}, masked" if name in read.masked else name for name in shown)
+
+
+def all_fields() -> list[str]:
+    """Every name that `fields_of` may give, for a form."""
+    told = {"uuid", "entered_at", "is_member", "changes_at"}
+    for read in READS.values():
+        told |= read.fields | {f"{name}, masked" for name in read.masked}
+    return sorted(told)
+
+
+def named_in(action: str, object_id: str, detail: Mapping[str, Any]) -> list[UUID]:
+    """The public ids that the entry itself names."""
+    match READS[action].whose:
+        case Whose.OBJECT:
+            return _uuids([object_id])
+        case Whose.DETAIL:
+            return _uuids([detail.get("profile")])
+        case Whose.SAMPLE:
+            sample = detail.get("sample")
+            return _uuids(sample if isinstance(sample, list) else [])
+        case _:
+            return []
+
+
+def _uuids(texts: Sequence[Any]) -> list[UUID]:
+    found = []
+    for text in texts:
+        try:
+            found.append(UUID(str(text)))
+        except ValueError:
+            continue
+    return found
