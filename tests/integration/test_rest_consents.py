@@ -163,7 +163,7 @@ def test_what_they_had_been_told_is_kept_with_the_decision() -> None:
     assert found(key().get("notices/newsletter/versions/1/", locale="de-CH"))["canonical"].encode() == bytes(
         version.content
     )
-    assert [one["key"] for one in found(key().get("notices/"))["results"]] == ["newsletter"]
+    assert "newsletter" in {one["key"] for one in found(key().get("notices/"))["results"]}
     for missing in ("notices/none/", "notices/newsletter/versions/2/", "notices/newsletter/versions/1/"):
         assert problem(key().get(missing), 404)["code"] == "notice_not_found"
 
