@@ -2,10 +2,13 @@
 
 from django.urls import path
 
+from cdp.collecting.api import Consents, PersonConsent, PersonConsentHistory, PersonConsentMode
+from cdp.collecting.api_files import ConsentImportApply, ConsentImportDetail, ConsentImports
 from cdp.jobs.api import JobCancel, JobDetail, JobList
 from cdp.privacy.api import PrivacyRequestDetail, PrivacyRequests, PrivacyRequestTargets, PrivacyTargetRetry
 from cdp.rest.openapi import SchemaView, docs
 from consent.api import PurposeList
+from consent.api_notices import NoticeList, NoticeNewest, NoticeVersionDetail, NoticeVersions
 from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentRefresh
 from segments.api_flows import SegmentFlow, SegmentHistory, SegmentOverlap, SegmentsFlow
 from segments.api_lists import ListDetail, ListPeople, ListPeopleRemove, Lists
@@ -50,6 +53,17 @@ urlpatterns = [
         PrivacyTargetRetry.as_view(),
         name="privacy-target-retry",
     ),
+    path("notices/", NoticeList.as_view(), name="notices"),
+    path("notices/<slug:key>/", NoticeNewest.as_view(), name="notice"),
+    path("notices/<slug:key>/versions/", NoticeVersions.as_view(), name="notice-versions"),
+    path("notices/<slug:key>/versions/<int:number>/", NoticeVersionDetail.as_view(), name="notice-version"),
+    path("consents/", Consents.as_view(), name="consents"),
+    path("consents/imports/", ConsentImports.as_view(), name="consent-imports"),
+    path("consents/imports/<uuid:uuid>/", ConsentImportDetail.as_view(), name="consent-import"),
+    path("consents/imports/<uuid:uuid>/apply/", ConsentImportApply.as_view(), name="consent-import-apply"),
+    path("consents/current/<path:identifier>/", PersonConsent.as_view(), name="consent-current"),
+    path("consents/history/<path:identifier>/", PersonConsentHistory.as_view(), name="consent-history"),
+    path("consents/consent-mode/<path:identifier>/", PersonConsentMode.as_view(), name="consent-mode"),
     path("jobs/", JobList.as_view(), name="jobs"),
     path("jobs/<uuid:uuid>/", JobDetail.as_view(), name="job"),
     path("jobs/<uuid:uuid>/cancel/", JobCancel.as_view(), name="job-cancel"),

@@ -23,7 +23,7 @@ from cdp.ingestion import inbox, quarantine
 from cdp.ingestion.inbox import Waiting
 from cdp.ingestion.limits import Refusal
 from cdp.ingestion.quarantine import Refused
-from cdp.ingestion.rows import event_rows, trait_rows
+from cdp.ingestion.rows import event_rows, heard, trait_rows
 from cdp.ingestion.suppressed import count_dropped, keep_silent, without_the_erased
 from cdp.ingestion.wire import CONSENT_EVENT, Message, read, read_shared, split
 from cdp.logs import get_logger
@@ -36,6 +36,7 @@ from cdp.profiles.settling import settle_orders
 from cdp.profiles.store import EventRow
 from cdp.vault.ring import VaultUnusable
 from consent import notices
+from consent.hearing import said_by_signals
 from consent.models import Decision, Method, Purpose, Reach
 from consent.notices import Seen
 from consent.services import Said, append_consents
@@ -159,7 +160,8 @@ def _read(waiting: Iterable[Waiting]) -> tuple[list[Message], list[Refused]]:
             shared = read_shared(around)
         except Refusal as refusal:
             refused += [
-                Refused(request.source_id, request.received_at, request.endpoint, refusal, raw, around) for raw in items
+                Refused(request.source_id, request.received_at, request.endpoint, refusal, raw, around, request.asks)
+                for raw in items
             ]
             continue
         for position, raw in enumerate(items):
@@ -173,10 +175,15 @@ def _read(waiting: Iterable[Waiting]) -> tuple[list[Message], list[Refused]]:
                         received_at=request.received_at,
                         fallback_id=f"inbox-{request.id}-{position}",
                         shared=shared,
+                        asks=request.asks,
                     )
                 )
             except Refusal as refusal:
-                refused.append(Refused(request.source_id, request.received_at, request.endpoint, refusal, raw, around))
+                refused.append(
+                    Refused(
+                        request.source_id, request.received_at, request.endpoint, refusal, raw, around, request.asks
+                    )
+                )
     return messages, refused
 
 
@@ -286,7 +293,7 @@ def _store(
     people = resolve_people(
         sightings=[
             Sighting(
-                Claim(tuple(m.identifiers), m.is_trusted, m.is_alias, decides=m.is_trusted and bool(m.consents)),
+                Claim(tuple(m.identifiers), m.is_trusted, m.is_alias, decides=_decides(m)),
                 m.occurred_at,
                 m.source_id,
             )
@@ -344,7 +351,7 @@ def _forget_seen(messages: Sequence[Message]) -> None:
 
 def _purposes_named(messages: Sequence[Message]) -> dict[str, int]:
     """Numbers of the purposes that the messages speak of; a message that names one that doesn't exist is flagged."""
-    if not any(message.consents for message in messages):
+    if not any(message.consents or message.opts_out or message.consent_strings for message in messages):
         return {}
     purposes = dict(Purpose.objects.values_list("key", "pk"))
     for message in messages:
@@ -395,11 +402,18 @@ def _append_consents(
             for key, choice in message.consents.items()
             if key in purposes and (is_decision or message.is_trusted)
         ]
-    return append_consents(said=said, by=PIPELINE)
+    said += said_by_signals(heard(messages, people.profile_ids, people.identifier_ids))
+    return append_consents(said=said, by=PIPELINE) if said else set()
+
+
+def _decides(message: Message) -> bool:
+    """Whether it may say something for the person it is about by then."""
+    return message.opts_out or bool(message.consent_strings) or (message.is_trusted and bool(message.consents))
 
 
 def _refused(message: Message, refusal: Refusal) -> Refused:
-    return Refused(message.source_id, message.received_at, message.endpoint, refusal, message.raw, message.shared)
+    at, around = message.received_at, message.shared
+    return Refused(message.source_id, at, message.endpoint, refusal, message.raw, around, message.asks)
 
 
 def drain_dirty(*, limit: int = 1000) -> int:

@@ -25,6 +25,17 @@ def env_int(name: str, default: int) -> int:
         raise ImproperlyConfigured(f"{name} must be a whole number; received {value!r}") from None
 
 
+def env_names(name: str, default: str) -> list[str]:
+    return [one.strip() for one in os.environ.get(name, default).split(",") if one.strip()]
+
+
+def env_choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    value = os.environ.get(name, "") or default
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}; received {value!r}")
+    return value
+
+
 def database_from_url(url: str, *, role: str | None = None) -> dict:
     """Django's settings for a ``postgresql://`` URL; sockets are named by a ``host`` query parameter.
 
@@ -124,6 +135,7 @@ INSTALLED_APPS = [
     "cdp.identity",
     "cdp.ingestion",
     "segments",
+    "cdp.collecting",
     "cdp.accountability",
     "cdp.privacy",
     "cdp.pages",
@@ -243,6 +255,12 @@ SPECTACULAR_SETTINGS = {
         "PrivacyRequestState": "cdp.privacy.models.RequestState",
         "PrivacyTargetState": "cdp.privacy.models.TargetState",
         "SegmentStatus": "segments.models.SegmentStatus",
+        "ImportState": "cdp.collecting.models.ImportState",
+        "ConsentDecision": "consent.models.Decision",
+        "ConsentMethod": "consent.models.Method",
+        "ReportedDecision": "cdp.collecting.reading.DECISION_CHOICES",
+        "ReportedMethod": "cdp.collecting.reading.METHOD_CHOICES",
+        "Capability": "consent.models.CAPABILITIES",
     },
 }
 
@@ -297,6 +315,17 @@ IDENTITY_LINK_HOURS = env_int("CDP_IDENTITY_LINK_HOURS", 48)
 RENEWAL_DAYS = env_int("CDP_RENEWAL_DAYS", 30)
 # Where people reach the platform, as links in messages name it: https://data.shop.example
 PUBLIC_URL = os.environ.get("CDP_PUBLIC_URL", "")
+# Where people are of whom no trait says it: a country, a region (US-CA), or EU. Empty: the strictest of all laws protects them.
+DEFAULT_JURISDICTION = os.environ.get("CDP_DEFAULT_JURISDICTION", "").strip().upper()
+COUNTRY_TRAITS = env_names("CDP_COUNTRY_TRAITS", "country,country_code")
+REGION_TRAITS = env_names("CDP_REGION_TRAITS", "region,state,province")
+BIRTH_DATE_TRAITS = env_names("CDP_BIRTH_DATE_TRAITS", "birth_date,birthday,date_of_birth,dob")
+# What somebody without a birth date is taken for. "child" is for services that children use.
+UNKNOWN_AGE = env_choice("CDP_UNKNOWN_AGE", "adult", ("adult", "child"))
+# A folder with figures of your own over the laws that come with the platform.
+LAW_DIR = os.environ.get("CDP_LAW_DIR", "")
+# Since when this site has honoured Global Privacy Control, as its gpc.json says.
+GPC_SINCE = os.environ.get("CDP_GPC_SINCE", "2026-11-22")
 
 # ---- What a rule may cost ----------------------------------------------------------------------------------
 # People whose verdicts an estimate is made of: their share is known to within one in a hundred.

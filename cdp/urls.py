@@ -4,11 +4,13 @@ from django.contrib import admin
 from django.urls import include, path
 
 from cdp import health
+from cdp.well_known import gpc
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path(".well-known/gpc.json", gpc),
     path("api/v1/", include("cdp.api_urls")),
     path("", include("cdp.ingestion.urls")),
     path("", include("cdp.pages.urls")),

@@ -15,9 +15,16 @@ from consent.models import Purpose
 class PurposeSerializer(serializers.ModelSerializer[Purpose]):
     """Why people's data is read."""
 
+    parent = serializers.SlugRelatedField[Purpose](  # type: ignore[assignment]  # DRF takes declared fields away first
+        slug_field="key", read_only=True, help_text="Who says no to this one says no to the purpose as well."
+    )
+
     class Meta:
         model = Purpose
-        fields = ("key", "label", "text", "lawful_basis", "mode", "lifetime_days")
+        fields = (
+            "key", "label", "text", "lawful_basis", "mode", "channel", "parent", "reach", "needs_double_opt_in",
+            "covers_profiling", "needs_granted", "needs_undenied", "lifetime_days",
+        )  # fmt: skip
         read_only_fields = fields
 
 
@@ -31,5 +38,5 @@ class PurposeList(ApiView):
         """The purposes there are. Every read of people names one of them."""
         Query.of(request)
         pages = KeysetPagination()
-        rows = pages.paginate_queryset(Purpose.objects.all(), request, self)
+        rows = pages.paginate_queryset(Purpose.objects.select_related("parent"), request, self)
         return pages.get_paginated_response(PurposeSerializer(rows, many=True).data)

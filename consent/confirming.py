@@ -14,7 +14,7 @@ from cdp.errors import Conflict, NotFound
 from cdp.profiles import store
 from consent.models import Confirmation, ConsentRecord, Decision, Method, Reach
 from consent.reliance import tell_of_decisions
-from consent.services import Said, append_consents
+from consent.services import GUARDIAN, Said, append_consents
 
 
 @transaction.atomic
@@ -54,6 +54,7 @@ def confirm(*, confirmation_id: UUID, at: datetime, by: Actor, profile_id: int |
         notice_version_id=pending.notice_version_id,
         served_id=pending.served_id,
         jurisdiction=pending.jurisdiction,
+        by_guardian=pending.evidence.get("by") == GUARDIAN,
     )
     tell_of_decisions(append_consents(said=[said], by=by))
     return pending

@@ -1,11 +1,10 @@
-"""What holds when profiles prove to be one, or part again: never more than either of them permitted.
+"""What holds when profiles prove to be one: never more than either of them permitted. When they part again: `consent.parting`.
 
 No record is neutral: it neither grants nor takes away. Where two had answered differently the stricter answer holds, and the
 difference is kept for somebody to look into.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 
 from django.db import transaction
 from django.db.models import Q
@@ -37,22 +36,32 @@ def reconcile_consents(*, pairs: Sequence[tuple[int, int]]) -> None:
 def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
     """Gives the survivor, for each purpose, the stricter of both answers, and takes the absorbed's state away.
 
-    The result is a record of its own, dated at the later of both: only something newer than both can widen it. Of two
-    grants it ends with the one that ends first.
+    The result is a record of its own. A no is dated at the later of both: only something newer than both can widen it. Of two
+    grants it ends with the one that ends first, and is dated at the earlier: a no of that one which is newer, and comes late,
+    must still count; only a yes newer than both takes its place (`consent.replay.Holding`).
     """
     with bound_cursor() as cursor:
         cursor.execute(
             """
             WITH theirs AS (
                 DELETE FROM consent_consentstate WHERE profile_id = %(absorbed)s
-                RETURNING purpose_id, decision, collected_at, expires_at
+                RETURNING purpose_id, decision, collected_at, expires_at, record_id
+            ), both_of AS (
+                SELECT t.purpose_id, s.decision AS own, t.decision AS other, t.collected_at AS other_at, s.collected_at AS own_at,
+                       least(t.expires_at, s.expires_at) AS expires_at,
+                       -- As consent.replay.newest_of.
+                       greatest(t.collected_at, s.collected_at,
+                                CASE WHEN tr.method = 'merge' THEN (tr.evidence->>'newest')::timestamptz END,
+                                CASE WHEN sr.method = 'merge' THEN (sr.evidence->>'newest')::timestamptz END) AS newest
+                  FROM theirs t JOIN consent_consentrecord tr ON tr.id = t.record_id
+                  LEFT JOIN consent_consentstate s ON s.purpose_id = t.purpose_id AND s.profile_id = %(survivor)s
+                  LEFT JOIN consent_consentrecord sr ON sr.id = s.record_id
             ), decided AS (
-                SELECT t.purpose_id, s.decision AS own, t.decision AS other,
-                       CASE WHEN s.decision IS NULL THEN t.decision
-                            WHEN s.decision <> 'granted' THEN s.decision ELSE t.decision END AS decision,
-                       greatest(t.collected_at, s.collected_at) AS collected_at,
-                       least(t.expires_at, s.expires_at) AS expires_at
-                  FROM theirs t LEFT JOIN consent_consentstate s ON s.purpose_id = t.purpose_id AND s.profile_id = %(survivor)s
+                SELECT purpose_id, own, other, expires_at, newest,
+                       CASE WHEN own IS NULL THEN other WHEN own <> 'granted' THEN own ELSE other END AS decision,
+                       CASE WHEN own IS NULL THEN other_at WHEN own = 'granted' AND other = 'granted' THEN least(own_at, other_at)
+                            ELSE newest END AS collected_at
+                  FROM both_of
             ), conflicts AS (
                 INSERT INTO consent_consentconflict (profile_id, absorbed_id, purpose_id, theirs, absorbed)
                 SELECT %(survivor)s, %(absorbed)s, purpose_id, own, other FROM decided
@@ -60,7 +69,8 @@ def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
             ), appended AS (
                 INSERT INTO consent_consentrecord
                        (profile_id, purpose_id, reach, decision, method, message_id, evidence, collected_at, expires_at, recorded_at)
-                SELECT %(survivor)s, purpose_id, 'person', decision, 'merge', '', jsonb_build_object('absorbed', %(absorbed)s::bigint),
+                SELECT %(survivor)s, purpose_id, 'person', decision, 'merge', '',
+                       jsonb_build_object('absorbed', %(absorbed)s::bigint, 'newest', newest),
                        collected_at, CASE WHEN decision = 'granted' THEN expires_at END, clock_timestamp() FROM decided
                 RETURNING id, purpose_id, decision, collected_at, expires_at
             )
@@ -71,59 +81,6 @@ def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
                    expires_at = excluded.expires_at, record_id = excluded.record_id
             """,
             {"survivor": survivor_id, "absorbed": absorbed_id},
-        )
-
-
-def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> None:
-    """Gives two profiles that part the stricter answer each: the denials of both, and a grant only to who gave it.
-
-    A grant that one of them held only through the other ends: to merge and part again must not widen anything. Whose
-    word came with an event is told by the event, which has gone to its person already; of a grant given meanwhile
-    without one nobody can say whose it is, so it ends for both. What remains of a grant ends no later than it would
-    have for the two together.
-    """
-    with bound_cursor() as cursor:
-        cursor.execute(
-            """
-            WITH said AS (
-                SELECT coalesce(e.profile_id, r.profile_id) AS profile_id, r.purpose_id, r.decision, r.collected_at, r.id
-                  FROM consent_consentrecord r
-                  LEFT JOIN profiles_event e ON e.profile_id IN (%(survivor)s, %(restored)s) AND r.message_id <> ''
-                       AND e.message_id = r.message_id AND e.source_id = r.source_id
-                 WHERE r.profile_id IN (%(survivor)s, %(restored)s) AND r.reach = 'person' AND r.method <> 'merge'
-                   AND r.decision <> 'pending'
-                   AND (r.decision <> 'granted' OR e.profile_id IS NOT NULL OR r.recorded_at < %(merged_at)s)
-            ), own AS (
-                SELECT DISTINCT ON (profile_id, purpose_id) profile_id, purpose_id, decision, collected_at FROM said
-                 ORDER BY profile_id, purpose_id, collected_at DESC, (decision = 'granted'), id DESC
-            ), ended AS (
-                DELETE FROM consent_consentstate s WHERE s.profile_id = %(survivor)s
-                RETURNING purpose_id, decision, collected_at, expires_at
-            ), decided AS (
-                SELECT p.id, e.purpose_id, e.collected_at,
-                       CASE WHEN e.decision <> 'granted' THEN e.decision ELSE o.decision END AS decision,
-                       least(e.expires_at, o.collected_at + r.lifetime_days * interval '1 day') AS expires_at
-                  FROM ended e CROSS JOIN (VALUES (%(survivor)s::bigint), (%(restored)s::bigint)) AS p(id)
-                  JOIN consent_purpose r ON r.id = e.purpose_id
-                  LEFT JOIN own o ON o.profile_id = p.id AND o.purpose_id = e.purpose_id
-            ), appended AS (
-                INSERT INTO consent_consentrecord
-                       (profile_id, purpose_id, reach, decision, method, message_id, evidence, collected_at, expires_at, recorded_at)
-                SELECT id, purpose_id, 'person', decision, 'merge', '',
-                       jsonb_build_object('parted', jsonb_build_array(%(survivor)s::bigint, %(restored)s::bigint)), collected_at,
-                       CASE WHEN decision = 'granted' THEN expires_at END, clock_timestamp()
-                  FROM decided WHERE decision IS NOT NULL
-                RETURNING id, profile_id, purpose_id, decision, collected_at, expires_at
-            )
-            SELECT purpose_id, profile_id, decision, collected_at, expires_at, id FROM appended
-            """,
-            {"survivor": survivor_id, "restored": restored_id, "merged_at": merged_at},
-        )
-        # Not in the statement above: it could not see its own deletion, and would collide with what it replaces.
-        cursor.executemany(
-            "INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, expires_at, record_id)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            cursor.fetchall(),
         )
 
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from cdp.profiles.models import Profile
 from consent.signals.meaning import Capability
+from consent.signals.strings import Kind
 
 
 class LawfulBasis(models.TextChoices):
@@ -53,9 +54,11 @@ class Reach(models.TextChoices):
     DEVICE = "device", "One device"
 
 
+CAPABILITIES = [(one.value, one.value.replace("_", " ").capitalize()) for one in Capability]
+
+
 def capabilities(label: str, help_text: str) -> "ArrayField[list[str], list[str]]":
-    choices = [(one.value, one.value.replace("_", " ").capitalize()) for one in Capability]
-    field = models.CharField(max_length=32, choices=choices)
+    field = models.CharField(max_length=32, choices=CAPABILITIES)
     return ArrayField(field, default=list, blank=True, verbose_name=label, help_text=help_text)
 
 
@@ -286,6 +289,20 @@ class ConsentState(models.Model):
                 condition=models.Q(expires_at__isnull=True) | models.Q(decision="granted"), name="consent_only_yes_ends"
             )
         ]
+
+
+class SignalHeard(models.Model):
+    """What a device last said by one kind of signal. It says the same with every request, which is worth a record once.
+
+    Forgotten with the identifier that the device is known by: the database sees to it.
+    """
+
+    pk = models.CompositePrimaryKey("device_id", "kind")
+    device_id = models.BigIntegerField(help_text="The identifier's number.")
+    kind = models.CharField(max_length=3, choices=[(one.value, one.value.upper()) for one in Kind])
+    digest = models.BinaryField(max_length=32, help_text="Of what it said, and of what purposes make of it.")
+    stances = models.JSONField(help_text="Purpose to granted or denied.")
+    heard_at = models.DateTimeField()
 
 
 class Confirmation(models.Model):

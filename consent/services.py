@@ -4,11 +4,11 @@ The newest decision holds; of two made at the same moment, the stricter. What be
 in `consent.merging`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 from django.conf import settings
@@ -20,8 +20,12 @@ from cdp.audit.services import Act, record_all
 from cdp.database import bound_cursor
 from cdp.errors import DomainError, NotFound
 from cdp.profiles.models import Profile
-from consent.models import ConsentState, Decision, Method, Purpose, Reach
+from consent.evidence import sealed
+from consent.jurisdictions import Known, asked_first, known_of
+from consent.law.demands import Asked
+from consent.models import ConsentRecord, ConsentState, Decision, Method, Purpose, Reach
 from consent.reliance import tell_of_decisions
+from consent.replay import newest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,10 @@ class Said:
     reach: Reach = Reach.PERSON
     source_id: int | None = None
     message_id: str = ""
+    # Facts that tell nothing personal: codes, and numbers of ours. What tells of somebody goes into `personal`.
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    # Sealed under the person's own key, and gone with it: a form's fields, an address, what their browser said of itself.
+    personal: Mapping[str, Any] = field(default_factory=dict)
     # It came along with something else, so it is worth a record only where it says something new.
     is_stamp: bool = False
     # Of a repetition: until when the yes it repeats holds. It lengthens none.
@@ -44,12 +51,20 @@ class Said:
     # What they were shown, and that they were.
     notice_version_id: int | None = None
     served_id: UUID | None = None
+    # Whose law applied; by what is known of the person, where nothing is said.
     jurisdiction: str = ""
+    # Whoever answers for a child has said yes too.
+    by_guardian: bool = False
 
 
+Key = tuple[int, int]
+"""Profile id and purpose id."""
+# What a pending yes awaits, and why a yes was taken for a no.
 CONFIRMATION, GUARDIAN = "confirmation", "guardian"
+TOO_YOUNG = "too_young"
 # How a yes comes that has been confirmed already, or is no new one.
 CONFIRMED = frozenset({Method.DOUBLE_OPT_IN, Method.MERGE, Method.REPEATED})
+NOES = frozenset({Decision.DENIED, Decision.WITHDRAWN})
 
 
 def append_consents(*, said: Iterable[Said], by: Actor) -> set[tuple[int, int]]:
@@ -57,15 +72,36 @@ def append_consents(*, said: Iterable[Said], by: Actor) -> set[tuple[int, int]]:
 
     Decisions for a device are recorded and go no further: a browser's key is public, so they prove nothing of a person; nor
     does what is said of a purpose that is decided on each device. A no says no to all purposes beneath it. A yes that needs a
-    double opt-in is pending, and a link waits to be sent (`consent.confirming`).
+    double opt-in is pending, and a link waits to be sent (`consent.confirming`). So is a yes of somebody who is too young to give
+    it alone (`consent.jurisdictions`); one that nobody can give for them is recorded as a no.
+
+    Raises:
+        cdp.vault.ring.VaultUnusable: something personal comes along, and there is no key to seal it by.
 
     Returns:
         (profile id, purpose id) for which something else may hold now.
     """
-    rows, confirmed = _worth_a_record(sorted(_meant(said), key=_by_time))
-    changed = _append(rows, by) if rows else set[tuple[int, int]]()
+    rows, confirmed, shared = _worth_a_record(sorted(_meant(said), key=_by_time))
+    changed: set[tuple[int, int]] = set()
+    for some in _rounds(rows, shared):
+        changed |= _append(some, by)
     _confirm(confirmed)  # what was appended just now, too
     return changed
+
+
+def _rounds(rows: Sequence[Said], shared: Collection[tuple[int, int]]) -> list[list[Said]]:
+    """The rows as they can be appended at once. One after the other where a yes stands for several who became one: which of
+    two words counts then isn't the newer one alone."""
+    rounds: list[list[Said]] = []
+    turns: dict[tuple[int, int], int] = {}
+    for row in rows:
+        key, turn = (row.profile_id, row.purpose_id), 0
+        if key in shared:
+            turn = turns[key] = turns.get(key, -1) + 1
+        while len(rounds) <= turn:
+            rounds.append([])
+        rounds[turn].append(row)
+    return rounds
 
 
 def _meant(said: Iterable[Said]) -> Iterator[Said]:
@@ -74,6 +110,7 @@ def _meant(said: Iterable[Said]) -> Iterator[Said]:
     if not said:
         return
     purposes = Purpose.objects.in_bulk()
+    known = known_of({one.profile_id for one in said if one.reach == Reach.PERSON})
     beneath: dict[int, list[int]] = {}
     for purpose in purposes.values():
         if purpose.parent_id is not None:
@@ -86,7 +123,7 @@ def _meant(said: Iterable[Said]) -> Iterator[Said]:
                 continue
             seen.add(purpose_id)
             purpose = purposes[purpose_id]
-            if one.decision in (Decision.DENIED, Decision.WITHDRAWN):
+            if one.decision in NOES:
                 waiting += beneath.get(purpose_id, ())
             word = one
             if purpose_id != one.purpose_id:
@@ -94,29 +131,55 @@ def _meant(said: Iterable[Said]) -> Iterator[Said]:
                 word = replace(one, purpose_id=purpose_id, evidence=evidence)
             if purpose.reach == Reach.DEVICE:
                 word = replace(word, reach=Reach.DEVICE)
-            is_yes = word.decision == Decision.GRANTED and word.reach == Reach.PERSON
-            if is_yes and purpose.needs_double_opt_in and word.method not in CONFIRMED:
-                word = replace(word, decision=Decision.PENDING, evidence={**word.evidence, "awaits": CONFIRMATION})
-            yield word
+            yield _counting(word, purpose, known.get(word.profile_id, Known())) if word.reach == Reach.PERSON else word
+
+
+def _counting(word: Said, purpose: Purpose, known: Known) -> Said:
+    """A person's word as it counts: a yes may have to be confirmed first, or be one that nobody can give at their age."""
+    if not word.jurisdiction:
+        word = replace(word, jurisdiction=known.place)
+    elif word.jurisdiction != known.place:
+        known = replace(known, place=word.jurisdiction)
+    if word.decision != Decision.GRANTED:
+        return word
+    needed, law = asked_first(purpose, known, word.collected_at)
+    if needed is Asked.NEVER:
+        return replace(word, decision=Decision.DENIED, evidence={**word.evidence, "refused": TOO_YOUNG, "law": law})
+    if needed is Asked.GUARDIANS_YES and not word.by_guardian:
+        return replace(word, decision=Decision.PENDING, evidence={**word.evidence, "awaits": GUARDIAN, "law": law})
+    if word.by_guardian:
+        word = replace(word, evidence={**word.evidence, "by": GUARDIAN})
+    if purpose.needs_double_opt_in and word.method not in CONFIRMED:
+        return replace(word, decision=Decision.PENDING, evidence={**word.evidence, "awaits": CONFIRMATION})
+    return word
+
+
+# As `consent.replay.newest_of`.
+NEWEST_OF_SHARED = """
+    (SELECT (m.evidence->>'newest')::timestamptz FROM consent_consentrecord m WHERE m.id = s.record_id AND m.method = 'merge')
+"""
 
 
 def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
+    uuids = [uuid4() for _ in rows]
+    proofs = sealed([(r.profile_id, uuid, r.personal) for r, uuid in zip(rows, uuids, strict=True)])
     with bound_cursor() as cursor:
         cursor.execute(
             """
             WITH appended AS (
                 INSERT INTO consent_consentrecord
-                       (profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence,
+                       (profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence, uuid, sealed_evidence,
                         notice_version_id, served_id, jurisdiction, collected_at, expires_at, recorded_at)
                 SELECT g.profile_id, g.purpose_id, g.reach, g.decision, g.method, g.source_id, g.message_id, g.evidence,
-                       g.notice_version_id, g.served_id, g.jurisdiction, g.collected_at,
+                       g.uuid, g.sealed, g.notice_version_id, g.served_id, g.jurisdiction, g.collected_at,
                        CASE WHEN g.method = 'repeated' THEN g.until
                             WHEN g.decision = 'granted' THEN g.collected_at + p.lifetime_days * interval '1 day' END,
                        clock_timestamp()
                   FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[],
-                              %s::jsonb[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::uuid[], %s::text[])
+                              %s::jsonb[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::uuid[], %s::text[],
+                              %s::uuid[], %s::bytea[])
                        WITH ORDINALITY AS g(profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence,
-                                            collected_at, until, notice_version_id, served_id, jurisdiction, n)
+                                            collected_at, until, notice_version_id, served_id, jurisdiction, uuid, sealed, n)
                   JOIN consent_purpose p ON p.id = g.purpose_id
                  ORDER BY g.n
                 RETURNING id, profile_id, purpose_id, reach, method, decision, collected_at, expires_at, evidence
@@ -131,17 +194,19 @@ def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
                 INSERT INTO consent_consentstate AS s (purpose_id, profile_id, decision, collected_at, expires_at, record_id)
                 SELECT purpose_id, profile_id, decision, collected_at, expires_at, id FROM newest
                 ON CONFLICT (purpose_id, profile_id) DO UPDATE
-                   SET decision = excluded.decision, collected_at = excluded.collected_at,
-                       expires_at = excluded.expires_at, record_id = excluded.record_id
-                 WHERE excluded.collected_at > s.collected_at
-                    OR (excluded.collected_at = s.collected_at AND excluded.decision <> 'granted')
+                   SET decision = excluded.decision, expires_at = excluded.expires_at, record_id = excluded.record_id,
+                       collected_at = CASE WHEN excluded.decision <> 'granted' AND s.decision = 'granted'
+                                           THEN greatest(excluded.collected_at, {newest}) ELSE excluded.collected_at END
+                 WHERE CASE WHEN excluded.decision <> 'granted' THEN excluded.collected_at >= s.collected_at
+                            WHEN s.decision = 'granted' THEN excluded.collected_at > greatest(s.collected_at, {newest})
+                            ELSE excluded.collected_at > s.collected_at END
                 RETURNING purpose_id, profile_id
             )
             SELECT a.decision, f.uuid, p.key, a.reach, a.method, a.profile_id, a.purpose_id, j.profile_id IS NOT NULL
               FROM appended a JOIN profiles_profile f ON f.id = a.profile_id JOIN consent_purpose p ON p.id = a.purpose_id
               LEFT JOIN projected j ON j.profile_id = a.profile_id AND j.purpose_id = a.purpose_id
              ORDER BY a.id
-            """,
+            """.replace("{newest}", NEWEST_OF_SHARED),
             [
                 [r.profile_id for r in rows],
                 [r.purpose_id for r in rows],
@@ -156,6 +221,8 @@ def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
                 [r.notice_version_id for r in rows],
                 [r.served_id for r in rows],
                 [r.jurisdiction for r in rows],
+                uuids,
+                proofs,
                 timedelta(days=settings.CONFIRMATION_DAYS),
             ],
         )
@@ -174,26 +241,34 @@ def _by_time(said: Said) -> tuple[Any, ...]:
     return said.profile_id, said.purpose_id, said.collected_at, said.decision != Decision.GRANTED, said.message_id
 
 
-def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[tuple[int, int], Said]]:
-    """What is recorded, and per person and purpose the newest stamp that only repeats what holds by then.
+def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[Key, Said], set[Key]]:
+    """What is recorded, and per person and purpose the newest stamp that only repeats what holds by then; and those where a yes
+    stands for several people who became one.
 
     Told in the order in which it was decided, whatever the order of arrival: a late stamp is compared with what held then.
     """
     holds: dict[tuple[int, int], tuple[datetime, bool]] = {}
     # What holds by a stamp alone, which has no record of its own.
     stamped: dict[tuple[int, int], Said] = {}
+    shared: set[Key] = set()
     for state in ConsentState.objects.filter(
         profile_id__in={s.profile_id for s in said if s.reach == Reach.PERSON}
     ).select_related("record"):
         key, decision = (state.profile_id, state.purpose_id), Decision(state.decision)
         holds[key] = state.collected_at, decision != Decision.GRANTED
+        if newest_of(state.record, state.collected_at) > state.collected_at:
+            shared.add(key)
         if state.collected_at > state.record.collected_at:
             stamped[key] = Said(*key, decision, state.collected_at, Method.REPEATED, until=state.expires_at)
     rows: list[Said] = []
     confirmed: dict[tuple[int, int], Said] = {}
+    of_devices = _said_on_devices(said)
     for one in said:
         if one.reach != Reach.PERSON:
-            rows.append(one)
+            key, is_no = (one.profile_id, one.purpose_id), one.decision in NOES
+            if not one.is_stamp or of_devices.get(key) is not is_no:
+                rows.append(one)
+                of_devices[key] = is_no
             continue
         if one.decision == Decision.PENDING and one.is_stamp:
             # It repeats what holds, or says what would have to be confirmed: neither by something that merely came along.
@@ -222,7 +297,21 @@ def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[tuple[int, i
         if is_new:
             holds[key] = now
             stamped.pop(key, None)
-    return rows, confirmed
+    return rows, confirmed, shared
+
+
+def _said_on_devices(said: Sequence[Said]) -> dict[tuple[int, int], bool]:
+    """(Profile id, purpose id) -> whether the last word of a device was a no, for whom something came along from one."""
+    stamped = [one for one in said if one.is_stamp and one.reach == Reach.DEVICE]
+    if not stamped:
+        return {}
+    records = ConsentRecord.objects.filter(
+        profile_id__in={one.profile_id for one in stamped},
+        purpose__in={one.purpose_id for one in stamped},
+        reach=Reach.DEVICE,
+    )
+    newest = records.order_by("profile_id", "purpose_id", "-collected_at", "-pk").distinct("profile_id", "purpose_id")
+    return {(one.profile_id, one.purpose_id): one.decision in NOES for one in newest}
 
 
 def _confirm(confirmed: Mapping[tuple[int, int], Said]) -> None:
@@ -269,8 +358,13 @@ def record_decisions(
     shown: Shown = Shown(),
     jurisdiction: str = "",
     evidence: Mapping[str, Any] | None = None,
+    personal: Mapping[str, Any] | None = None,
 ) -> None:
     """Appends what one person decided at one moment; it holds from the next read on, and their segments follow at once.
+
+    Args:
+        evidence: facts that tell nothing personal.
+        personal: what does; it is sealed under the person's own key.
 
     Raises:
         DomainError: the moment lies in the future.
@@ -288,6 +382,7 @@ def record_decisions(
             at,
             method,
             evidence=evidence or {},
+            personal=personal or {},
             notice_version_id=shown.version_id,
             served_id=shown.served_id,
             jurisdiction=jurisdiction,

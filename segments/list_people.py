@@ -40,6 +40,15 @@ class Named:
 
 def people_named(identifiers: Sequence[str]) -> Named:
     """Who is known by these identifiers, each written as namespace:value."""
+    people = who_is(identifiers)
+    return Named(
+        profile_ids=sorted({profile_id for profile_id in people.values() if profile_id is not None}),
+        unmatched=[one for one, profile_id in people.items() if profile_id is None],
+    )
+
+
+def who_is(identifiers: Sequence[str]) -> dict[str, int | None]:
+    """For each of the identifiers, written as namespace:value, whom it names; None where that is nobody."""
     read = {one: _read(one) for one in dict.fromkeys(identifiers)}
     uuids = {one.value for one in read.values() if isinstance(one, _Public)}
     names = {one for one in read.values() if isinstance(one, tuple)}
@@ -51,11 +60,7 @@ def people_named(identifiers: Sequence[str]) -> Named:
         if uuids:
             cursor.execute(BY_UUID, [[str(uuid) for uuid in uuids]])
             found |= {_Public(uuid): profile_id for uuid, profile_id in cursor.fetchall()}
-    people = {one: found.get(key) for one, key in read.items()}
-    return Named(
-        profile_ids=sorted({profile_id for profile_id in people.values() if profile_id is not None}),
-        unmatched=[one for one, profile_id in people.items() if profile_id is None],
-    )
+    return {one: found.get(key) for one, key in read.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,14 @@ class Tracker:
     source_id: int
     key: str
 
-    def send(self, *calls: Call) -> None:
-        """One request with these messages, durable when this returns."""
+    def send(self, *calls: Call, asks: int = 0) -> None:
+        """One request with these messages, durable when this returns; ``asks`` is what its browser asks for by headers."""
         accept(
             endpoint="batch",
             body=msgspec.json.encode({"batch": calls}),
             authorization=f"Bearer {self.key}",
             received_at=datetime.now(UTC),
+            asks=asks,
         )
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from cdp.identity import ledger
 from cdp.profiles.models import Profile
-from consent.models import ConsentRecord
+from consent.models import ConsentRecord, Method
 from consent.moments import Held, held_at
 
 
@@ -45,6 +45,12 @@ class Told:
     profile_id: int
     is_own: bool
     held: list[Held]
+
+
+def opted_out_by_browser(person: Profile) -> datetime | None:
+    """When the newest browser of theirs asked by Global Privacy Control, which was honoured; None if none did."""
+    asked = ConsentRecord.objects.filter(profile_id__in=ledger.all_inside(person.pk), method=Method.GPC)
+    return asked.order_by("-collected_at").values_list("collected_at", flat=True).first()
 
 
 def told(person: Profile, *, at: datetime, known_at: datetime | None) -> list[Told]:

@@ -89,6 +89,12 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             permission="consent.view_consentrecord",
         ),
         Screen(
+            label="Imports",
+            icon="file",
+            view="admin:collecting_consentimport_changelist",
+            permission="consent.view_consentrecord",
+        ),
+        Screen(
             label="Purposes", icon="target", view="admin:consent_purpose_changelist", permission="consent.view_purpose"
         ),
         Screen(

@@ -194,6 +194,7 @@ class PeopleAdmin(ReadOnlyAdmin):
                     detail=moments,
                 )
         context["name"] = named(person, is_masked=not is_revealed(request, person))
+        context["gpc_at"] = consent_at.opted_out_by_browser(person)
         return render(request, "people/consent_at.html", context, status=400 if form.errors else 200)
 
     def reveal_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:

@@ -19,6 +19,22 @@ INSIDE = """
 """
 
 
+INSIDES = """
+    WITH RECURSIVE inside(root, id) AS (
+        SELECT g.id, g.id FROM unnest(%s::bigint[]) AS g(id) UNION
+        SELECT i.root, m.absorbed_id FROM inside i JOIN identity_merge m ON m.survivor_id = i.id AND m.undone_at IS NULL
+    )
+    SELECT id, root FROM inside
+"""
+
+
+def insides(profile_ids: Collection[int]) -> dict[int, int]:
+    """Number of each profile that is one of these people now, themselves included -> which of them."""
+    with bound_cursor() as cursor:
+        cursor.execute(INSIDES, [sorted(set(profile_ids))])
+        return dict(cursor.fetchall())
+
+
 def all_inside(profile_id: int) -> set[int]:
     """Numbers of all profiles that are this person now: itself, those it absorbed, and those whom these had absorbed."""
     with bound_cursor() as cursor:

@@ -19,7 +19,8 @@ from cdp.errors import Conflict, NotFound
 from cdp.identity.models import Merge
 from cdp.profiles import rates, session_store, settling, store, totals
 from cdp.profiles.models import DirtyProfile, Identifier, Profile
-from consent.merging import part_consent, reconcile_consents
+from consent.merging import reconcile_consents
+from consent.parting import part_consent
 from consent.stops import carry_stops, share_stops
 
 

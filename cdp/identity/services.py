@@ -34,7 +34,7 @@ class Sighting:
 
     claim: Claim
     at: datetime
-    source_id: int
+    source_id: int | None
 
 
 @dataclass(slots=True)

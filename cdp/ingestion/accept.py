@@ -140,11 +140,14 @@ def authenticate(*, authorization: str, in_body: str | None) -> Sender:
     return sender
 
 
-def accept(*, endpoint: str, body: bytes, authorization: str = "", origin: str = "", received_at: datetime) -> Sender:
+def accept(
+    *, endpoint: str, body: bytes, authorization: str = "", origin: str = "", received_at: datetime, asks: int = 0
+) -> Sender:
     """The sender of a request that is now durable in the inbox.
 
     Args:
         origin: the page that sends, when a browser says so.
+        asks: what the browser asks for by its headers, as `consent_words.Asks`.
 
     Raises:
         DomainError: with the answer for the client; nothing was kept.
@@ -167,5 +170,6 @@ def accept(*, endpoint: str, body: bytes, authorization: str = "", origin: str =
             body=body,
             message_count=peeked.message_count,
             received_at=received_at,
+            asks=asks,
         )
     return sender

@@ -32,9 +32,12 @@ class Waiting(NamedTuple):
     received_at: datetime
     endpoint: str
     body: bytes
+    asks: int = 0
 
 
-def put(*, source_id: int, endpoint: str, body: bytes, message_count: int, received_at: datetime) -> None:
+def put(
+    *, source_id: int, endpoint: str, body: bytes, message_count: int, received_at: datetime, asks: int = 0
+) -> None:
     """Makes the request durable: when this returns (in autocommit), it will be processed, whatever happens.
 
     Raises:
@@ -43,9 +46,9 @@ def put(*, source_id: int, endpoint: str, body: bytes, message_count: int, recei
     """
     with bound_cursor() as cursor:
         cursor.execute(
-            "INSERT INTO ingestion_inboxmessage (source_id, received_at, endpoint, message_count, body)"
-            " VALUES (%s, %s, %s, %s, %b)",
-            [source_id, received_at, endpoint, message_count, body],
+            "INSERT INTO ingestion_inboxmessage (source_id, received_at, endpoint, message_count, body, asks)"
+            " VALUES (%s, %s, %s, %s, %b, %s)",
+            [source_id, received_at, endpoint, message_count, body, asks],
         )
     transaction.on_commit(bell.ring)  # a consumer that is woken sooner finds nothing
 
@@ -58,7 +61,7 @@ def claim(*, messages: int) -> Iterator[Waiting]:
         more = max(1, min(1000, (messages - taken) * requests // taken)) if taken else 2
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT i.id, i.source_id, s.kind <> 'browser', i.received_at, i.endpoint, i.body, i.message_count"
+                "SELECT i.id, i.source_id, s.kind <> 'browser', i.received_at, i.endpoint, i.body, i.asks, i.message_count"
                 "  FROM ingestion_inboxmessage i JOIN ingestion_source s ON s.id = i.source_id"
                 " WHERE i.id > %s ORDER BY i.id LIMIT %s FOR UPDATE OF i SKIP LOCKED",
                 [last_id, more],
@@ -66,10 +69,10 @@ def claim(*, messages: int) -> Iterator[Waiting]:
             rows = cursor.fetchall()
         if not rows:
             return
-        for last_id, source_id, is_trusted, received_at, endpoint, body, count in rows:
+        for last_id, source_id, is_trusted, received_at, endpoint, body, asks, count in rows:
             taken += count
             requests += 1
-            yield Waiting(last_id, source_id, is_trusted, received_at, endpoint, bytes(body))
+            yield Waiting(last_id, source_id, is_trusted, received_at, endpoint, bytes(body), asks)
 
 
 def delete(ids: list[int]) -> None:

@@ -68,6 +68,7 @@ class InboxMessage(models.Model):
     endpoint = models.CharField(max_length=10, help_text="Which call: track, batch...")
     message_count = models.IntegerField()
     body = models.BinaryField()
+    asks = models.SmallIntegerField(db_default=0, help_text="What the browser asked for: 1 Sec-GPC, 2 DNT.")
 
     class Meta:
         ordering = ["id"]
@@ -98,6 +99,7 @@ class Quarantined(models.Model):
     shared = models.BinaryField(
         default=b"", blank=True, help_text="What its batch said of all its messages, as it came."
     )
+    asks = models.SmallIntegerField(db_default=0, help_text="What the browser asked for: 1 Sec-GPC, 2 DNT.")
     quarantined_at = models.DateTimeField(default=timezone.now)
     replayed_at = models.DateTimeField(null=True)
     discarded_at = models.DateTimeField(null=True)

@@ -24,6 +24,7 @@ class Refused:
     refusal: Refusal
     raw: bytes
     shared: bytes = b""
+    asks: int = 0
 
 
 def keep(refused: Iterable[Refused]) -> int:
@@ -38,6 +39,7 @@ def keep(refused: Iterable[Refused]) -> int:
             detail=r.refusal.detail[:300],
             body=r.raw,
             shared=r.shared,
+            asks=r.asks,
         )
         for r in refused
     ]
@@ -61,6 +63,7 @@ def replay(*, message: Quarantined, by: Actor) -> None:
         body=rejoin(bytes(message.body), bytes(message.shared)) if message.endpoint == "batch" else bytes(message.body),
         message_count=1,
         received_at=message.received_at,
+        asks=message.asks,
     )
     message.replayed_at, message.body, message.shared = timezone.now(), b"", b""
     message.save(update_fields=["replayed_at", "body", "shared"])

@@ -5,15 +5,21 @@ What a message may say is in `cdp.ingestion.wire`; how rows are written is in `c
 
 from collections.abc import Mapping, Sequence
 
+from cdp.identity.normalise import ANONYMOUS_ID
 from cdp.identity.services import Resolved
 from cdp.ingestion.wire import TRAIT_KEY_LIMIT, Message
 from cdp.profiles import catalogue
-from cdp.profiles.models import EventType
+from cdp.profiles.models import EventType, Identifier
 from cdp.profiles.orders import NO_RATE
 from cdp.profiles.rates import Converter
 from cdp.profiles.store import EventRow, TraitRow
+from consent.hearing import Heard
+from consent.signals.gpc import BrowserSignal
+from consent.signals.meaning import of_browser
+from consent.signals.strings import Kind, Told
 
 # What somebody does on a site or in an app; servers send the first of them, too, but nobody visits a server.
+OPTED_OUT = Told(of_browser(BrowserSignal(opts_out=True)), of_browser(BrowserSignal(opts_out=True)))
 VISITS = frozenset({EventType.TRACK, EventType.PAGE, EventType.SCREEN})
 
 
@@ -80,3 +86,42 @@ def trait_rows(messages: Sequence[Message], people: Resolved) -> list[TraitRow]:
         for message, profile_id, key, raw in said
         if key in numbers
     ]
+
+
+def heard(messages: Sequence[Message], profile_ids: Sequence[int], identifier_ids: Sequence[int]) -> list[Heard]:
+    """What browsers and consent strings say with these messages, each by the device that said it.
+
+    A device is known by its anonymous id; where a message has none, by whatever it has.
+    """
+    speaking = [number for number, one in enumerate(messages) if one.opts_out or one.consent_strings]
+    if not speaking:
+        return []
+    anonymous = {
+        number: one.value
+        for number in speaking
+        for one in messages[number].identifiers
+        if one.namespace == ANONYMOUS_ID
+    }
+    rows = Identifier.objects.filter(namespace=ANONYMOUS_ID, value__in=set(anonymous.values()))
+    ids = dict(rows.values_list("value", "pk"))
+    found: list[Heard] = []
+    for number in speaking:
+        message = messages[number]
+        device_id = ids.get(anonymous.get(number, ""), identifier_ids[number])
+        signals = [(Kind.GPC, "1", OPTED_OUT)] if message.opts_out else []
+        signals += [(one.kind, one.text, one.told) for one in message.consent_strings]
+        found += [
+            Heard(
+                profile_id=profile_ids[number],
+                device_id=device_id,
+                is_trusted=message.is_trusted,
+                kind=kind,
+                text=text,
+                told=told,
+                at=min(message.occurred_at, message.received_at),
+                source_id=message.source_id,
+                message_id=message.message_id,
+            )
+            for kind, text, told in signals
+        ]
+    return found

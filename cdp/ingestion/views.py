@@ -12,6 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 from cdp.errors import DomainError
 from cdp.ingestion import quarantine
 from cdp.ingestion.accept import ENDPOINTS, RETRY_AFTER_SECONDS, NotAllowed, accept, authenticate, gunzip, peek
+from cdp.ingestion.consent_words import asked_by
 from cdp.ingestion.keys import allowed_origins, sender_of
 from cdp.ingestion.limits import BATCH_LIMIT, Refusal
 from cdp.ingestion.quarantine import Refused
@@ -80,6 +81,7 @@ def collect(request: HttpRequest, call: str) -> HttpResponse:
             authorization=request.headers.get("Authorization", ""),
             origin=origin,
             received_at=timezone.now(),
+            asks=asks_of(request),
         )
     except DomainError as error:
         return refuse(error, origin=origin)
@@ -88,6 +90,11 @@ def collect(request: HttpRequest, call: str) -> HttpResponse:
         message = "The events could not be made durable; send this again later."
         return refuse(DomainError("not_durable", message, status=503), origin=origin)
     return answer(OK, origin=origin)
+
+
+def asks_of(request: HttpRequest) -> int:
+    """What the browser asks for: Global Privacy Control, Do Not Track."""
+    return asked_by(request.META.get("HTTP_SEC_GPC"), request.META.get("HTTP_DNT"))
 
 
 def read_body(request: HttpRequest) -> bytes:
@@ -133,7 +140,8 @@ def pixel(request: HttpRequest, call: str) -> HttpResponse:
     try:
         if request.method == "GET":  # a HEAD is somebody who checks the address
             endpoint = SHORT.get(call, call)
-            _take_pixel(endpoint, request.GET.get("data", ""), request.headers.get("Authorization", ""))
+            authorization = request.headers.get("Authorization", "")
+            _take_pixel(endpoint, request.GET.get("data", ""), authorization, asks_of(request))
     except DomainError as error:
         log.warning("pixel_not_kept", reason=error.code)
     except OperationalError as error:
@@ -143,7 +151,7 @@ def pixel(request: HttpRequest, call: str) -> HttpResponse:
     return response
 
 
-def _take_pixel(endpoint: str, data: str, authorization: str) -> None:
+def _take_pixel(endpoint: str, data: str, authorization: str, asks: int) -> None:
     received_at = timezone.now()
     try:
         # A plus sign in an address reads as a space; libraries differ in whether they write it as one.
@@ -153,7 +161,7 @@ def _take_pixel(endpoint: str, data: str, authorization: str) -> None:
         raise DomainError("invalid_base64", "data is a message as JSON in base64.") from None
     if endpoint in ENDPOINTS and endpoint != "batch":
         try:
-            accept(endpoint=endpoint, body=body, authorization=authorization, received_at=received_at)
+            accept(endpoint=endpoint, body=body, authorization=authorization, received_at=received_at, asks=asks)
             return
         except NotAllowed:
             raise
@@ -169,7 +177,7 @@ def _take_pixel(endpoint: str, data: str, authorization: str) -> None:
         in_body = None
     sender = authenticate(authorization=authorization, in_body=in_body)
     # As a batch of one: its own type then decides, should somebody replay it.
-    quarantine.keep([Refused(sender.source_id, received_at, "batch", refusal, body)])
+    quarantine.keep([Refused(sender.source_id, received_at, "batch", refusal, body, asks=asks)])
 
 
 @csrf_exempt

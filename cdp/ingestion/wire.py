@@ -16,6 +16,7 @@ import msgspec
 
 from cdp.identity.normalise import ANONYMOUS_ID, EMAIL, USER_ID, Identifier, Unusable, normalise, priority
 from cdp.identity.resolve import Claim
+from cdp.ingestion.consent_words import Asks, ConsentString, choices, strings
 from cdp.ingestion.limits import (
     COULD_BE_LARGE,
     DEPTH_LIMIT,
@@ -131,6 +132,9 @@ class Message:
     consents: dict[str, bool]
     # What they were shown before they decided, as the message has it.
     served: UUID | None = None
+    # Sec-GPC: 1 came with the request.
+    opts_out: bool = False
+    consent_strings: tuple[ConsentString, ...] = ()
     order_key: str | None = None
     is_alias: bool = False
     flags: list[str] = field(default_factory=list)
@@ -138,6 +142,7 @@ class Message:
     endpoint: str = "batch"
     raw: bytes = b""
     shared: bytes = b""
+    asks: int = 0
 
 
 def split(endpoint: str, body: bytes) -> tuple[list[bytes], bytes]:
@@ -217,11 +222,13 @@ def read(
     received_at: datetime,
     fallback_id: str,
     shared: Shared = NOTHING_SHARED,
+    asks: int = 0,
 ) -> Message:
     """The message, typed and corrected for the sender's clock.
 
     Args:
         fallback_id: the message id for a sender that gave none; must be the same when the same bytes are read again.
+        asks: what the browser asked for with the request, as `consent_words.Asks`.
 
     Raises:
         Refusal: it can't be used.
@@ -257,6 +264,8 @@ def read(
     message_id = call.message_id or fallback_id
     if len(message_id) >= MESSAGE_ID_LIMIT:
         raise Refusal("message_id_too_long", f"a messageId has less than {MESSAGE_ID_LIMIT} characters", "/messageId")
+    if asks & Asks.NO_TRACKING:
+        flags.append("do_not_track")
     amount, currency = _money(properties, flags) if kind == EventType.TRACK else (None, None)
     return Message(
         source_id=source_id,
@@ -276,8 +285,10 @@ def read(
         properties=properties,
         context=context,
         traits=traits if kind == EventType.IDENTIFY else {},
-        consents=(consents := _consents(context, flags)),
+        consents=(consents := choices(context, flags)),
         served=_served(context, flags) if consents else None,
+        opts_out=bool(asks & Asks.OPT_OUT),
+        consent_strings=strings(context, received_at, flags),
         order_key=(
             order_key(call.event or "", properties, own=f"{source_id}~{message_id}", flags=flags)
             if kind == EventType.TRACK
@@ -288,6 +299,7 @@ def read(
         endpoint=endpoint,
         raw=raw,
         shared=shared.raw,
+        asks=asks,
     )
 
 
@@ -406,20 +418,6 @@ def _money(properties: dict[str, Any], flags: list[str]) -> tuple[Decimal | None
     if currency == NO_CURRENCY:
         flags.append("currency_unknown")
     return amount, currency
-
-
-def _consents(context: dict[str, Any], flags: list[str]) -> dict[str, bool]:
-    """Purpose key -> yes or no. Anything but true and false says nothing, and is flagged: malformed is not consent."""
-    consent = context.get("consent")
-    if consent is None:
-        return {}
-    preferences = consent.get("categoryPreferences") if isinstance(consent, dict) else None
-    if not isinstance(preferences, dict):
-        flags.append("consent_malformed")
-        return {}
-    if any(not isinstance(choice, bool) for choice in preferences.values()):
-        flags.append("consent_malformed")
-    return {key: choice for key, choice in preferences.items() if isinstance(choice, bool)}
 
 
 def _served(context: dict[str, Any], flags: list[str]) -> UUID | None:

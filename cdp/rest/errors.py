@@ -91,7 +91,7 @@ def _answer(body: dict[str, Any], status: int, headers: dict[str, str], context:
 
 def _of_drf(raised: exceptions.APIException) -> dict[str, Any]:
     if isinstance(raised, exceptions.ValidationError):
-        found = list(_flattened(raised.detail, ""))
+        found = list(flattened(raised.detail, ""))
         return invalid(found)
     detail = str(raised.detail)
     code = raised.get_codes()
@@ -114,16 +114,16 @@ def invalid(found: Sequence[DomainError]) -> dict[str, Any]:
     return problem(400, code="invalid", detail=f"{len(found)} things need mending.", errors=found)
 
 
-def _flattened(detail: Any, pointer: str) -> Iterator[DomainError]:
+def flattened(detail: Any, pointer: str) -> Iterator[DomainError]:
     """DRF's nested messages as a flat list, each with the JSON pointer of its place."""
     if isinstance(detail, Mapping):
         for key, inner in detail.items():
             step = "" if key == "non_field_errors" else "/" + str(key).replace("~", "~0").replace("/", "~1")
-            yield from _flattened(inner, pointer + step)
+            yield from flattened(inner, pointer + step)
     elif isinstance(detail, list):
         for position, inner in enumerate(detail):
             # A list of messages is about one place; a list of mappings is about the items of a list.
-            yield from _flattened(inner, f"{pointer}/{position}" if isinstance(inner, Mapping) else pointer)
+            yield from flattened(inner, f"{pointer}/{position}" if isinstance(inner, Mapping) else pointer)
     else:
         yield DomainError(str(getattr(detail, "code", "invalid")), str(detail), pointer)
 

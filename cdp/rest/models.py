@@ -19,6 +19,8 @@ class Scope(models.TextChoices):
     PROFILES_REVEAL = "profiles:reveal", "See personal data of people unmasked"
     PRIVACY_READ = "privacy:read", "Follow privacy requests"
     PRIVACY_WRITE = "privacy:write", "Enter privacy requests, and have them carried out"
+    CONSENTS_READ = "consents:read", "Read what single people decided, with personal evidence hidden"
+    CONSENTS_WRITE = "consents:write", "Report what people decided"
     JOBS_READ = "jobs:read", "Follow jobs"
     JOBS_WRITE = "jobs:write", "Stop jobs"
 
@@ -32,6 +34,8 @@ HANDED_ON_BY: Final[dict[str, str]] = {
     Scope.PROFILES_REVEAL: "profiles.reveal_pii",
     Scope.PRIVACY_READ: "privacy.view_privacyrequest",
     Scope.PRIVACY_WRITE: "privacy.change_privacyrequest",
+    Scope.CONSENTS_READ: "consent.view_consentrecord",
+    Scope.CONSENTS_WRITE: "consent.add_consentrecord",
     Scope.JOBS_READ: "jobs.view_job",
     Scope.JOBS_WRITE: "jobs.change_job",
 }

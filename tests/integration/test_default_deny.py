@@ -100,6 +100,18 @@ NOBODY = {
     "privacy-request": "one request, with the id of who asked",
     "privacy-targets": "states and counts",
     "privacy-target-retry": "the state of a target",
+    "notices": "texts",
+    "notice": "a text",
+    "notice-versions": "texts",
+    "notice-version": "a text",
+    # Whoever must honour a no has to read it: who may do that is said by a scope of its own, and each look is on record.
+    "consents": "of people whom the caller names, ids and what was recorded",
+    "consent-current": "what one person decided, and an id",
+    "consent-history": "the same",
+    "consent-mode": "the same, in Google's words",
+    "consent-imports": "counts",
+    "consent-import": "counts, and numbers of rows",
+    "consent-import-apply": "a job",
     "jobs": "jobs",
     "job": "one job",
     "job-cancel": "one job",
@@ -179,6 +191,7 @@ QUIET = {
     r"profiles_(trait|eventname|exchangerate|workspace)_.*": "definitions",
     r"profiles_profile_(add|history|delete|change|undo_merge)": "stock addresses of a model that services alone change; an act",
     r"consent_purpose_.*": "definitions",
+    r"collecting_consentimport_.*": "counts, and numbers of rows",
     r"ingestion_source_.*": "definitions",
     r"jobs_job_.*": "jobs",
     r"accountability_retentionrule_.*": "rules, and counts of rows",
@@ -234,11 +247,11 @@ TASKS = {
     "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
     "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh", "audit.verify",
     "audit.request_verification", "privacy.carry_out", "privacy.purge", "retention.request", "retention.apply_retention",
-    "pages.send_confirmations",
+    "pages.send_confirmations", "collecting.apply_import",
     "segments.recompute_thresholds", "segments.request_recomputation",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""
-TRACKING = re.compile(r"(healthz|readyz|v1/|analytics|banner\.js)")
+TRACKING = re.compile(r"(healthz|readyz|v1/|analytics|banner\.js|\.well-known/gpc\.json)")
 OWN_PAGES = {
     "preferences": "what one person chose themselves, to whoever has their signed link",
     "confirm": "the words of one purpose, to whoever has the link",
