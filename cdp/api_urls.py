@@ -5,6 +5,7 @@ from django.urls import path
 from cdp.jobs.api import JobCancel, JobDetail, JobList
 from cdp.rest.openapi import SchemaView, docs
 from consent.api import PurposeList
+from consent.api_receipts import ConsentReceipt
 from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentRefresh
 from segments.api_flows import SegmentFlow, SegmentHistory, SegmentOverlap, SegmentsFlow
 from segments.api_lists import ListDetail, ListPeople, ListPeopleRemove, Lists
@@ -40,6 +41,7 @@ urlpatterns = [
     path("lists/<slug:key>/people/", ListPeople.as_view(), name="list-people"),
     path("lists/<slug:key>/people/remove/", ListPeopleRemove.as_view(), name="list-people-remove"),
     path("profiles/<path:identifier>/", ProfileLookup.as_view(), name="profile"),
+    path("consents/<uuid:uuid>/receipt/", ConsentReceipt.as_view(), name="consent-receipt"),
     path("purposes/", PurposeList.as_view(), name="purposes"),
     path("jobs/", JobList.as_view(), name="jobs"),
     path("jobs/<uuid:uuid>/", JobDetail.as_view(), name="job"),

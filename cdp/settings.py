@@ -209,6 +209,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": None,
     "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "cdp.rest.errors.problem_details",
+    # `format` is a parameter like any other: renderers are chosen by the Accept header alone.
+    "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_THROTTLE_CLASSES": ["cdp.rest.throttles.PerKeyThrottle"],
     "DEFAULT_THROTTLE_RATES": {"per_key": os.environ.get("CDP_API_RATE", "1200/min")},
     "UNAUTHENTICATED_USER": None,
@@ -278,6 +280,11 @@ DRIFT_DAYS = env_int("CDP_DRIFT_DAYS", 90)
 # ---- Consent ------------------------------------------------------------------------------------------------
 # For how long the link in a double opt-in message works.
 CONFIRMATION_DAYS = env_int("CDP_CONFIRMATION_DAYS", 7)
+# Who answers for the data, as receipts name them; each is CDP_CONTROLLER_ and the word: CDP_CONTROLLER_ADDRESS.
+CONTROLLER = {
+    word: os.environ.get(f"CDP_CONTROLLER_{word.upper()}", "")
+    for word in ("name", "contact", "address", "country", "email", "phone", "url", "privacy_url", "choices_url")
+}
 
 # ---- What a rule may cost ----------------------------------------------------------------------------------
 # People whose verdicts an estimate is made of: their share is known to within one in a hundred.

@@ -4,40 +4,51 @@ No record is neutral: it neither grants nor takes away. Where two had answered d
 difference is kept for somebody to look into.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
 from cdp.audit.actors import Actor
-from cdp.audit.services import record
+from cdp.audit.services import record, record_all
 from cdp.database import bound_cursor
 from cdp.errors import Conflict
 from cdp.profiles import store
-from consent.models import ConsentConflict, ConsentState, Decision, Method, Purpose, Reach
+from cdp.profiles.models import Profile
+from consent.models import ConsentConflict, ConsentRecord, ConsentState, Decision, Method, Purpose, Reach
 from consent.reliance import tell_of_decisions
-from consent.services import Said, append_consents
+from consent.services import Said, append_consents, told_of
 
 
-def reconcile_consents(*, pairs: Sequence[tuple[int, int]]) -> None:
-    """Reconciles (survivor, absorbed) after (survivor, absorbed), in the order given; most people never said anything."""
+def reconcile_consents(*, pairs: Sequence[tuple[int, int]], gone: Mapping[int, UUID], by: Actor) -> None:
+    """Reconciles (survivor, absorbed) after (survivor, absorbed), in the order given; most people never said anything.
+
+    Args:
+        gone: the public ids of the absorbed, whose rows may be gone already; one of them may be a survivor, too.
+    """
     speaking = set(
         ConsentState.objects.filter(profile_id__in=[absorbed for _, absorbed in pairs]).values_list(
             "profile_id", flat=True
         )
     )
+    records: list[int] = []
     for survivor, absorbed in pairs:
         if absorbed in speaking:
-            reconcile_consent(survivor_id=survivor, absorbed_id=absorbed)
+            records += reconcile_consent(survivor_id=survivor, absorbed_id=absorbed)
             speaking.add(survivor)
+    _audit(records, by=by, gone=gone)
 
 
-def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
+def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> list[int]:
     """Gives the survivor, for each purpose, the stricter of both answers, and takes the absorbed's state away.
 
     The result is a record of its own, dated at the later of both: only something newer than both can widen it. Of two
     grants it ends with the one that ends first.
+
+    Returns:
+        The keys of the new records.
     """
     with bound_cursor() as cursor:
         cursor.execute(
@@ -68,12 +79,14 @@ def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
             ON CONFLICT (purpose_id, profile_id) DO UPDATE
                SET decision = excluded.decision, collected_at = excluded.collected_at,
                    expires_at = excluded.expires_at, record_id = excluded.record_id
+            RETURNING record_id
             """,
             {"survivor": survivor_id, "absorbed": absorbed_id},
         )
+        return [row[0] for row in cursor.fetchall()]
 
 
-def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> None:
+def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime, by: Actor) -> None:
     """Gives two profiles that part the stricter answer each: the denials of both, and a grant only to who gave it.
 
     A grant that one of them held only through the other ends: to merge and part again must not widen anything. Whose
@@ -122,8 +135,35 @@ def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> 
         cursor.executemany(
             "INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, expires_at, record_id)"
             " VALUES (%s, %s, %s, %s, %s, %s)",
-            cursor.fetchall(),
+            appended := cursor.fetchall(),
         )
+    _audit([row[-1] for row in appended], by=by, gone={})
+
+
+def _audit(record_ids: Sequence[int], *, by: Actor, gone: Mapping[int, UUID]) -> None:
+    """Tells of records that a merge made, each by itself, as of any other decision."""
+    records = ConsentRecord.objects.filter(pk__in=record_ids).select_related("purpose").order_by("pk")
+    people = dict(gone) | dict(
+        Profile.objects.filter(pk__in={one.profile_id for one in records}).values_list("pk", "uuid")
+    )
+    record_all(
+        by=by,
+        acts=[
+            told_of(
+                decision=one.decision,
+                person=people[one.profile_id],
+                purpose=one.purpose.key,
+                record=one.uuid,
+                reach=one.reach,
+                method=one.method,
+                collected_at=one.collected_at,
+                recorded_at=one.recorded_at,
+                expires_at=one.expires_at,
+                jurisdiction=one.jurisdiction,
+            )
+            for one in records
+        ],
+    )
 
 
 def forget_states(profile_ids: Collection[int]) -> None:

@@ -96,6 +96,7 @@ NOBODY = {
     "list-people": "counts, and of what the caller sent that which leads to nobody",
     "list-people-remove": "the same",
     "purposes": "definitions",
+    "consent-receipt": "one record by its own id, for who may see personal data: answering people about their own data",
     "jobs": "jobs",
     "job": "one job",
     "job-cancel": "one job",
