@@ -20,7 +20,7 @@ from cdp.audit.actors import Actor
 from cdp.audit.admin_base import actor_of, reader_of
 from cdp.audit.context import ip_prefix
 from cdp.audit.services import record
-from cdp.console import home, log_in_brake
+from cdp.console import consent_rates, home, log_in_brake
 
 
 class PlatformAdminSite(AdminSite):
@@ -36,7 +36,11 @@ class PlatformAdminSite(AdminSite):
         self.disable_action("delete_selected")
 
     def get_urls(self) -> list[Any]:
-        return [path("waiting/", self.admin_view(home.waiting_view), name="home_waiting"), *super().get_urls()]
+        return [
+            path("waiting/", self.admin_view(home.waiting_view), name="home_waiting"),
+            path("consent/rates/", self.admin_view(consent_rates.rates_view), name="consent_rates"),
+            *super().get_urls(),
+        ]
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Django's own, with what came of it in the audit log. Who was refused is not said: it may be a mistyped secret."""

@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from cdp.audit.actors import Actor
@@ -185,17 +186,26 @@ def settle_conflict(*, conflict: ConsentConflict, note: str, by: Actor) -> None:
     record(by=by, action="consent.conflict_settled", object=conflict, purpose=conflict.purpose.key)
 
 
+def stops_to_inherit(*, purpose: Purpose, parent: Purpose | None) -> QuerySet[ConsentState]:
+    """What people said who said no to the parent and, since then, nothing to the purpose; nobody where neither is told."""
+    if parent is None or purpose.reach == Reach.DEVICE:
+        return ConsentState.objects.none()
+    since = ConsentState.objects.filter(purpose=purpose, profile=OuterRef("profile"))
+    heard = since.filter(~Q(decision=Decision.GRANTED) | Q(collected_at__gt=OuterRef("collected_at")))
+    return ConsentState.objects.filter(~Exists(heard), purpose=parent).exclude(decision=Decision.GRANTED)
+
+
 def inherit_stops(*, purpose: Purpose, by: Actor) -> int:
     """How many people had said no to what the purpose lies beneath now, and so have said no to it as well.
 
     Runs in the transaction that gives the purpose its parent.
     """
-    if purpose.parent_id is None or purpose.reach == Reach.DEVICE:
+    parent = purpose.parent
+    if parent is None:
         return 0
-    stops = ConsentState.objects.filter(purpose_id=purpose.parent_id).exclude(decision=Decision.GRANTED)
-    said_so = ConsentState.objects.filter(purpose=purpose).exclude(decision=Decision.GRANTED)
-    since = dict(stops.exclude(profile_id__in=said_so.values("profile_id")).values_list("profile_id", "collected_at"))
-    evidence = {"beneath": purpose.parent.key}
+    stops = stops_to_inherit(purpose=purpose, parent=parent)
+    since = dict(stops.values_list("profile_id", "collected_at"))
+    evidence = {"beneath": parent.key}
     said = [
         Said(one, purpose.pk, Decision.DENIED, since[one], Method.INHERITED, evidence=evidence)
         for one in store.lock_profiles(sorted(since))

@@ -54,9 +54,10 @@ class Reach(models.TextChoices):
     DEVICE = "device", "One device"
 
 
-def capabilities(**kwargs: object) -> "ArrayField[list[str], list[str]]":
+def capabilities(*, verbose_name: str, help_text: str) -> "ArrayField[list[str], list[str]]":
     choices = [(one.value, one.value.replace("_", " ").capitalize()) for one in Capability]
-    return ArrayField(models.CharField(max_length=32, choices=choices), default=list, blank=True, **kwargs)
+    field = models.CharField(max_length=32, choices=choices)
+    return ArrayField(field, default=list, blank=True, verbose_name=verbose_name, help_text=help_text)
 
 
 class Purpose(models.Model):
@@ -111,7 +112,9 @@ class Purpose(models.Model):
         constraints = [
             # Silence can't be consent (GDPR Art. 4(11)): a purpose that rests on consent must ask first.
             models.CheckConstraint(
-                condition=~models.Q(lawful_basis="consent") | models.Q(mode="opt_in"), name="consent_is_asked_first"
+                condition=~models.Q(lawful_basis="consent") | models.Q(mode="opt_in"),
+                name="consent_is_asked_first",
+                violation_error_message="Silence is no consent: a purpose that rests on consent takes in only who said yes.",
             ),
             # Where people may withdraw or object (Art. 7(3), 21), their no must be able to count.
             models.CheckConstraint(

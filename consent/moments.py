@@ -36,7 +36,10 @@ def held_at(*, profile_id: int, at: datetime, known_at: datetime | None = None) 
     # Of two at one moment the stricter, as in the projection.
     is_yes = Case(When(decision=Decision.GRANTED, then=Value(1)), default=Value(0), output_field=IntegerField())
     newest = (
-        records.annotate(is_yes=is_yes).order_by("purpose_id", "-collected_at", "is_yes", "-pk").distinct("purpose_id")
+        records.annotate(is_yes=is_yes)
+        .select_related("notice_version__notice")
+        .order_by("purpose_id", "-collected_at", "is_yes", "-pk")
+        .distinct("purpose_id")
     )
     by_purpose = {record.purpose_id: record for record in newest}
     return [_held(purpose, by_purpose.get(purpose.pk), at) for purpose in Purpose.objects.all()]

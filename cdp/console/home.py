@@ -17,6 +17,7 @@ from cdp.ingestion.models import InboxMessage, Quarantined
 from cdp.jobs.models import Job
 from cdp.jobs.naming import named_for
 from cdp.profiles.models import Event, Identifier, Profile, Workspace
+from consent.models import ConsentConflict
 from segments.history import with_sparklines
 from segments.models import SegmentStatus
 from segments.querysets import drifted
@@ -71,9 +72,12 @@ def _waiting(request: HttpRequest) -> dict[str, Any]:
     if request.user.has_perm("ingestion.view_quarantined"):
         waiting["quarantined"] = Quarantined.objects.open().count()
         waiting["inbox"] = InboxMessage.objects.count()
+    if request.user.has_perm("consent.view_consentconflict"):
+        waiting["conflicts"] = ConsentConflict.objects.filter(settled_at__isnull=True).count()
     if sees_segments(reader_of(request)):
         visible = visible_segments(reader_of(request))
         waiting["broken"] = visible.filter(status=SegmentStatus.LIVE).exclude(broken_reason="")
         waiting["drifted"] = drifted(visible)
-    waiting["is_quiet"] = not any(waiting.get(key) for key in ("failed", "running", "quarantined", "broken", "drifted"))
+    found = ("failed", "running", "quarantined", "broken", "drifted", "conflicts")
+    waiting["is_quiet"] = not any(waiting.get(key) for key in found)
     return waiting

@@ -13,6 +13,7 @@ from django.urls import reverse
 from cdp.ingestion.models import Quarantined
 from cdp.jobs.models import Job
 from cdp.profiles.models import Workspace
+from consent.models import ConsentConflict
 from segments.sharing import sees_segments
 
 
@@ -80,6 +81,15 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             view="admin:consent_consentrecord_changelist",
             permission="consent.view_consentrecord",
         ),
+        Screen(
+            label="Consent conflicts",
+            icon="merge",
+            view="admin:consent_consentconflict_changelist",
+            permission="consent.view_consentconflict",
+            waiting=lambda: ConsentConflict.objects.filter(settled_at__isnull=True).count(),
+        ),
+        Screen(label="Consent rates", icon="bars", view="admin:consent_rates", permission="consent.view_notice"),
+        Screen(label="Notices", icon="text", view="admin:consent_notice_changelist", permission="consent.view_notice"),
         Screen(
             label="Purposes", icon="target", view="admin:consent_purpose_changelist", permission="consent.view_purpose"
         ),

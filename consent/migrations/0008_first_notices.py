@@ -82,7 +82,9 @@ def begin(apps, schema_editor):
 def _publish(apps, using):
     notices = apps.get_model("consent", "Notice").objects.using(using)
     versions = apps.get_model("consent", "NoticeVersion").objects.using(using)
-    asked = list(apps.get_model("consent", "Purpose").objects.using(using).exclude(mode="notice_only").order_by("key"))
+    asked = list(
+        apps.get_model("consent", "Purpose").objects.using(using).exclude(mode="notice_only").order_by("label")
+    )
     for (key, locale), words in WORDS.items():
         notice, _ = notices.get_or_create(key=key, defaults={"label": NOTICES[key]})
         if versions.filter(notice=notice, locale=locale).exists():
@@ -141,6 +143,17 @@ class Migration(migrations.Migration):
             model_name="consentrecord",
             index=django.contrib.postgres.indexes.BrinIndex(
                 autosummarize=True, fields=["collected_at", "recorded_at"], name="consent_record_by_time"
+            ),
+        ),
+        migrations.AlterConstraint(
+            model_name="purpose",
+            name="consent_is_asked_first",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("lawful_basis", "consent"), _negated=True), ("mode", "opt_in"), _connector="OR"
+                ),
+                name="consent_is_asked_first",
+                violation_error_message="Silence is no consent: a purpose that rests on consent takes in only who said yes.",
             ),
         ),
         migrations.RunPython(begin, migrations.RunPython.noop),

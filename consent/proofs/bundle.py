@@ -127,9 +127,9 @@ def entries_of(records: Sequence[ConsentRecord]) -> dict[Any, AuditEntry]:
         found[wanted[entry.detail["record"]].uuid] = entry
     for uuid, one in ((uuid, one) for uuid, one in wanted.items() if one.uuid not in found):
         around = Q(recorded_at__gte=one.recorded_at - ENTRY_WITHIN, recorded_at__lte=one.recorded_at + ENTRY_WITHIN)
-        entry = AuditEntry.objects.filter(around, action=f"consent.{one.decision}", detail__record=uuid).first()
-        if entry is not None:
-            found[one.uuid] = entry
+        then = AuditEntry.objects.filter(around, action=f"consent.{one.decision}", detail__record=uuid).first()
+        if then is not None:
+            found[one.uuid] = then
     return found
 
 

@@ -175,12 +175,13 @@ QUIET = {
     r"rest_apikey_.*": "keys",
     r"profiles_(trait|eventname|exchangerate|workspace)_.*": "definitions",
     r"profiles_profile_(add|history|delete|change|undo_merge)": "stock addresses of a model that services alone change; an act",
-    r"consent_purpose_.*": "definitions",
+    r"consent_(purpose|notice)_.*": "definitions, and how often words were shown and what was chosen",
+    r"consent_rates": "counts",
     r"ingestion_source_.*": "definitions",
     r"jobs_job_.*": "jobs",
     r"segments_segment_(?!preview).*": "definitions, counts and acts",
     # Whoever handles rights must see what is on record, also of those who object to everything else.
-    r"(audit_auditentry|consent_consentrecord)_.*": "records, by the id of a person, for compliance staff",
+    r"(audit_auditentry|consent_consentrecord|consent_consentconflict)_.*": "records, by the id of a person, for compliance staff",
     r"ingestion_quarantined_.*": "messages that belong to nobody yet, masked, for who runs the integration",
 }
 

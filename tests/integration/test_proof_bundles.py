@@ -29,6 +29,7 @@ from tests.factories import BY, identify, person, process_all, tracker
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 EMAIL = "marketing_email"
+NOTHING = Shown()
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def people() -> None:
     process_all()
 
 
-def say(user: str, decision: Decision, at: datetime, shown: Shown = Shown()) -> None:
+def say(user: str, decision: Decision, at: datetime, shown: Shown = NOTHING) -> None:
     record_decisions(
         profile=person(user), decisions={Purpose.objects.get(key=EMAIL): decision}, method=Method.FORM, at=at, by=BY,
         shown=shown, jurisdiction="EU",
@@ -212,7 +213,8 @@ def test_it_is_checked_by_what_lies_in_it_alone(now: datetime, tmp_path: Path) -
         archive.extractall(tmp_path / "unpacked")
     for arguments in (["unpacked/check.py", "proof.zip"], ["unpacked/check.py"]):  # the second checks where it lies
         ran = subprocess.run(
-            [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False, env={"PATH": "", "PYTHONDONTWRITEBYTECODE": "1"},
+            [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False,
+            env={"PATH": "", "PYTHONDONTWRITEBYTECODE": "1"},
         )  # fmt: skip
         assert ran.returncode == 0, ran.stderr + ran.stdout
         assert f"VALID: {EMAIL} was PERMITTED" in ran.stdout
