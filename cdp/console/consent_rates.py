@@ -5,6 +5,7 @@ What is counted stands in `consent.rates`; what chance could have made, in `segm
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 from django import forms
@@ -140,7 +141,7 @@ def _comparison(shown: list[Shown], a: int | None, b: int | None) -> dict[str, A
     if first is None or second is None:
         pairs = [
             (older, newer)
-            for newer, older in zip(shown, shown[1:], strict=False)
+            for newer, older in pairwise(shown)
             if (newer.version.notice_id, newer.version.locale) == (older.version.notice_id, older.version.locale)
         ]
         if not pairs:
