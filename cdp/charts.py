@@ -108,6 +108,33 @@ def share_chart(shares: Sequence[Share]) -> ShareChart:
     return ShareChart(lines=lines, bands=bands, dots=dots, labels=labels)
 
 
+@dataclass(frozen=True, kw_only=True)
+class WeekBar:
+    """The bar of a week in percent of the chart's width and height; ``y`` counts from the top."""
+
+    x: str
+    y: str
+    width: str
+    height: str
+    title: str
+
+
+def week_bars(counts: Sequence[tuple[date, int]]) -> list[WeekBar]:
+    """A bar for each week in which something happened, at the place of its dot in `share_chart`."""
+    step, highest = 100 / max(1, len(counts)), max((count for _, count in counts), default=0)
+    return [
+        WeekBar(
+            x=f"{(n + 0.35) * step:.2f}%",
+            width=f"{step * 0.3:.2f}%",
+            y=f"{100 - _height(count, highest):.2f}%",
+            height=f"{_height(count, highest):.2f}%",
+            title=f"{begins:%-d %b %Y}: {count:,}",
+        )
+        for n, (begins, count) in enumerate(counts)
+        if count
+    ]
+
+
 def _y(share: float | None) -> str:
     return f"{100 - (share or 0.0) * 100:.2f}"
 

@@ -12,12 +12,14 @@ from django.db.models import F, OuterRef, QuerySet, Subquery
 
 from cdp.audit.verify import moment_text
 from cdp.profiles.models import Profile
-from consent.models import ConsentRecord
+from consent.models import ConsentRecord, Method
 
 PAGE: Final = 50
 CHUNK: Final = 2000
 # A record that reaches us later than this after the decision is marked: until then we couldn't know.
 LATE: Final = timedelta(days=1)
+# What these write down was known before, under another number or on another record.
+KNOWN_BEFORE: Final = (Method.MERGE, Method.REPEATED, Method.INHERITED)
 COLUMNS: Final = (
     "record", "person", "profile", "purpose", "decision", "method", "reach", "source", "jurisdiction", "notice", "locale",
     "version", "sha256", "collected_at", "recorded_at", "expires_at",
@@ -70,7 +72,7 @@ def records_of(wanted: Wanted) -> QuerySet[ConsentRecord]:
     if wanted.profile_ids is not None:
         records = records.filter(profile_id__in=list(wanted.profile_ids))
     if wanted.only_late:
-        records = records.filter(recorded_at__gt=F("collected_at") + LATE)
+        records = records.filter(recorded_at__gt=F("collected_at") + LATE).exclude(method__in=KNOWN_BEFORE)
     return records
 
 
@@ -94,7 +96,8 @@ def with_person(records: QuerySet[ConsentRecord]) -> QuerySet[ConsentRecord]:
 
 
 def is_late(record: ConsentRecord) -> bool:
-    return record.recorded_at - record.collected_at > LATE
+    """Whether it reached us long after the decision, so that we could not know it when it was made."""
+    return record.recorded_at - record.collected_at > LATE and record.method not in KNOWN_BEFORE
 
 
 def life_of(record: ConsentRecord) -> list[ConsentRecord]:

@@ -9,7 +9,8 @@ from typing import Final
 
 from consent.notices import Content
 
-WORDS: Final = re.compile(r"\S+|\s+")
+# A word with the space behind it: spaces by themselves would tie together what has nothing in common.
+WORDS: Final = re.compile(r"\S+\s*|\s+")
 # Beyond so many words in one text the comparison takes shortcuts (what occurs very often is no anchor).
 EXACT_WORDS: Final = 2000
 PARTS: Final = {

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from cdp.charts import Share, share_chart
+from cdp.charts import Share, share_chart, week_bars
 from cdp.ingestion.models import Source
 from cdp.profiles.models import Workspace
 from consent.models import Method, Mode, NoticeVersion, Purpose
@@ -90,7 +90,7 @@ def rates_view(request: HttpRequest) -> HttpResponse:
         "series": series,
         "total": total,
         "withdrawn": sum(week.withdrawn for week in rows),
-        "most_withdrawn": max(week.withdrawn for week in rows),
+        "bars": week_bars([(week.begins, week.withdrawn) for week in rows]),
         "chart": share_chart([_point(week, rate) for week, rate in series]),
         "shown": shown,
         "comparison": _comparison(shown, given["a"], given["b"]),

@@ -94,6 +94,8 @@ def test_the_trail_is_in_the_order_in_which_we_learned_it_and_marks_what_came_la
     assert listed(officer) == [str(second.uuid), str(first.uuid)]
     assert listed(officer, late="on") == [str(second.uuid)]
     assert text(officer, TRAIL).count(" later</small>") == 1
+    merge_profiles(survivor=person("bob"), absorbed=person("ann"), reason="email", by=BY)
+    assert listed(officer, late="on") == [str(second.uuid)], "what a merge writes down was known"
 
 
 def test_each_filter_leaves_what_it_says(officer: Client) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from cdp.charts import Share, day_chart, share_chart, sparkline
+from cdp.charts import Share, day_chart, share_chart, sparkline, week_bars
 
 
 def test_every_day_has_its_place_and_the_highest_reaches_the_top() -> None:
@@ -45,3 +45,13 @@ def test_shares_stand_at_their_height_and_a_week_without_any_interrupts_the_line
     assert chart.dots[0] == ("12.50%", "50.00%", "4 May 2026: 50%") and len(chart.dots) == 3
     assert [label for _, label in chart.labels] == ["4 May", "11 May", "18 May", "25 May"]
     assert share_chart([]).lines == []
+
+
+def test_a_week_in_which_nothing_happened_has_no_bar() -> None:
+    bars = week_bars([(date(2026, 5, 4), 4), (date(2026, 5, 11), 0), (date(2026, 5, 18), 1), (date(2026, 5, 25), 2)])
+    assert [(bar.x, bar.y, bar.height, bar.title) for bar in bars] == [
+        ("8.75%", "0.00%", "100.00%", "4 May 2026: 4"),
+        ("58.75%", "75.00%", "25.00%", "18 May 2026: 1"),
+        ("83.75%", "50.00%", "50.00%", "25 May 2026: 2"),
+    ]
+    assert week_bars([]) == []

@@ -28,7 +28,7 @@ def test_both_texts_can_be_put_together_again(before: str, after: str) -> None:
 def test_words_are_compared_and_not_letters() -> None:
     told = pieces("We write to you once a week.", "We write to you twice a week.")
     assert [(one.kind, one.text) for one in told] == [
-        (Kind.SAME, "We write to you "), (Kind.REMOVED, "once"), (Kind.ADDED, "twice"), (Kind.SAME, " a week."),
+        (Kind.SAME, "We write to you "), (Kind.REMOVED, "once "), (Kind.ADDED, "twice "), (Kind.SAME, "a week."),
     ]  # fmt: skip
 
 
