@@ -61,12 +61,10 @@ def permitting(purposes: Sequence[Purpose]) -> dict[int, int | None]:
     """How many people permit each now, by its key; None of what is decided on each device, and never of a person."""
     states = ConsentState.objects.filter(purpose__in=purposes).order_by().values("purpose_id")
     goes_on = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
+    yes = Count("decision", filter=goes_on & Q(decision=Decision.GRANTED))
+    no = Count("decision", filter=~Q(decision=Decision.GRANTED))
     counted = {
-        row["purpose_id"]: row
-        for row in states.annotate(
-            yes=Count("decision", filter=goes_on & Q(decision=Decision.GRANTED)),
-            no=Count("decision", filter=~Q(decision=Decision.GRANTED)),
-        )
+        row["purpose_id"]: {"yes": int(row["yes"]), "no": int(row["no"])} for row in states.annotate(yes=yes, no=no)
     }
     everybody = Profile.objects.count() if any(one.mode != Mode.OPT_IN for one in purposes) else 0
     return {one.pk: _permitting(one, counted.get(one.pk, {"yes": 0, "no": 0}), everybody) for one in purposes}

@@ -63,7 +63,7 @@ class ConflictAdmin(ReadOnlyAdmin):
             "open_count": open_conflicts().count(),
         }
         with transaction.atomic():
-            audit(by=actor_of(request), action="consent.conflicts_listed", detail={"count": len(context["rows"])})
+            audit(by=actor_of(request), action="consent.conflicts_listed", detail={"count": len(rows[:PAGE])})
         return render(request, "consent/conflicts.html", context)
 
     def conflict_view(self, request: HttpRequest, pk: int) -> HttpResponse:

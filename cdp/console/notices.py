@@ -210,7 +210,7 @@ def shown_of(versions: list[NoticeVersion]) -> dict[int, dict[str, Any]]:
     """How often each was shown, first and last, by its key."""
     rows = ServedNotice.objects.filter(version__in=versions).values("version_id").order_by()
     counted = rows.annotate(count=Count("pk"), first=Min("served_at"), last=Max("served_at"))
-    return {row["version_id"]: row for row in counted}
+    return {row["version_id"]: dict(row) for row in counted}
 
 
 def chosen_of(versions: list[NoticeVersion]) -> dict[int, dict[str, int]]:

@@ -16,7 +16,7 @@ FIRST = Content(
 )  # fmt: skip
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(before=TEXT, after=TEXT)
 def test_both_texts_can_be_put_together_again(before: str, after: str) -> None:
     told = pieces(before, after)
