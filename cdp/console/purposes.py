@@ -47,6 +47,7 @@ class PurposeForm(forms.ModelForm):  # type: ignore[type-arg]
             "label", "key", "text", "lawful_basis", "mode", "channel", "parent", "reach", "lifetime_days",
             "needs_double_opt_in", "covers_profiling", "needs_granted", "needs_undenied",
         )  # fmt: skip
+        widgets = {"text": forms.Textarea(attrs={"rows": 3})}
         help_texts = {
             "label": "A few words; people see them in the banner and the preference centre.",
             "key": "How rules and systems name it, such as product_news. It can't change later.",
@@ -94,6 +95,13 @@ class PurposeAdmin(AuditedAdmin):
         ("Where it lies", {"fields": ("parent", "carry_noes")}),
     )
     unaudited = ("carry_noes",)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and db_field.name == "parent":  # purposes are made and changed one at a time
+            for what in ("add", "change", "delete", "view"):
+                setattr(field.widget, f"can_{what}_related", False)
+        return field
 
     def get_readonly_fields(self, request: HttpRequest, obj: Purpose | None = None) -> tuple[str, ...]:
         """A key is what rules and systems know a purpose by: it stays. What the law decides isn't ours to change."""

@@ -57,7 +57,7 @@ def told(settings: Any, tmp_path: Path) -> None:
 def test_an_officer_follows_a_decision_to_its_proof(console: Console, told: None) -> None:
     page = console.log_in("compliance")
     console.open("consent/consentrecord/")
-    expect(page.locator("tbody tr")).to_have_count(44)
+    expect(page.locator("tbody tr")).to_have_count(42)
     console.look("consent-trail")
     page.get_by_label("Only what we learned late").check()
     page.get_by_label("Decision").select_option("withdrawn")
