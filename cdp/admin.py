@@ -10,7 +10,15 @@ from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest
 
 from cdp.audit.admin_base import AuditedAdmin
-from cdp.console import api_keys, audit, people  # noqa: F401  (importing registers the screens)
+from cdp.console import (  # noqa: F401  (importing registers the screens)
+    api_keys,
+    audit,
+    consent_conflicts,
+    consent_trail,
+    notices,
+    people,
+    purposes,
+)
 
 admin.site.unregister([User, Group])
 

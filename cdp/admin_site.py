@@ -20,7 +20,7 @@ from cdp.audit.actors import Actor
 from cdp.audit.admin_base import actor_of, reader_of
 from cdp.audit.context import ip_prefix
 from cdp.audit.services import record
-from cdp.console import home, log_in_brake
+from cdp.console import consent_rates, home, log_in_brake
 
 
 class PlatformAdminSite(AdminSite):
@@ -39,11 +39,12 @@ class PlatformAdminSite(AdminSite):
         # When the site is made no model is loaded yet; by now they are.
         from cdp.accountability import breach_screens
 
-        # Of no model: what waits, and who was read.
+        # Of no model: what waits, who was read, and who said yes.
         own = [
             path("waiting/", self.admin_view(home.waiting_view), name="home_waiting"),
             path("breach/", self.admin_view(breach_screens.breach_view), name="breach"),
             path("breach/people/", self.admin_view(breach_screens.people_view), name="breach_people"),
+            path("consent/rates/", self.admin_view(consent_rates.rates_view), name="consent_rates"),
         ]
         return [*own, *super().get_urls()]
 

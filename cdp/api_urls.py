@@ -9,6 +9,7 @@ from cdp.privacy.api import PrivacyRequestDetail, PrivacyRequests, PrivacyReques
 from cdp.rest.openapi import SchemaView, docs
 from consent.api import PurposeList
 from consent.api_notices import NoticeList, NoticeNewest, NoticeVersionDetail, NoticeVersions
+from consent.api_receipts import ConsentReceipt
 from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentRefresh
 from segments.api_flows import SegmentFlow, SegmentHistory, SegmentOverlap, SegmentsFlow
 from segments.api_lists import ListDetail, ListPeople, ListPeopleRemove, Lists
@@ -44,6 +45,7 @@ urlpatterns = [
     path("lists/<slug:key>/people/", ListPeople.as_view(), name="list-people"),
     path("lists/<slug:key>/people/remove/", ListPeopleRemove.as_view(), name="list-people-remove"),
     path("profiles/<path:identifier>/", ProfileLookup.as_view(), name="profile"),
+    path("consents/<uuid:uuid>/receipt/", ConsentReceipt.as_view(), name="consent-receipt"),
     path("purposes/", PurposeList.as_view(), name="purposes"),
     path("privacy-requests/", PrivacyRequests.as_view(), name="privacy-requests"),
     path("privacy-requests/<uuid:uuid>/", PrivacyRequestDetail.as_view(), name="privacy-request"),

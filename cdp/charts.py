@@ -56,6 +56,89 @@ def _height(count: int, highest: int) -> float:
     return max(2.0, count / highest * 100) if count else 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """A share of a week, with the interval that it lies in; ``share`` None where nobody was asked."""
+
+    begins: date
+    share: float | None
+    low: float = 0.0
+    high: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShareChart:
+    """Lines and bands over a field of 1000 by 100, y counted from the top; a week without a share interrupts both.
+
+    ``dots`` are (x, y, title); ``labels`` (x in percent, text).
+    """
+
+    lines: list[str]
+    bands: list[str]
+    dots: list[tuple[str, str, str]]
+    labels: list[tuple[str, str]]
+
+
+def share_chart(shares: Sequence[Share]) -> ShareChart:
+    """The shares of consecutive weeks, from 0 at the bottom to 1 at the top."""
+    step = 1000 / max(1, len(shares))
+    runs: list[list[tuple[float, Share]]] = [[]]
+    for n, one in enumerate(shares):
+        if one.share is None:
+            runs.append([])
+        else:
+            runs[-1].append(((n + 0.5) * step, one))
+    runs = [run for run in runs if run]
+    lines = [" ".join(f"{x:.1f},{_y(one.share)}" for x, one in run) for run in runs]
+    bands = [
+        " ".join([f"{x:.1f},{_y(one.high)}" for x, one in run] + [f"{x:.1f},{_y(one.low)}" for x, one in reversed(run)])
+        for run in runs
+    ]
+    dots = [
+        (f"{x / 10:.2f}%", f"{_y(one.share)}%", f"{one.begins:%-d %b %Y}: {(one.share or 0) * 100:.0f}%")
+        for run in runs
+        for x, one in run
+    ]
+    every = max(1, round(len(shares) / 5))
+    labels = [
+        (f"{(n + 0.5) * step / 10:.2f}%", f"{one.begins.day} {one.begins:%b}")
+        for n, one in enumerate(shares)
+        if n % every == every // 2
+    ]
+    return ShareChart(lines=lines, bands=bands, dots=dots, labels=labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeekBar:
+    """The bar of a week in percent of the chart's width and height; ``y`` counts from the top."""
+
+    x: str
+    y: str
+    width: str
+    height: str
+    title: str
+
+
+def week_bars(counts: Sequence[tuple[date, int]]) -> list[WeekBar]:
+    """A bar for each week in which something happened, at the place of its dot in `share_chart`."""
+    step, highest = 100 / max(1, len(counts)), max((count for _, count in counts), default=0)
+    return [
+        WeekBar(
+            x=f"{(n + 0.35) * step:.2f}%",
+            width=f"{step * 0.3:.2f}%",
+            y=f"{100 - _height(count, highest):.2f}%",
+            height=f"{_height(count, highest):.2f}%",
+            title=f"{begins:%-d %b %Y}: {count:,}",
+        )
+        for n, (begins, count) in enumerate(counts)
+        if count
+    ]
+
+
+def _y(share: float | None) -> str:
+    return f"{100 - (share or 0.0) * 100:.2f}"
+
+
 def sparkline(sizes: Sequence[int], *, width: int = 96, height: int = 24) -> str:
     """The ``points`` of a polyline through the sizes; a level line when nothing changed."""
     if len(sizes) < 2:

@@ -230,6 +230,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": None,
     "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "cdp.rest.errors.problem_details",
+    # `format` is a parameter like any other: renderers are chosen by the Accept header alone.
+    "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_THROTTLE_CLASSES": ["cdp.rest.throttles.PerKeyThrottle"],
     "DEFAULT_THROTTLE_RATES": {"per_key": os.environ.get("CDP_API_RATE", "1200/min")},
     "UNAUTHENTICATED_USER": None,
@@ -326,6 +328,11 @@ UNKNOWN_AGE = env_choice("CDP_UNKNOWN_AGE", "adult", ("adult", "child"))
 LAW_DIR = os.environ.get("CDP_LAW_DIR", "")
 # Since when this site has honoured Global Privacy Control, as its gpc.json says.
 GPC_SINCE = os.environ.get("CDP_GPC_SINCE", "2026-11-22")
+# Who answers for the data, as receipts name them; each is CDP_CONTROLLER_ and the word: CDP_CONTROLLER_ADDRESS.
+CONTROLLER = {
+    word: os.environ.get(f"CDP_CONTROLLER_{word.upper()}", "")
+    for word in ("name", "contact", "address", "country", "email", "phone", "url", "privacy_url", "choices_url")
+}
 
 # ---- What a rule may cost ----------------------------------------------------------------------------------
 # People whose verdicts an estimate is made of: their share is known to within one in a hundred.

@@ -4,41 +4,52 @@ No record is neutral: it neither grants nor takes away. Where two had answered d
 difference is kept for somebody to look into.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from cdp.audit.actors import Actor
-from cdp.audit.services import record
+from cdp.audit.services import record, record_all
 from cdp.database import bound_cursor
 from cdp.errors import Conflict
 from cdp.profiles import store
-from consent.models import ConsentConflict, ConsentState, Decision, Method, Purpose, Reach
+from cdp.profiles.models import Profile
+from consent.models import ConsentConflict, ConsentRecord, ConsentState, Decision, Method, Purpose, Reach
 from consent.reliance import tell_of_decisions
-from consent.services import Said, append_consents
+from consent.services import Said, append_consents, told_of
 
 
-def reconcile_consents(*, pairs: Sequence[tuple[int, int]]) -> None:
-    """Reconciles (survivor, absorbed) after (survivor, absorbed), in the order given; most people never said anything."""
+def reconcile_consents(*, pairs: Sequence[tuple[int, int]], gone: Mapping[int, UUID], by: Actor) -> None:
+    """Reconciles (survivor, absorbed) after (survivor, absorbed), in the order given; most people never said anything.
+
+    Args:
+        gone: the public ids of the absorbed, whose rows may be gone already; one of them may be a survivor, too.
+    """
     speaking = set(
         ConsentState.objects.filter(profile_id__in=[absorbed for _, absorbed in pairs]).values_list(
             "profile_id", flat=True
         )
     )
+    records: list[int] = []
     for survivor, absorbed in pairs:
         if absorbed in speaking:
-            reconcile_consent(survivor_id=survivor, absorbed_id=absorbed)
+            records += reconcile_consent(survivor_id=survivor, absorbed_id=absorbed)
             speaking.add(survivor)
+    tell_of_records(records, by=by, gone=gone)
 
 
-def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
+def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> list[int]:
     """Gives the survivor, for each purpose, the stricter of both answers, and takes the absorbed's state away.
 
     The result is a record of its own. A no is dated at the later of both: only something newer than both can widen it. Of two
     grants it ends with the one that ends first, and is dated at the earlier: a no of that one which is newer, and comes late,
     must still count; only a yes newer than both takes its place (`consent.replay.Holding`).
+
+    Returns:
+        The keys of the new records.
     """
     with bound_cursor() as cursor:
         cursor.execute(
@@ -79,9 +90,37 @@ def reconcile_consent(*, survivor_id: int, absorbed_id: int) -> None:
             ON CONFLICT (purpose_id, profile_id) DO UPDATE
                SET decision = excluded.decision, collected_at = excluded.collected_at,
                    expires_at = excluded.expires_at, record_id = excluded.record_id
+            RETURNING record_id
             """,
             {"survivor": survivor_id, "absorbed": absorbed_id},
         )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def tell_of_records(record_ids: Sequence[int], *, by: Actor, gone: Mapping[int, UUID]) -> None:
+    """Tells of records that a merge made, each by itself, as of any other decision."""
+    records = ConsentRecord.objects.filter(pk__in=record_ids).select_related("purpose").order_by("pk")
+    people = dict(gone) | dict(
+        Profile.objects.filter(pk__in={one.profile_id for one in records}).values_list("pk", "uuid")
+    )
+    record_all(
+        by=by,
+        acts=[
+            told_of(
+                decision=one.decision,
+                person=people[one.profile_id],
+                purpose=one.purpose.key,
+                record=one.uuid,
+                reach=one.reach,
+                method=one.method,
+                collected_at=one.collected_at,
+                recorded_at=one.recorded_at,
+                expires_at=one.expires_at,
+                jurisdiction=one.jurisdiction,
+            )
+            for one in records
+        ],
+    )
 
 
 def forget_states(profile_ids: Collection[int]) -> None:
@@ -106,17 +145,26 @@ def settle_conflict(*, conflict: ConsentConflict, note: str, by: Actor) -> None:
     record(by=by, action="consent.conflict_settled", object=conflict, purpose=conflict.purpose.key)
 
 
+def stops_to_inherit(*, purpose: Purpose, parent: Purpose | None) -> QuerySet[ConsentState]:
+    """What people said who said no to the parent and, since then, nothing to the purpose; nobody where neither is told."""
+    if parent is None or purpose.reach == Reach.DEVICE:
+        return ConsentState.objects.none()
+    since = ConsentState.objects.filter(purpose=purpose, profile=OuterRef("profile"))
+    heard = since.filter(~Q(decision=Decision.GRANTED) | Q(collected_at__gt=OuterRef("collected_at")))
+    return ConsentState.objects.filter(~Exists(heard), purpose=parent).exclude(decision=Decision.GRANTED)
+
+
 def inherit_stops(*, purpose: Purpose, by: Actor) -> int:
     """How many people had said no to what the purpose lies beneath now, and so have said no to it as well.
 
     Runs in the transaction that gives the purpose its parent.
     """
-    if purpose.parent is None or purpose.reach == Reach.DEVICE:
+    parent = purpose.parent
+    if parent is None:
         return 0
-    stops = ConsentState.objects.filter(purpose=purpose.parent).exclude(decision=Decision.GRANTED)
-    said_so = ConsentState.objects.filter(purpose=purpose).exclude(decision=Decision.GRANTED)
-    since = dict(stops.exclude(profile_id__in=said_so.values("profile_id")).values_list("profile_id", "collected_at"))
-    evidence = {"beneath": purpose.parent.key}
+    stops = stops_to_inherit(purpose=purpose, parent=parent)
+    since = dict(stops.values_list("profile_id", "collected_at"))
+    evidence = {"beneath": parent.key}
     said = [
         Said(one, purpose.pk, Decision.DENIED, since[one], Method.INHERITED, evidence=evidence)
         for one in store.lock_profiles(sorted(since))

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -57,9 +58,9 @@ class Reach(models.TextChoices):
 CAPABILITIES = [(one.value, one.value.replace("_", " ").capitalize()) for one in Capability]
 
 
-def capabilities(label: str, help_text: str) -> "ArrayField[list[str], list[str]]":
+def capabilities(verbose_name: str, help_text: str) -> "ArrayField[list[str], list[str]]":
     field = models.CharField(max_length=32, choices=CAPABILITIES)
-    return ArrayField(field, default=list, blank=True, verbose_name=label, help_text=help_text)
+    return ArrayField(field, default=list, blank=True, verbose_name=verbose_name, help_text=help_text)
 
 
 class Purpose(models.Model):
@@ -112,7 +113,9 @@ class Purpose(models.Model):
         constraints = [
             # Silence can't be consent (GDPR Art. 4(11)): a purpose that rests on consent must ask first.
             models.CheckConstraint(
-                condition=~models.Q(lawful_basis="consent") | models.Q(mode="opt_in"), name="consent_is_asked_first"
+                condition=~models.Q(lawful_basis="consent") | models.Q(mode="opt_in"),
+                name="consent_is_asked_first",
+                violation_error_message="Silence is no consent: a purpose that rests on consent takes in only who said yes.",
             ),
             # Where people may withdraw or object (Art. 7(3), 21), their no must be able to count.
             models.CheckConstraint(
@@ -234,14 +237,16 @@ class ConsentRecord(models.Model):
     """One decision, as it was made and as it was learned. Append-only by privilege and by trigger."""
 
     profile_id = models.BigIntegerField(db_index=True, help_text="A plain number: the record outlives a merge.")
-    purpose = models.ForeignKey(Purpose, on_delete=models.PROTECT, related_name="records")
+    purpose = models.ForeignKey(Purpose, on_delete=models.PROTECT, related_name="records", db_index=False)
     reach = models.CharField(max_length=8, choices=Reach.choices, default=Reach.PERSON)
     decision = models.CharField(max_length=16, choices=Decision.choices)
     method = models.CharField(max_length=24, choices=Method.choices)
     source_id = models.IntegerField(null=True)
     message_id = models.CharField(max_length=100, blank=True)
     uuid = models.UUIDField(db_default=RandomUUID(), unique=True, editable=False)
-    notice_version = models.ForeignKey(NoticeVersion, on_delete=models.PROTECT, null=True, related_name="records")
+    notice_version = models.ForeignKey(
+        NoticeVersion, on_delete=models.PROTECT, null=True, related_name="records", db_index=False
+    )
     served = models.ForeignKey(ServedNotice, on_delete=models.PROTECT, null=True, related_name="records")
     jurisdiction = models.CharField(max_length=16, blank=True, db_default="", help_text="Whose law applied: EU, US-CA.")
     evidence = models.JSONField(default=dict, help_text="Facts that tell nothing personal.")
@@ -254,7 +259,18 @@ class ConsentRecord(models.Model):
 
     class Meta:
         ordering = ["-collected_at", "-id"]
-        indexes = [models.Index(fields=["profile_id", "purpose", "-collected_at"], name="consent_record_life")]
+        indexes = [
+            models.Index(fields=["profile_id", "purpose", "-collected_at"], name="consent_record_life"),
+            # The trail walks backwards, in the order in which records were made.
+            models.Index(fields=["purpose", "-id"], name="consent_record_by_purpose"),
+            models.Index(
+                fields=["notice_version", "-id"],
+                condition=models.Q(notice_version__isnull=False),
+                name="consent_record_by_version",
+            ),
+            # Both clocks run with the table, but for what comes late: a summary of each block is enough.
+            BrinIndex(fields=["collected_at", "recorded_at"], autosummarize=True, name="consent_record_by_time"),
+        ]
 
 
 class ConsentState(models.Model):

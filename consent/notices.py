@@ -5,11 +5,12 @@ said word by word what somebody saw. Which purposes there are, and what holds, d
 """
 
 import hashlib
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
 import msgspec
@@ -20,11 +21,16 @@ from django.utils import timezone
 
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
-from cdp.errors import Conflict, DomainError
-from consent.models import Notice, NoticeVersion, ServedNotice
+from cdp.errors import Conflict, DomainError, DomainErrors
+from consent.models import Notice, NoticeVersion, Purpose, ServedNotice
 
 MOST_BYTES: Final = 64 * 1024
 LONGEST_PLACE: Final = 500
+NEEDED: Final = ("title", "text", "accept", "reject", "save")
+# BCP 47 as browsers send it: a language, perhaps a script, perhaps a region; "de-CH", "zh-Hant-TW", "es-419".
+LOCALE: Final = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?")
+# What stands where a notice's own address would.
+RESERVED: Final = frozenset({"add", "new", "autocomplete", "jsi18n"})
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,27 +65,86 @@ def content_of(version: NoticeVersion) -> Content:
 
 
 @transaction.atomic
-def publish(*, notice: Notice, locale: str, content: Content, by: Actor) -> NoticeVersion:
-    """The next version in this language; from now on it is what people are shown.
+def create_notice(*, key: str, label: str, by: Actor) -> Notice:
+    """A notice that says nothing yet.
 
     Raises:
-        DomainError: nothing is said, or too much.
-        Conflict: that is what the newest version says already.
+        Conflict: there is one of this key already, or the key is one of our own words.
     """
+    if key in RESERVED or Notice.objects.filter(key=key).exists():
+        raise Conflict("notice_exists", "There is a notice of this key already; choose another.", "/key")
+    notice = Notice.objects.create(key=key, label=label)
+    record(by=by, action="notice.created", object=notice, detail={"key": key, "label": label})
+    return notice
+
+
+def problems_of(content: Content, *, locale: str) -> list[DomainError]:
+    """What keeps these words from being published; nothing, if all is well."""
+    found: list[DomainError] = []
+    if not LOCALE.fullmatch(locale):
+        found.append(DomainError("locale_unknown", "A language is written as in en, de-CH or zh-Hant-TW.", "/locale"))
+    found += [
+        DomainError("notice_incomplete", f"A notice needs its {name}.", f"/{name}")
+        for name in NEEDED
+        if not getattr(content, name).strip()
+    ]
+    for place, told in enumerate(content.purposes):
+        if not told.label.strip() or not told.text.strip():
+            message = "What is said of a purpose has a label and a text."
+            found.append(DomainError("notice_incomplete", message, f"/purposes/{place}"))
+    keys = [told.key for told in content.purposes]
+    if len(set(keys)) < len(keys):
+        found.append(DomainError("purpose_twice", "A purpose is asked about once.", "/purposes"))
+    unknown = set(keys) - set(Purpose.objects.filter(key__in=keys).values_list("key", flat=True))
+    if unknown:
+        message = f"There is no purpose {', '.join(sorted(unknown))}."
+        found.append(DomainError("purpose_unknown", message, "/purposes"))
+    # It becomes a link on pages of others: nothing but an address may stand there.
+    if content.link and urlsplit_or_none(content.link, schemes=("https", "http")) is None:
+        message = "The link is an address that begins with https://."
+        found.append(DomainError("link_malformed", message, "/link"))
+    try:
+        size = len(canonical(content))
+    except (UnicodeError, rfc8785.CanonicalizationError):
+        found.append(DomainError("text_malformed", "There are characters in it that are no text.", "/text"))
+        return found
+    if size > MOST_BYTES:
+        message = f"A notice has at most {MOST_BYTES // 1024} KB; received {size} bytes."
+        found.append(DomainError("notice_too_long", message, "/text"))
+    return found
+
+
+def urlsplit_or_none(address: str, *, schemes: Sequence[str]) -> SplitResult | None:
+    """The parts of an address of one of these schemes, with a host; None of anything else."""
+    try:
+        parts = urlsplit(address)
+        return parts if parts.scheme in schemes and parts.hostname else None
+    except ValueError:
+        return None
+
+
+@transaction.atomic
+def publish(*, notice: Notice, locale: str, content: Content, by: Actor, based_on: int | None = None) -> NoticeVersion:
+    """The next version in this language; from now on it is what people are shown.
+
+    Args:
+        based_on: the number of the version that the writer had before them, 0 where there was none.
+
+    Raises:
+        DomainErrors: what is said can't be published, and why.
+        Conflict: that is what the newest version says already, or somebody else has published meanwhile.
+    """
+    if problems := problems_of(content, locale=locale):
+        raise DomainErrors(problems, code=problems[0].code, message=problems[0].message)
     said = canonical(content)
-    if len(said) > MOST_BYTES:
-        raise DomainError(
-            "notice_too_long", f"A notice has at most {MOST_BYTES // 1024} KB; received {len(said)} bytes.", "/text"
-        )
-    for name in ("title", "text", "accept", "reject", "save"):
-        if not getattr(content, name).strip():
-            raise DomainError("notice_incomplete", f"A notice needs its {name}.", f"/{name}")
     Notice.objects.select_for_update().get(pk=notice.pk)
     sha256 = hashlib.sha256(said).hexdigest()
     newest = notice.versions.filter(locale=locale).order_by("-number").first()
     if newest is not None and newest.sha256 == sha256:
         raise Conflict("notice_unchanged", f"That is what version {newest.number} says already.")
     number = 1 if newest is None else newest.number + 1
+    if based_on is not None and based_on != number - 1:
+        raise Conflict("notice_changed", f"Somebody has published version {number - 1} meanwhile: look at it first.")
     version = NoticeVersion.objects.create(notice=notice, number=number, locale=locale, content=said, sha256=sha256)
     detail = {"locale": locale, "version": number, "sha256": sha256}
     record(by=by, action="notice.published", object=notice, detail=detail)

@@ -6,13 +6,15 @@ Whose word is whose is worked out from the records (`consent.replay`).
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from cdp.audit.actors import Actor
 from cdp.database import bound_cursor
+from consent.merging import tell_of_records
 from consent.models import ConsentRecord, ConsentState, Decision, Method, Reach
 from consent.replay import Holding, after
 from consent.services import NOES
 
 
-def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> None:
+def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime, by: Actor) -> None:
     """Gives two profiles that part the stricter answer each: the denials of both, and a grant only to who gave it.
 
     A grant that one of them held only through the other ends: to merge and part again must not widen anything. Whose
@@ -44,12 +46,16 @@ def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime) -> 
                   FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
                        AS g(profile_id, purpose_id, decision, collected_at, expires_at, newest)
                 RETURNING id, profile_id, purpose_id, decision, collected_at, expires_at
+            ), projected AS (
+                INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, expires_at, record_id)
+                SELECT purpose_id, profile_id, decision, collected_at, expires_at, id FROM appended WHERE decision <> 'pending'
             )
-            INSERT INTO consent_consentstate (purpose_id, profile_id, decision, collected_at, expires_at, record_id)
-            SELECT purpose_id, profile_id, decision, collected_at, expires_at, id FROM appended WHERE decision <> 'pending'
+            SELECT id FROM appended ORDER BY id
             """,
             [list(both), *map(list, zip(*rows, strict=True))] if rows else [list(both), [], [], [], [], [], []],
         )
+        appended = [row[0] for row in cursor.fetchall()]
+    tell_of_records(appended, by=by, gone={})
 
 
 # Decision, since when, until when, and when the newest word was said.

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from cdp.audit.actors import Actor
 from cdp.audit.services import Act, record_all
+from cdp.audit.verify import moment_text
 from cdp.database import bound_cursor
 from cdp.errors import DomainError, NotFound
 from cdp.profiles.models import Profile
@@ -160,6 +161,13 @@ NEWEST_OF_SHARED = """
 """
 
 
+# What `_append` returns of each record first, by the names that `told_of` has for it.
+TOLD = (
+    "decision", "person", "purpose", "record", "reach", "method", "collected_at", "recorded_at", "expires_at", "notice",
+    "served", "served_at", "jurisdiction",
+)  # fmt: skip
+
+
 def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
     uuids = [uuid4() for _ in rows]
     proofs = sealed([(r.profile_id, uuid, r.personal) for r, uuid in zip(rows, uuids, strict=True)])
@@ -182,7 +190,8 @@ def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
                                             collected_at, until, notice_version_id, served_id, jurisdiction, uuid, sealed, n)
                   JOIN consent_purpose p ON p.id = g.purpose_id
                  ORDER BY g.n
-                RETURNING id, profile_id, purpose_id, reach, method, decision, collected_at, expires_at, evidence
+                RETURNING id, uuid, profile_id, purpose_id, reach, method, decision, collected_at, expires_at, recorded_at,
+                          evidence, notice_version_id, served_id, jurisdiction
             ), links AS (
                 INSERT INTO consent_confirmation (record_id, expires_at)
                 SELECT id, collected_at + %s FROM appended WHERE decision = 'pending' AND evidence->>'awaits' = 'confirmation'
@@ -202,8 +211,12 @@ def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
                             ELSE excluded.collected_at > s.collected_at END
                 RETURNING purpose_id, profile_id
             )
-            SELECT a.decision, f.uuid, p.key, a.reach, a.method, a.profile_id, a.purpose_id, j.profile_id IS NOT NULL
+            SELECT a.decision, f.uuid, p.key, a.uuid, a.reach, a.method, a.collected_at, a.recorded_at, a.expires_at,
+                   v.sha256, a.served_id, w.served_at, a.jurisdiction,
+                   a.profile_id, a.purpose_id, j.profile_id IS NOT NULL
               FROM appended a JOIN profiles_profile f ON f.id = a.profile_id JOIN consent_purpose p ON p.id = a.purpose_id
+              LEFT JOIN consent_noticeversion v ON v.id = a.notice_version_id
+              LEFT JOIN consent_servednotice w ON w.id = a.served_id
               LEFT JOIN projected j ON j.profile_id = a.profile_id AND j.purpose_id = a.purpose_id
              ORDER BY a.id
             """.replace("{newest}", NEWEST_OF_SHARED),
@@ -227,14 +240,38 @@ def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
             ],
         )
         appended = cursor.fetchall()
-    record_all(
-        by=by,
-        acts=[
-            Act(f"consent.{decision}", "profiles.profile", str(uuid), purpose, {"reach": reach, "method": method})
-            for decision, uuid, purpose, reach, method, *_ in appended
-        ],
-    )
+    record_all(by=by, acts=[told_of(**dict(zip(TOLD, row, strict=False))) for row in appended])
     return {(profile_id, purpose_id) for *_, profile_id, purpose_id, is_projected in appended if is_projected}
+
+
+def told_of(
+    *,
+    decision: str,
+    person: UUID,
+    purpose: str,
+    record: UUID,
+    reach: str,
+    method: str,
+    collected_at: datetime,
+    recorded_at: datetime,
+    expires_at: datetime | None,
+    notice: str | None = None,
+    served: UUID | None = None,
+    served_at: datetime | None = None,
+    jurisdiction: str = "",
+) -> Act:
+    """A record as its audit entry tells of it: all that proves, years later, that the record is what it was.
+
+    Args:
+        notice: SHA-256 of the words that were shown.
+    """
+    said: dict[str, Any] = {"record": str(record), "reach": reach, "method": method}
+    said |= {"collected_at": moment_text(collected_at), "recorded_at": moment_text(recorded_at)}
+    said |= {"expires_at": moment_text(expires_at)} if expires_at else {}
+    said |= {"notice": notice} if notice else {}
+    said |= {"served": str(served), "served_at": moment_text(served_at)} if served and served_at else {}
+    said |= {"jurisdiction": jurisdiction} if jurisdiction else {}
+    return Act(f"consent.{decision}", "profiles.profile", str(person), purpose, said)
 
 
 def _by_time(said: Said) -> tuple[Any, ...]:

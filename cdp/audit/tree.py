@@ -1,14 +1,18 @@
 """The tree over the audit log's entries: what is stored of it, and proofs that an outsider can check.
 
 Kept are the hash of each leaf and, of each 256 of them, of each 256 of those, and so on, the root: so a proof in a log of
-millions reads some thousand hashes. How hashes are made, and what the verifier needs, is in `cdp.audit.verify`.
+millions reads some thousand hashes. How hashes are made, and what the verifiers need, is in `cdp.audit.verify` and
+`cdp.audit.check_proof`.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from cdp.audit.check_proof import roots_of_consistency
 from cdp.audit.verify import EMPTY_ROOT, Frontier, node_hash
+
+__all__ = ["consistency_proof", "full_nodes", "inclusion_proof", "root_of", "roots_of_consistency"]
 
 # Nodes are stored at each eighth level.
 LEVELS: Final = 8
@@ -95,42 +99,6 @@ def consistency_proof(*, first: int, second: int, hashes: Hashes) -> list[bytes]
     if not is_whole:
         proof.append(_range_root(low, high, hashes))
     return proof[::-1]
-
-
-def roots_of_consistency(*, first: int, second: int, first_root: bytes, proof: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """The roots of the earlier and of the later tree that the proof leads to (RFC 9162, 2.1.4.2).
-
-    Raises:
-        ValueError: sizes out of order, or a proof of another length than such a proof has.
-    """
-    if not 0 < first <= second:
-        raise ValueError(f"expected sizes with 0 < first <= second; received {first} and {second}")
-    if first == second:
-        if proof:
-            raise ValueError("the proof is too long")
-        return first_root, first_root
-    nodes = list(proof)
-    if first & (first - 1) == 0:
-        nodes.insert(0, first_root)
-    if not nodes:
-        raise ValueError("the proof is too short")
-    place, last = first - 1, second - 1
-    while place & 1:
-        place, last = place >> 1, last >> 1
-    before = after = nodes[0]
-    for node in nodes[1:]:
-        if last == 0:
-            raise ValueError("the proof is too long")
-        if place & 1 or place == last:
-            before, after = node_hash(node, before), node_hash(node, after)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
-        else:
-            after = node_hash(after, node)
-        place, last = place >> 1, last >> 1
-    if last != 0:
-        raise ValueError("the proof is too short")
-    return before, after
 
 
 def _split(count: int) -> int:

@@ -18,6 +18,7 @@ from cdp.jobs.models import Job
 from cdp.jobs.naming import named_for
 from cdp.privacy.querysets import shown
 from cdp.profiles.models import Event, Identifier, Profile, Workspace
+from consent.models import ConsentConflict
 from segments.history import with_sparklines
 from segments.models import SegmentStatus
 from segments.querysets import drifted
@@ -75,10 +76,12 @@ def _waiting(request: HttpRequest) -> dict[str, Any]:
     if request.user.has_perm("privacy.view_privacyrequest"):
         waiting["overdue"] = shown("overdue", today=timezone.localdate()).count()
         waiting["undone"] = shown("failed", today=timezone.localdate()).count()
+    if request.user.has_perm("consent.view_consentconflict"):
+        waiting["conflicts"] = ConsentConflict.objects.filter(settled_at__isnull=True).count()
     if sees_segments(reader_of(request)):
         visible = visible_segments(reader_of(request))
         waiting["broken"] = visible.filter(status=SegmentStatus.LIVE).exclude(broken_reason="")
         waiting["drifted"] = drifted(visible)
-    asking = ("failed", "running", "quarantined", "broken", "drifted", "overdue", "undone")
+    asking = ("failed", "running", "quarantined", "broken", "drifted", "overdue", "undone", "conflicts")
     waiting["is_quiet"] = not any(waiting.get(key) for key in asking)
     return waiting

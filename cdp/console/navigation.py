@@ -14,6 +14,7 @@ from cdp.ingestion.models import Quarantined
 from cdp.jobs.models import Job
 from cdp.privacy.querysets import open_requests
 from cdp.profiles.models import Workspace
+from consent.models import ConsentConflict
 from segments.sharing import sees_segments
 
 
@@ -94,6 +95,15 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             view="admin:collecting_consentimport_changelist",
             permission="consent.view_consentrecord",
         ),
+        Screen(
+            label="Consent conflicts",
+            icon="merge",
+            view="admin:consent_consentconflict_changelist",
+            permission="consent.view_consentconflict",
+            waiting=lambda: ConsentConflict.objects.filter(settled_at__isnull=True).count(),
+        ),
+        Screen(label="Consent rates", icon="bars", view="admin:consent_rates", permission="consent.view_notice"),
+        Screen(label="Notices", icon="text", view="admin:consent_notice_changelist", permission="consent.view_notice"),
         Screen(
             label="Purposes", icon="target", view="admin:consent_purpose_changelist", permission="consent.view_purpose"
         ),

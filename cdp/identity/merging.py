@@ -74,7 +74,11 @@ def absorb(absorptions: Sequence[Absorption], *, by: Actor) -> list[Merge]:
         # By the database's clock, which also says when a consent was recorded: before the merge or after.
         cursor.execute("SELECT clock_timestamp()")
         merged_at: datetime = cursor.fetchall()[0][0]
-    reconcile_consents(pairs=[(one.survivor, one.absorbed) for one in absorptions])
+    reconcile_consents(
+        pairs=[(one.survivor, one.absorbed) for one in absorptions],
+        gone={pk: profile.uuid for pk, profile in gone.items()},
+        by=by,
+    )
     carry_stops(follows)
     totals.add_totals_of(absorbed=list(follows), survivors=list(follows.values()))
     # One order may have been told of both.
@@ -245,7 +249,7 @@ def undo_merge(*, merge: Merge, by: Actor) -> Profile:
     store.rebuild_traits(both)
     store.rebuild_moments(both)
     share_stops(survivor_id=merge.survivor_id, restored_id=merge.absorbed_id)
-    part_consent(survivor_id=merge.survivor_id, restored_id=merge.absorbed_id, merged_at=merge.merged_at)
+    part_consent(survivor_id=merge.survivor_id, restored_id=merge.absorbed_id, merged_at=merge.merged_at, by=by)
     merge.undone_at, merge.undone_by = timezone.now(), by.label[:150]
     merge.save(update_fields=["undone_at", "undone_by"])
     for profile_id in both:

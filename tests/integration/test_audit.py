@@ -56,7 +56,8 @@ def test_what_a_role_was_allowed_and_what_was_taken_away_can_be_told(admin: Clie
 
 def test_that_a_purpose_no_longer_asks_first_can_be_told(admin: Client) -> None:
     purpose = Purpose.objects.get(key="analytics")
-    sent = {"label": purpose.label, "text": purpose.text, "lawful_basis": "legitimate_interests", "mode": "opt_out"}
+    sent = {"label": purpose.label, "text": purpose.text, "lawful_basis": "legitimate_interests", "mode": "opt_out",
+            "reach": "person", "channel": purpose.channel, "needs_granted": purpose.needs_granted}  # fmt: skip
     assert admin.post(f"/admin/consent/purpose/{purpose.pk}/change/", sent).status_code == 302
     detail = only("purpose.changed")
     assert detail["before"] == {"lawful_basis": "consent", "mode": "opt_in"}

@@ -32,9 +32,13 @@ LISTS = {
     "/admin/ingestion/quarantined/": {"integrator"},
     "/admin/ingestion/source/": {"integrator"},
     "/admin/rest/apikey/": {"integrator"},
-    "/admin/audit/auditentry/": {"compliance"},
     "/admin/consent/consentrecord/": {"compliance"},
+    "/admin/consent/consentconflict/": {"compliance"},
+    "/admin/consent/notice/": {"marketer", "compliance"},
+    "/admin/consent/rates/": {"marketer", "compliance"},
     "/admin/consent/purpose/": {"marketer", "compliance"},
+    # Last: it has a filter for each kind of act, and reading the others is one.
+    "/admin/audit/auditentry/": {"compliance"},
 }
 
 
@@ -203,7 +207,7 @@ def test_the_purposes_on_which_the_platform_itself_reads_people_stay(browse: Cal
         expected = 403 if purpose.key in ("internal_analysis", "privacy_rights") else 200
         assert client.get(f"/admin/consent/purpose/{purpose.pk}/delete/").status_code == expected
     analysis = Purpose.objects.get(key="internal_analysis")
-    sent = {"label": "x", "text": "x", "lawful_basis": "legitimate_interests", "mode": "notice_only"}
+    sent = {"label": "x", "text": "x", "lawful_basis": "legitimate_interests", "mode": "notice_only", "reach": "person"}
     page = client.post(f"/admin/consent/purpose/{analysis.pk}/change/", sent).content.decode()
     assert "People can object to this lawful basis" in page
 

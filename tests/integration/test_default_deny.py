@@ -112,6 +112,7 @@ NOBODY = {
     "consent-imports": "counts",
     "consent-import": "counts, and numbers of rows",
     "consent-import-apply": "a job",
+    "consent-receipt": "one record by its own id, for who may see personal data: answering people about their own data",
     "jobs": "jobs",
     "job": "one job",
     "job-cancel": "one job",
@@ -190,7 +191,8 @@ QUIET = {
     r"rest_apikey_.*": "keys",
     r"profiles_(trait|eventname|exchangerate|workspace)_.*": "definitions",
     r"profiles_profile_(add|history|delete|change|undo_merge)": "stock addresses of a model that services alone change; an act",
-    r"consent_purpose_.*": "definitions",
+    r"consent_(purpose|notice)_.*": "definitions, and how often words were shown and what was chosen",
+    r"consent_rates": "counts",
     r"collecting_consentimport_.*": "counts, and numbers of rows",
     r"ingestion_source_.*": "definitions",
     r"jobs_job_.*": "jobs",
@@ -200,7 +202,7 @@ QUIET = {
     r"breach|breach_people": "counts; and whom to notify, for compliance staff who may see personal data",
     r"segments_segment_(?!preview).*": "definitions, counts and acts",
     # Whoever handles rights must see what is on record, also of those who object to everything else.
-    r"(audit_auditentry|consent_consentrecord)_.*": "records, by the id of a person, for compliance staff",
+    r"(audit_auditentry|consent_consentrecord|consent_consentconflict)_.*": "records, by the id of a person, for compliance staff",
     r"privacy_privacyrequest_.*": "requests of people about their own data, for compliance staff, under privacy_rights",
     r"ingestion_quarantined_.*": "messages that belong to nobody yet, masked, for who runs the integration",
 }

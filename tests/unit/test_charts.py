@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from cdp.charts import day_chart, sparkline
+from cdp.charts import Share, day_chart, share_chart, sparkline, week_bars
 
 
 def test_every_day_has_its_place_and_the_highest_reaches_the_top() -> None:
@@ -30,3 +30,28 @@ def test_a_level_line_when_nothing_changed_and_none_for_a_single_point() -> None
     assert sparkline([5, 5, 5]) == "0.0,12.0 48.0,12.0 96.0,12.0"
     assert sparkline([0, 10]) == "0.0,22.0 96.0,2.0"
     assert sparkline([5]) == ""
+
+
+def test_shares_stand_at_their_height_and_a_week_without_any_interrupts_the_line() -> None:
+    weeks = [
+        Share(begins=date(2026, 5, 4), share=0.5, low=0.25, high=0.75),
+        Share(begins=date(2026, 5, 11), share=1.0, low=0.9, high=1.0),
+        Share(begins=date(2026, 5, 18), share=None),
+        Share(begins=date(2026, 5, 25), share=0.0, low=0.0, high=0.1),
+    ]
+    chart = share_chart(weeks)
+    assert chart.lines == ["125.0,50.00 375.0,0.00", "875.0,100.00"]
+    assert chart.bands == ["125.0,25.00 375.0,0.00 375.0,10.00 125.0,75.00", "875.0,90.00 875.0,100.00"]
+    assert chart.dots[0] == ("12.50%", "50.00%", "4 May 2026: 50%") and len(chart.dots) == 3
+    assert [label for _, label in chart.labels] == ["4 May", "11 May", "18 May", "25 May"]
+    assert share_chart([]).lines == []
+
+
+def test_a_week_in_which_nothing_happened_has_no_bar() -> None:
+    bars = week_bars([(date(2026, 5, 4), 4), (date(2026, 5, 11), 0), (date(2026, 5, 18), 1), (date(2026, 5, 25), 2)])
+    assert [(bar.x, bar.y, bar.height, bar.title) for bar in bars] == [
+        ("8.75%", "0.00%", "100.00%", "4 May 2026: 4"),
+        ("58.75%", "75.00%", "25.00%", "18 May 2026: 1"),
+        ("83.75%", "50.00%", "50.00%", "25 May 2026: 2"),
+    ]
+    assert week_bars([]) == []

@@ -3,10 +3,10 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from segments.estimates import about, rounded, wilson
+from segments.estimates import about, by_chance, rounded, wilson
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,36 @@ def test_the_truth_is_in_nineteen_of_twenty_intervals(share: float) -> None:
 )
 def test_an_estimate_is_said_in_three_digits(count: int, said: int) -> None:
     assert rounded(count) == said
+
+
+# ---- Two shares ----------------------------------------------------------------------------------------------------
+
+
+def test_two_shares_are_compared_as_worked_out_by_hand() -> None:
+    """15 of 100 and 25 of 100: together 0.2, z = 0.1 / sqrt(0.2 * 0.8 * 2 / 100) = 1.7678, and 0.0771 beyond it on both sides."""
+    assert by_chance(15, 100, 25, 100) == pytest.approx(0.0771, abs=5e-5)
+    assert by_chance(250, 1000, 340, 1000) < 0.0001
+    assert by_chance(250, 1000, 250, 1000) == 1.0
+
+
+def test_few_people_are_compared_exactly() -> None:
+    """Fisher's lady tasting tea: 3 of 4 against 1 of 4 is 34/70; all right is 2/70."""
+    assert by_chance(3, 4, 1, 4) == pytest.approx(34 / 70)
+    assert by_chance(4, 4, 0, 4) == pytest.approx(2 / 70)
+
+
+def test_nobody_or_everybody_differs_from_nothing() -> None:
+    assert by_chance(0, 10, 0, 1_000_000) == 1.0
+    assert by_chance(10, 10, 7, 7) == 1.0
+    assert 0 < by_chance(1, 3, 500_000, 1_000_000) <= 1.0
+    with pytest.raises(ValueError, match="no share"):
+        by_chance(1, 0, 1, 2)
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
+def test_a_comparison_has_no_side(yes: int, no: int, other_yes: int, other_no: int) -> None:
+    assume(yes + no and other_yes + other_no)
+    chance = by_chance(yes, yes + no, other_yes, other_yes + other_no)
+    assert 0 <= chance <= 1
+    assert chance == pytest.approx(by_chance(other_yes, other_yes + other_no, yes, yes + no))
+    assert chance == pytest.approx(by_chance(no, yes + no, other_no, other_yes + other_no))

@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("jobs", "0002_newest_of_a_segment"),
-        ("consent", "0007_signals_heard"),
+        ("consent", "0009_signals_heard"),
         ("segments", "0009_ended_by_erasure"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),

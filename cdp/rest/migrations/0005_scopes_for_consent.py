@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("rest", "0003_scope_to_reveal"),
+        ("rest", "0004_scopes_of_privacy"),
     ]
 
     operations = [
@@ -21,6 +21,8 @@ class Migration(migrations.Migration):
                         ("members:read", "Read the members of segments"),
                         ("profiles:read", "Look people up, with personal data masked"),
                         ("profiles:reveal", "See personal data of people unmasked"),
+                        ("privacy:read", "Follow privacy requests"),
+                        ("privacy:write", "Enter privacy requests, and have them carried out"),
                         ("consents:read", "Read what single people decided, with personal evidence hidden"),
                         ("consents:write", "Report what people decided"),
                         ("jobs:read", "Follow jobs"),
