@@ -26,7 +26,20 @@ def test_a_wrong_password_is_refused_and_the_right_one_lets_in(console: Console)
 def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
     offered = {
         "marketer": {"Home", "Segments", "People", "Purposes", "Traits", "Events", "Jobs"},
-        "compliance": {"Home", "Segments", "People", "Consent trail", "Purposes", "Audit", "Traits", "Events", "Jobs"},
+        "compliance": {
+            "Home",
+            "Segments",
+            "People",
+            "Consent trail",
+            "Purposes",
+            "Retention",
+            "Record of processing",
+            "Breach",
+            "Audit",
+            "Traits",
+            "Events",
+            "Jobs",
+        },
         "integrator": {"Home", "Segments", "Sources", "Traits", "Events", "Quarantine", "Jobs", "API keys"},
         "newcomer": {"Home"},
     }
