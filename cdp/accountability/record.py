@@ -58,7 +58,7 @@ def compose() -> Content:
         "format": FORMAT,
         "organisation": Workspace.current().name,
         "controller": {name: getattr(controller, name) for name in CONTROLLER},
-        "activities": [_activity(purpose, now, controller) for purpose in Purpose.objects.order_by("label", "pk")],
+        "activities": _activities(now, controller),
         "data": _data(now),
         "sources": [
             {"name": source.name, "kind": source.get_kind_display(), "enabled": source.is_enabled}
@@ -107,56 +107,66 @@ def _says_none(text: str) -> bool:
     return text.strip().strip(".").lower() in {"none", "no", "no transfers"}
 
 
-def _activity(purpose: Purpose, now: Periods, controller: Controller) -> Content:
-    entry = PurposeEntry.objects.filter(purpose=purpose).first() or PurposeEntry(purpose=purpose)
-    keys = ApiKey.objects.filter(revoked_at__isnull=True).filter(
-        Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
+def _activities(now: Periods, controller: Controller) -> list[Content]:
+    entries = PurposeEntry.objects.in_bulk()
+    usable = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
+    systems = [
+        {"name": key.name, "scopes": sorted(key.scopes)}
+        for key in ApiKey.objects.filter(usable, revoked_at__isnull=True).order_by("name", "pk")
+        if READING_SCOPES & set(key.scopes)
+    ]
+    names = dict(
+        EventName.objects.filter(pk__in=[subject[1] for subject in now.rules if subject[1]]).values_list("pk", "name")
     )
-    return {
-        "key": purpose.key,
-        "label": purpose.label,
-        "text": purpose.text,
-        "lawful_basis": purpose.get_lawful_basis_display(),
-        "mode": purpose.get_mode_display(),
-        "subjects": entry.subjects or controller.subjects,
-        "kept_for_it": [_called(subject) for subject, rule in _in_order(now) if purpose.pk in rule.purposes],
-        "recipients": entry.recipients,
-        "systems_that_may_read": [
-            {"name": key.name, "scopes": sorted(key.scopes)}
-            for key in keys.order_by("name", "pk")
-            if READING_SCOPES & set(key.scopes)
-        ],
-        "transfers": entry.transfers,
-        "safeguards": entry.safeguards,
-        "retention_days": now.lifetimes.get(purpose.pk),
-        "consent_lifetime_days": purpose.lifetime_days,
-        "changed_at": _last_change(purpose, entry).isoformat(timespec="seconds"),
-    }
+    in_order = sorted(now.rules.items(), key=lambda one: (one[0][0], names.get(one[0][1] or 0, ""), one[0][2]))
+    changed_at = _last_changes(entries)
+    found = []
+    for purpose in Purpose.objects.order_by("label", "pk"):
+        entry = entries.get(purpose.pk) or PurposeEntry(purpose=purpose)
+        found.append(
+            {
+                "key": purpose.key,
+                "label": purpose.label,
+                "text": purpose.text,
+                "lawful_basis": purpose.get_lawful_basis_display(),
+                "mode": purpose.get_mode_display(),
+                "subjects": entry.subjects or controller.subjects,
+                "kept_for_it": [_called(subject, names) for subject, rule in in_order if purpose.pk in rule.purposes],
+                "recipients": entry.recipients,
+                "systems_that_may_read": systems,
+                "transfers": entry.transfers,
+                "safeguards": entry.safeguards,
+                "retention_days": now.lifetimes.get(purpose.pk),
+                "consent_lifetime_days": purpose.lifetime_days,
+                "changed_at": max([purpose.created_at, *changed_at.get(purpose.pk, [])]).isoformat(timespec="seconds"),
+            }
+        )
+    return found
 
 
-def _in_order(now: Periods) -> list[tuple[Subject, periods.Stated]]:
-    return sorted(now.rules.items(), key=lambda one: (one[0][0], one[0][1] or 0, one[0][2]))
-
-
-def _called(subject: Subject) -> str:
+def _called(subject: Subject, names: Mapping[int, str]) -> str:
     kind, name_id, category = subject
     if name_id is not None:
-        return f"Events: {EventName.objects.get(pk=name_id).name}"
+        return f"Events: {names[name_id]}"
     if category:
         return f"Traits: {TraitCategory(category).label}"
-    return {Kind.EVENTS: "All other events", Kind.TRAITS: "All other traits"}.get(kind, kind.label)
+    return {Kind.EVENTS: "All other events", Kind.TRAITS: "All other traits"}.get(kind, str(kind.label))
 
 
-def _last_change(purpose: Purpose, entry: PurposeEntry) -> datetime:
-    """When anything of it was last set up: by the log, or by when it was made."""
-    moments = [purpose.created_at]
-    changes = AuditEntry.objects.filter(object_type="consent.purpose", object_id=str(purpose.pk))
-    if newest := changes.aggregate(at=Max("recorded_at"))["at"]:
-        moments.append(newest)
-    if entry.pk and PurposeEntry.objects.filter(pk=entry.pk).exists():
-        moments.append(entry.changed_at)
-    moments += PurposeLifetime.objects.filter(purpose=purpose).values_list("changed_at", flat=True)
-    return max(moments)
+def _last_changes(entries: Mapping[int, PurposeEntry]) -> dict[int, list[datetime]]:
+    """By purpose, when anything of it was last set up: by the log, the record and the periods."""
+    moments: dict[int, list[datetime]] = {pk: [entry.changed_at] for pk, entry in entries.items()}
+    by_log = (
+        AuditEntry.objects.filter(object_type="consent.purpose", action__startswith="purpose.")
+        .order_by()
+        .values_list("object_id")
+        .annotate(Max("recorded_at"))
+    )
+    for object_id, at in by_log:
+        moments.setdefault(int(object_id), []).append(at)
+    for purpose_id, at in PurposeLifetime.objects.values_list("purpose_id", "changed_at"):
+        moments.setdefault(purpose_id, []).append(at)
+    return moments
 
 
 def _data(now: Periods) -> Content:

@@ -8,6 +8,7 @@ import re
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from cdp.accountability import record
 from cdp.accountability.models import Kind, PublishedRecord
@@ -131,6 +132,22 @@ def test_measures_are_facts_of_this_installation(shop: None, settings: object) -
         "Another log-in than the platform's owns the database",
     }
     assert before["The audit log is sealed in a signed tree of hashes"] is False
+
+
+def test_more_purposes_and_names_need_no_more_queries(shop: None) -> None:
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            record.compose()
+        return len(queries)
+
+    before = asked()
+    for number in range(5):
+        Purpose.objects.create(
+            key=f"more{number}", label=f"More {number}", text="-", lawful_basis="contract", mode="opt_out"
+        )
+        name = EventName.objects.create(name=f"More {number}", label="-")
+        set_rule(kind=Kind.EVENTS, event_name=name, days=9, by=BY, confirmation=CONFIRMATION)
+    assert asked() <= before + 1  # the names of rules
 
 
 # ---- The doors -----------------------------------------------------------------------------------------------------
