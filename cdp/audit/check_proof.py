@@ -13,6 +13,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -332,23 +333,25 @@ def _check_claim(claim: Mapping[str, Any], records: Sequence[Mapping[str, Any]],
         for one in records
         if one["profile"] == claim["profile"]
         and one["reach"] == "person"
-        and one["decision"] != "pending"
         and one["purpose"] == claim["purpose"]["key"]
         and one["collected_at"] <= at
         and (known_at is None or one["recorded_at"] <= known_at)
     ]
-    # The newest; of two at one moment the stricter; of two of those what was recorded last.
-    newest = max(
-        counted, key=lambda one: (one["collected_at"], one["decision"] != "granted", one["order"]), default=None
-    )
-    mode = claim["purpose"]["mode"]
+    held = None
+    for one in sorted(counted, key=lambda one: one["order"]):
+        held = after(held, one)
+    newest = held["record"] if held else None
+    mode, moment = claim["purpose"]["mode"], datetime.fromisoformat(at)
+    goes_on = held is not None and (held["until"] is None or held["until"] > moment)
     if mode == "notice_only":
         permits = True
     elif mode == "opt_out":
         permits = newest is None or newest["decision"] == "granted"
     else:
-        goes_on = newest is not None and (not newest["expires_at"] or newest["expires_at"] > at)
         permits = newest is not None and newest["decision"] == "granted" and goes_on
+    if claim.get("is_stopped"):
+        permits = False
+        found.notes.append("All use was halted for this person at that moment; that halt is told of, not proved here.")
     decided_by = newest["record"] if newest else None
     if (permits, decided_by) != (claim["permits"], claim["record"]):
         found.add(
@@ -359,6 +362,34 @@ def _check_claim(claim: Mapping[str, Any], records: Sequence[Mapping[str, Any]],
     found.verdict = f"{claim['purpose']['key']} was {_words(permits)} by {claim['person']} at {at}" + (
         f", by what was known at {known_at}" if known_at else ""
     )
+
+
+def after(held: dict[str, Any] | None, one: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What holds once this record was made, too: ``record``, ``since`` and ``until`` when, and how ``newest`` its last word is.
+
+    The newest decision holds, of two at one moment the stricter. What people became by merging or parting stands in place of all
+    that was recorded before; a repetition only says that it still holds.
+    """
+    at, is_yes = datetime.fromisoformat(one["collected_at"]), one["decision"] == "granted"
+    until = datetime.fromisoformat(one["expires_at"]) if one["expires_at"] else None
+    own = {"record": one, "since": at, "until": until, "newest": at}
+    if one["method"] == "merge":
+        # Several people became one: how new the last word of any of them was.
+        told = (one.get("evidence") or {}).get("newest")
+        own["newest"] = max(at, datetime.fromisoformat(told)) if told else at
+        return None if one["decision"] == "pending" else own
+    if one["decision"] == "pending":
+        return held
+    if held is None:
+        return own
+    was_yes = held["record"]["decision"] == "granted"
+    if one["method"] == "repeated":
+        return held | {"since": max(at, held["since"]), "newest": max(at, held["newest"])}
+    if is_yes:
+        return own if at > (held["newest"] if was_yes else held["since"]) else held
+    if at < held["since"]:
+        return held
+    return own | {"since": max(at, held["newest"]), "newest": max(at, held["newest"])} if was_yes else own
 
 
 def _words(permits: bool) -> str:

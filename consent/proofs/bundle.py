@@ -170,6 +170,8 @@ def _claim(
         "at": moment_text(at),
         "known_at": moment_text(known_at) if known_at else None,
         "permits": held.permits,
+        # Whether all use was halted for them, whatever they had decided.
+        "is_stopped": getattr(held, "is_stopped", False),
         "record": str(held.record.uuid) if held.record else None,
     }
 

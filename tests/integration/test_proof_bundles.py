@@ -14,7 +14,7 @@ import pytest
 from django.utils import timezone
 
 from cdp.audit.anchors import anchor_due
-from cdp.audit.check_proof import check, main, read
+from cdp.audit.check_proof import after, check, main, read
 from cdp.audit.models import AuditEntry, Head
 from cdp.audit.sequencing import sequence
 from cdp.audit.signing import Signer, load_signer, make_key
@@ -274,3 +274,30 @@ def test_the_audit_entry_says_all_of_the_record_and_nothing_of_the_person(now: d
         "record", "reach", "method", "collected_at", "recorded_at", "notice", "served", "served_at", "jurisdiction",
     }  # fmt: skip
     assert b"example.com" not in bytes(entry.envelope)
+
+
+# ---- What holds, by the checker alone ------------------------------------------------------------------------------
+
+
+def test_the_checker_follows_words_as_they_were_recorded() -> None:
+    def said(day: int, decision: str, method: str = "form", **more: Any) -> dict[str, Any]:
+        return {"collected_at": f"2026-03-{day:02}T00:00:00.000000Z", "decision": decision, "method": method,
+                "expires_at": None, **more}  # fmt: skip
+
+    def holds(*records: dict[str, Any]) -> str | None:
+        held = None
+        for one in records:
+            held = after(held, one)
+        return held["record"]["decision"] if held else None
+
+    assert holds() is None
+    assert holds(said(2, "granted"), said(1, "denied")) == "granted", "an older no comes late"
+    assert holds(said(1, "denied"), said(1, "granted")) == "denied", "of two at one moment the stricter"
+    assert holds(said(1, "granted"), said(1, "withdrawn")) == "withdrawn"
+    assert holds(said(1, "granted"), said(3, "granted", "repeated"), said(2, "withdrawn")) == "granted"
+    assert holds(said(1, "granted"), said(2, "pending")) == "granted", "what waits to be confirmed changes nothing"
+    assert holds(said(5, "denied"), said(3, "granted", "merge")) == "granted", "it stands in place of what was before"
+    assert holds(said(5, "granted"), said(3, "pending", "merge")) is None
+    newest = {"newest": "2026-03-09T00:00:00+00:00"}
+    assert holds(said(3, "granted", "merge", evidence=newest), said(6, "granted")) == "granted"
+    assert holds(said(3, "denied", "merge"), said(6, "granted")) == "granted"
