@@ -25,7 +25,7 @@ def test_a_wrong_password_is_refused_and_the_right_one_lets_in(console: Console)
 
 def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
     offered = {
-        "marketer": {"Home", "Segments", "People", "Purposes", "Traits", "Events", "Jobs"},
+        "marketer": {"Home", "Segments", "People", "Consent rates", "Notices", "Purposes", "Traits", "Events", "Jobs"},
         "compliance": {
             "Home",
             "Segments",
