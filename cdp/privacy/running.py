@@ -52,16 +52,19 @@ def carry_out(request: PrivacyRequest, *, progress: Progress, by: Actor = SYSTEM
     if not request.targets.exclude(state=TargetState.WAITING).filter(is_outside=False).exists():
         with suppress(NotFound):  # they were erased meanwhile, which each target tells of for itself
             remember_who(request)
-    do = {target.key: target.do for target in targets_of(request)}
+    told = {target.key: target for target in targets_of(request)}
     ours = list(request.targets.filter(is_outside=False))
+    done = {target.key for target in ours if target.state == TargetState.DONE}
     failed = 0
     for number, target in enumerate(ours):
         progress(number, len(ours), target.label)
-        if target.state == TargetState.DONE:
+        what = told[target.key]
+        # One that failed is tried again when somebody says so, and not because another one is.
+        if target.state in (TargetState.DONE, TargetState.FAILED) or (what.after and what.after not in done):
             continue
         _set(target, TargetState.RUNNING, attempts=target.attempts + 1)
         try:
-            counts = do[target.key](request, by)
+            counts = what.do(request, by)
         except (OperationalError, InterfaceError):
             raise
         except Exception as error:  # noqa: BLE001  (of any kind: it must hide none of the targets after it)
@@ -72,6 +75,7 @@ def carry_out(request: PrivacyRequest, *, progress: Progress, by: Actor = SYSTEM
             _set(target, TargetState.FAILED, error_code=str(code)[:64])
             _record(request, target, "privacy.target_failed", by)
         else:
+            done.add(target.key)
             _set(target, TargetState.DONE, counts=counts)
             _record(request, target, "privacy.target_done", by)
     progress(len(ours), len(ours), "")

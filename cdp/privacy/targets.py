@@ -43,11 +43,15 @@ CORRECTIONS: Final = "Privacy requests"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """What it is called, on screens too, and what is done for it; gives figures of what came of it."""
+    """What it is called, on screens too, and what is done for it; gives figures of what came of it.
+
+    ``after`` names the one without which it can't be right: it waits until that is done.
+    """
 
     key: str
     label: str
     do: Callable[[PrivacyRequest, Actor], Counts]
+    after: str = ""
 
 
 def targets_of(request: PrivacyRequest) -> Sequence[Target]:
@@ -214,13 +218,14 @@ def _count(query: str, request: PrivacyRequest) -> int:
         return int(cursor.fetchall()[0][0])
 
 
+# While the person is there, what is sealed for them must stay readable, and nothing says by which digests rules name them.
 ERASURE: Final = (
     Target(key="people", label="Profile, events, scores, lists, inbox and quarantine", do=_erase),
-    Target(key="keys", label="Keys of sealed evidence and audit payload", do=_shred),
-    Target(key="memberships", label="Segments", do=_end_memberships),
-    Target(key="rules", label="Rules that named them", do=_forget_rules),
+    Target(key="keys", label="Keys of sealed evidence and audit payload", do=_shred, after="people"),
+    Target(key="memberships", label="Segments", do=_end_memberships, after="people"),
+    Target(key="rules", label="Rules that named them", do=_forget_rules, after="people"),
     Target(key="files", label="Exports, and notes on requests", do=_delete_files),
-    Target(key="feed", label="Feeds of changes", do=_bury),
+    Target(key="feed", label="Feeds of changes", do=_bury, after="people"),
 )
 EXPORT: Final = Target(key="export", label="File with their data", do=_export)
 CORRECTION: Final = Target(key="correction", label="Corrected traits", do=_correct)
