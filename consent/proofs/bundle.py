@@ -171,7 +171,7 @@ def _claim(
         "known_at": moment_text(known_at) if known_at else None,
         "permits": held.permits,
         # Whether all use was halted for them, whatever they had decided.
-        "is_stopped": getattr(held, "is_stopped", False),
+        "is_stopped": held.is_stopped,
         "record": str(held.record.uuid) if held.record else None,
     }
 
