@@ -236,7 +236,13 @@ def test_another_mode_takes_in_others_and_members_follow(shop: Tracker, client: 
     other = live("others", {"consented": EMAIL})
     assert members(segment) == set()
     address = reverse("admin:consent_purpose_change", args=[ads.pk])
-    given = {"label": "Ads", "text": "x", "lawful_basis": "legitimate_interests", "lifetime_days": "", "reach": "person"}
+    given = {
+        "label": "Ads",
+        "text": "x",
+        "lawful_basis": "legitimate_interests",
+        "lifetime_days": "",
+        "reach": "person",
+    }
     assert client.post(address, given | {"mode": "opt_out"}).status_code == 302
     assert set(SweepState.objects.values_list("segment__key", flat=True)) == {"others"}
     shop.send(track("Looked", "ann"), identify("new", traits={"n": 3}))
