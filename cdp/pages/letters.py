@@ -1,4 +1,4 @@
-"""The message that asks somebody to confirm a yes: who gets it, in which language, and what it says.
+"""The messages that ask somebody to confirm a yes, or that a wish is theirs: who gets them, in which language, what they say.
 
 When it is sent, and what becomes of one that can't be, is in `cdp.pages.sending`.
 """
@@ -8,11 +8,12 @@ from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext, override
+from django.utils.translation import get_language, gettext, override
 
 from cdp.errors import DomainError
 from cdp.pages.language import of_person
 from cdp.pages.telling import told_of
+from cdp.privacy.models import PrivacyRequest
 from cdp.profiles.models import Profile, Workspace
 from consent.links import Kind, absolute, token
 from consent.models import Confirmation
@@ -72,4 +73,31 @@ def confirmation(link: Confirmation, person: Profile) -> EmailMultiAlternatives:
             },
         )
         message.attach_alternative(render_to_string("pages/mail/confirm.html", context), "text/html")
+    return message
+
+
+def proof(asked: PrivacyRequest, person: Profile) -> EmailMultiAlternatives:
+    """The message by which somebody says that a privacy request is theirs. It doesn't say what for: mail is read by others.
+
+    Raises:
+        NoAddress: nobody knows where to send it.
+        NoPublicAddress: it isn't known where people reach us.
+    """
+    workspace, to = Workspace.current(), address_of(person)
+    language = of_person(person, rather=get_language() or "")
+    with override(language), timezone.override(workspace.zone):
+        context = {
+            "shop": workspace.name,
+            "language": language,
+            "hours": settings.IDENTITY_LINK_HOURS,
+            "url": absolute(reverse("prove", args=[token(Kind.IDENTITY, asked.uuid)])) + f"?lang={language}",
+        }
+        message = EmailMultiAlternatives(
+            subject=gettext("Was it you?"),
+            body=render_to_string("pages/mail/proof.txt", context),
+            from_email=settings.DEFAULT_FROM_EMAIL,
+            to=[to],
+            headers={"Auto-Submitted": "auto-generated", "Content-Language": language},
+        )
+        message.attach_alternative(render_to_string("pages/mail/proof.html", context), "text/html")
     return message

@@ -2,10 +2,12 @@
 
 from django.urls import path
 
-from cdp.pages import confirming, preferences, unsubscribing
+from cdp.pages import confirming, preferences, rights, unsubscribing
 
 urlpatterns = [
     path("privacy/<str:token>/", preferences.view, name="preferences"),
+    path("privacy/<str:token>/data/", rights.ask, name="ask"),
+    path("prove/<str:token>/", rights.prove, name="prove"),
     path("confirm/<str:token>/", confirming.view, name="confirm"),
     # Mail programs post to this address as it stands in the message, and follow no redirect (RFC 8058).
     path("unsubscribe/<str:token>", unsubscribing.view, name="unsubscribe"),

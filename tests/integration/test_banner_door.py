@@ -195,8 +195,13 @@ def test_a_choice_leads_to_what_was_shown(browser: Tracker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("served", "flag"), [(str(uuid4()), "served_unknown"), ("x", "served_malformed"), (7, "served_malformed"), ([], "served_malformed"),
-                         ({"a": 1}, "served_malformed"), (True, "served_malformed"), (None, None)]
+    ("served", "flag"), [
+        ("00000000-0000-4000-8000-000000000000", "served_unknown"),
+        ("x", "served_malformed"),
+        (7, "served_malformed"),
+        ([], "served_malformed"),
+        (None, None),
+    ]
 )  # fmt: skip
 def test_a_choice_that_names_nothing_of_ours_counts_without_it(browser: Tracker, served: Any, flag: str | None) -> None:
     event = chose(browser, served, analytics=True)

@@ -256,6 +256,8 @@ TASKS = {
 TRACKING = re.compile(r"(healthz|readyz|v1/|analytics|banner\.js|\.well-known/gpc\.json)")
 OWN_PAGES = {
     "preferences": "what one person chose themselves, to whoever has their signed link",
+    "ask": "what can be asked for, to whoever has their signed link; nothing about anybody",
+    "prove": "what was asked for, to whoever has the link that was sent to the address of who asked",
     "confirm": "the words of one purpose, to whoever has the link",
     "unsubscribe": "the words of one purpose, to whoever has the link",
     "demo-shop": "goods; there is none where the data is real",
