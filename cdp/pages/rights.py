@@ -122,7 +122,9 @@ def prove(request: HttpRequest, named: Named) -> HttpResponse:
     wish = next((one for one in WISHES.values() if _is_for(one, asked)), None)
     context = {"wish": wish, "request": asked}
     if asked.state != RequestState.IDENTITY_NEEDED:
-        return show(request, "pages/prove.html", context | {"is_used": True}, status=409 if request.method == "POST" else 200)
+        return show(
+            request, "pages/prove.html", context | {"is_used": True}, status=409 if request.method == "POST" else 200
+        )
     if request.method != "POST":
         return show(request, "pages/prove.html", context)
     try:
