@@ -155,11 +155,19 @@ def _point_connections_to(names: dict[str, str]) -> None:
 
 
 @pytest.fixture
-def processes(own_database: OwnDatabase, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Processes]:
+def process_environ() -> dict[str, str]:
+    """What a test adds to the environment of real processes; overridden by those that need something."""
+    return {}
+
+
+@pytest.fixture
+def processes(
+    own_database: OwnDatabase, process_environ: dict[str, str], request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Processes]:
     """Starts the platform's real processes on `own_database`; ends them and shows what they said if the test fails."""
     logs = tmp_path / "processes"
     logs.mkdir()
-    started = Processes(own_database.environ, logs)
+    started = Processes({**own_database.environ, **process_environ}, logs)
     failures_before = request.session.testsfailed
     try:
         yield started
