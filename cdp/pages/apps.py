@@ -8,15 +8,15 @@ class PagesConfig(AppConfig):
 
     def ready(self) -> None:
         from django.urls import reverse
-        from django.utils.translation import gettext_lazy as _
+        from django.utils.translation import gettext_lazy
 
         from cdp.pages.entries import Entry, offer
         from consent.links import Kind, token
 
         offer(
             Entry(
-                text=_("Ask for your data, or have it erased"),
-                about=_("A copy of what we know, an end to it, or to what we do with it."),
+                text=gettext_lazy("Ask for your data, or have it erased"),
+                about=gettext_lazy("A copy of what we know, an end to it, or to what we do with it."),
                 address=lambda person: reverse("ask", args=[token(Kind.PREFERENCES, person.uuid)]),
             )
         )

@@ -9,7 +9,7 @@ from smtplib import SMTPException
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy
 
 from cdp.audit.actors import Actor
 from cdp.errors import Conflict, DomainError, NotFound
@@ -42,24 +42,24 @@ class Wish:
 WISHES: Final[dict[str, Wish]] = {
     "access": Wish(
         kind=RequestKind.ACCESS,
-        text=_("Give me a copy of my data"),
-        about=_("All that we know of you, as a page to read and as files for other programs."),
+        text=gettext_lazy("Give me a copy of my data"),
+        about=gettext_lazy("All that we know of you, as a page to read and as files for other programs."),
     ),
     "erasure": Wish(
         kind=RequestKind.ERASURE,
-        text=_("Erase my data"),
-        about=_("All that we know of you. This can't be undone."),
+        text=gettext_lazy("Erase my data"),
+        about=gettext_lazy("All that we know of you. This can't be undone."),
     ),
     "restriction": Wish(
         kind=RequestKind.RESTRICTION,
-        text=_("Stop using my data"),
-        about=_("We keep it, and use it for nothing but answering you."),
+        text=gettext_lazy("Stop using my data"),
+        about=gettext_lazy("We keep it, and use it for nothing but answering you."),
     ),
     "profiling": Wish(
         kind=RequestKind.OBJECTION,
         objects_to=ObjectsTo.PROFILING,
-        text=_("Stop working out what kind of customer I am"),
-        about=_("You are left out wherever people are grouped or foreseen."),
+        text=gettext_lazy("Stop working out what kind of customer I am"),
+        about=gettext_lazy("You are left out wherever people are grouped or foreseen."),
     ),
 }
 

@@ -13,6 +13,12 @@ from tests.factories import BY, identify, person, process_all, tracker
 
 
 @pytest.fixture
+def process_environ(tmp_path: Path) -> dict[str, str]:
+    """Proofs and receipts are signed by the web process."""
+    return {"CDP_AUDIT_KEY": str(tmp_path / "key.pem")}
+
+
+@pytest.fixture
 def told(settings: Any, tmp_path: Path) -> None:
     """Forty people who were asked by two versions of the banner over some weeks; two of them proved to be one."""
     from cdp.audit.sequencing import sequence
@@ -60,7 +66,7 @@ def test_an_officer_follows_a_decision_to_its_proof(console: Console, told: None
     expect(page.locator("tbody tr")).to_have_count(42)
     console.look("consent-trail")
     page.get_by_label("Only what we learned late").check()
-    page.get_by_label("Decision").select_option("withdrawn")
+    page.locator("#id_decision").select_option("withdrawn")
     page.get_by_role("button", name="Filter").click()
     expect(page.locator("tbody tr")).to_have_count(1)
     expect(page.locator("tbody tr")).to_contain_text("later")

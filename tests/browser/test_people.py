@@ -96,7 +96,7 @@ def test_the_timeline_is_filtered_paged_and_unfolded(console: Console) -> None:
     expect(unfolded).to_contain_text("••••")
     console.look("person-orders")
 
-    page.get_by_role("link", name="Consent").click()
+    page.get_by_role("link", name="Consent", exact=True).click()
     expect(page.get_by_role("heading", name="Nothing of this kind")).to_be_visible()
 
 

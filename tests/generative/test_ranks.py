@@ -51,7 +51,7 @@ def test_the_threshold_is_a_figure_that_somebody_has(people: People) -> None:
         seen["cut"] += leaf.figure.measure == "average"
 
     agree()
-    assert min(seen.values()) > 10, "figures are too few"
+    assert min(seen.values()) > 2, "figures are too few"
 
 
 def test_whoever_did_nothing_in_the_window_is_not_ranked_though_a_wider_one_is_read_with_it(people: People) -> None:

@@ -122,7 +122,8 @@ def test_after_a_purpose_was_set_up_anew_everybody_who_was_in_may_have_been_read
     read_page(key(sees=[shop]))
     purpose = Purpose.objects.get(key="marketing_email")
     officer = staff("admin")
-    sent = {"label": purpose.label, "text": purpose.text, "lawful_basis": "contract", "mode": "notice_only"}
+    sent = {"label": purpose.label, "text": purpose.text, "lawful_basis": "contract", "mode": "notice_only",
+            "reach": "person", "channel": purpose.channel, "needs_granted": purpose.needs_granted}  # fmt: skip
     assert officer.post(f"/admin/consent/purpose/{purpose.pk}/change/", sent).status_code == 302
     answer = asked(segment=shop.uuid)
     assert answer.sure | answer.possible == ids(*USERS)

@@ -126,7 +126,7 @@ def test_people_read_the_language_that_fits_best(notice: Notice) -> None:
 def test_of_where_it_was_shown_only_the_page_is_kept(notice: Notice) -> None:
     version = put(notice)
     for place, kept in (
-        ("https://ann:pw@boat.example:8443/join?email=ann@example.com#x", "https://boat.example/join"),
+        ("https://ann:pw@boat.example:8443/join?email=ann@example.com#x", "https://boat.example:8443/join"),
         ("/join?id=7", "/join"), ("http://[", ""), ("", ""),
     ):  # fmt: skip
         assert serve(version=version, place=place).place == kept

@@ -13,7 +13,7 @@ LANGUAGES = [code for code, _ in settings.LANGUAGES if code != settings.LANGUAGE
 ENTRY = re.compile(r'^(?:msgctxt "(?P<context>[^"]*)"\n)?msgid "(?P<id>.+)"\nmsgstr "(?P<text>.*)"$', re.MULTILINE)
 INLINE = re.compile(r'{% translate "([^"]+)"(?: context "([^"]+)")? %}|{% translate \'([^\']+)\' %}')
 BLOCK = re.compile(r"{% blocktranslate[^%]*%}(.*?){% endblocktranslate %}", re.DOTALL)
-PYTHON = re.compile(r'gettext\(\s*((?:"[^"]*"\s*)+)\)')
+PYTHON = re.compile(r'gettext(?:_lazy)?\(\s*((?:"[^"]*"\s*)+)\)')
 
 
 def written(code: str) -> dict[str, str]:

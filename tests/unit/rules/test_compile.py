@@ -128,8 +128,8 @@ def test_members_are_looked_up_among_profiles_because_a_membership_may_outlive_i
 def test_so_are_scores_and_lists_but_not_consent_which_goes_with_its_person() -> None:
     assert tables_of({"score": "rfm.frequency", "op": "gt", "value": 3}) == {"profile", "score"}
     assert tables_of({"in_list": "vip"}) == {"profile", "list_entry"}
-    assert tables_of({"consented": "marketing_email"}) == {"consent"}
-    assert tables_of({"consented": "analysis"}) == {"profile", "consent"}
+    assert tables_of({"consented": "marketing_email"}) == {"consent", "stop"}
+    assert tables_of({"consented": "analysis"}) == {"profile", "consent", "stop"}
 
 
 def test_of_conditions_that_must_hold_one_that_finds_few_by_their_records_leads() -> None:
