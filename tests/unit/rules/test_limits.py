@@ -16,7 +16,8 @@ from segments.rules.reading import MAX_FILTERS as MAX_FILTERS_OF_ONE_LIST
 from segments.text import placed, read
 from tests.spec.world import CATALOG, document
 
-# Far more than anything here takes, and far less than what is exponential would.
+# Of this thread's own work, as a machine may be busy with other things: far more than anything here takes, and far
+# less than what is exponential would.
 SECONDS = 20
 
 
@@ -25,14 +26,14 @@ def number(least: float) -> dict[str, Any]:
 
 
 def errors(whole: object) -> list[tuple[str, str]]:
-    began = time.monotonic()
+    began = time.thread_time()
     try:
         load(whole, CATALOG)
         return []
     except RuleErrors as refused:
         return [(error.code, error.pointer) for error in refused.errors]
     finally:
-        assert time.monotonic() - began < SECONDS
+        assert time.thread_time() - began < SECONDS
 
 
 def groups(depth: int) -> dict[str, Any]:
@@ -55,14 +56,14 @@ def bomb(depth: int, *, of: str) -> Any:
 
 def test_the_deepest_rule_is_read_compiled_compared_and_told() -> None:
     rule, other = load(document(groups(MAX_DEPTH)), CATALOG), load(document({"any": [groups(MAX_DEPTH - 1)]}), CATALOG)
-    began = time.monotonic()
+    began = time.thread_time()
     for dialect in ("postgres", "duckdb"):
         assert compile_rule(rule, CATALOG, scoped=True).sql(dialect)
     assert compile_counts([node for _, node in nodes(rule)], CATALOG).sql("postgres")
     assert describe(rule, CATALOG)
     assert compare(rule, other, CATALOG)
     assert compare(rule, rule, CATALOG) == []
-    assert time.monotonic() - began < SECONDS
+    assert time.thread_time() - began < SECONDS
 
 
 @pytest.mark.parametrize("of", ["not", "all", "list", "value"])
@@ -91,10 +92,10 @@ def test_what_a_rule_may_nest_is_not_taken_for_a_bomb() -> None:
 def test_the_largest_rule_is_read_compiled_and_compared() -> None:
     rule = load(document({"any": [number(least) for least in range(MAX_LEAVES)]}), CATALOG)
     other = load(document({"any": [{"not": number(least)} for least in range(MAX_LEAVES)]}), CATALOG)
-    began = time.monotonic()
+    began = time.thread_time()
     assert compile_rule(rule, CATALOG, scoped=False).sql("postgres").count("JOIN") == 1
     assert len(compare(rule, other, CATALOG)) >= MAX_LEAVES
-    assert time.monotonic() - began < SECONDS
+    assert time.thread_time() - began < SECONDS
 
 
 def test_few_conditions_are_joined_and_many_are_gathered() -> None:

@@ -19,8 +19,9 @@ from consent.signals.us_tables import US_TABLES
 from tests.unit.consent.signals.us_references import EVERY_SECTION
 from tests.unit.consent.signals.writing import CORE, NOW, gpp_string, ids, tc_string, text_of, us_section
 
-# Far more than any of these takes (a millisecond or two), and far less than what grows with the square of the length would.
-SECONDS = 1.0
+# Of this thread's own work, as a machine may be busy with other things: far more than any of these takes (a millisecond
+# or two), and far less than what grows with the square of the length would.
+SECONDS = 5.0
 
 READERS: dict[str, Callable[[object], object]] = {
     "tcf.decode": tcf.decode,
@@ -85,12 +86,12 @@ def test_only_our_error_comes_and_soon(reader: str) -> None:
     read = READERS[reader]
     refusals: list[SignalError] = []
     for kind, text in CORPUS:
-        began = time.perf_counter()
+        began = time.thread_time()
         try:
             read(text)
         except SignalError as error:
             refusals.append(error)
-        assert time.perf_counter() - began < SECONDS, kind
+        assert time.thread_time() - began < SECONDS, kind
     assert len(refusals) > len(CORPUS) / 2
     assert {error.code for error in refusals} <= set(Flaw)
     assert max(len(str(error)) for error in refusals) < 300  # nothing of a long text is repeated
@@ -137,19 +138,19 @@ def test_a_set_of_all_vendors_over_and_over_costs_no_memory() -> None:
     everybody = Ids(((1, 65_535),), None, as_bits=False)
     restrictions = tuple(Restriction(2, RestrictionType.NOT_ALLOWED, everybody) for _ in range(800))
     text = tc_string(PubRestrictions=restrictions)
-    began = time.perf_counter()
+    began = time.thread_time()
     tc = tcf.read(text, as_of=NOW)
     assert tc.restrictions_for(2, 65_535) == {RestrictionType.NOT_ALLOWED}
-    assert time.perf_counter() - began < SECONDS
+    assert time.thread_time() - began < SECONDS
 
 
 def test_the_most_of_everything_is_read_in_time() -> None:
     every_other = Ids(tuple((number, number) for number in range(1, 20_001, 2)), 20_000, as_bits=True)
     text = tc_string(**CORE | {"VendorConsent": every_other, "VendorLegitimateInterest": every_other})
     assert 6_000 < len(text) <= tcf.LONGEST
-    began = time.perf_counter()
+    began = time.thread_time()
     assert len(tcf.read(text, as_of=NOW).vendors_consent) == 10_000
-    assert time.perf_counter() - began < SECONDS
+    assert time.thread_time() - began < SECONDS
 
 
 def test_every_american_section_refuses_what_is_made_for_another() -> None:
