@@ -33,6 +33,7 @@ from cdp.ingestion.models import InboxMessage
 from cdp.pipeline import process_batch
 from cdp.profiles.models import Event, EventType, Profile
 from cdp.profiles.services import ensure_partitions
+from segments.feed import number_changes
 from segments.models import Segment
 from segments.refresh import refresh
 from segments.services import create_segment
@@ -186,6 +187,7 @@ def make_live(how_many: int, kinds: Sequence[Callable[[int], dict[str, object]]]
     # Who is in is found by then, as on a system that runs; a batch would find it for its own people.
     for segment in Segment.objects.filter(last_refreshed_at__isnull=True, key__startswith="bench-"):
         refresh(segment=segment, progress=lambda done, total, phase: None)
+    number_changes()
     with connections["owner"].cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
 
