@@ -379,6 +379,7 @@ class ConsentStop(models.Model):
     Which purposes that reaches is worked out by the view behind `ConsentStopped`, for those of tomorrow as well.
     """
 
+    uuid = models.UUIDField(default=uuid4, db_default=RandomUUID(), unique=True, editable=False)
     profile_id = models.BigIntegerField(help_text="A plain number, as in records.")
     kind = models.CharField(max_length=24, choices=StopKind.choices)
     since = models.DateTimeField(default=timezone.now)

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 from cdp.errors import DomainError, Forbidden
 from cdp.profiles.models import Profile
-from consent.models import ConsentState, ConsentStopped, Decision, Mode, Purpose
+from consent.models import ConsentState, ConsentStopped, Decision, LawfulBasis, Mode, Purpose, StopKind
 
 # The purpose of counting, of checking, and of looking at one person to help them.
 INTERNAL_ANALYSIS = "internal_analysis"
@@ -52,6 +52,18 @@ def purpose_or_error(key: str | None, *, pointer: str = "/purpose", with_rights:
             "purpose_unknown", f"purpose must be one of {', '.join(sorted(known))}; received an unknown one.", pointer
         )
     return known[key]
+
+
+def stopped_by(purpose: Purpose) -> frozenset[StopKind]:
+    """The kinds of stops that reach the purpose. Told once more by the view `consent_stopped`, for compiled rules."""
+    if purpose.key == PRIVACY_RIGHTS:
+        return frozenset()
+    kinds = {StopKind.RESTRICTION}
+    if purpose.covers_profiling:
+        kinds.add(StopKind.PROFILING)
+    if purpose.lawful_basis in (LawfulBasis.LEGITIMATE_INTERESTS, LawfulBasis.PUBLIC_TASK):
+        kinds.add(StopKind.LEGITIMATE_INTERESTS)
+    return frozenset(kinds)
 
 
 def permitted(profiles: QuerySet[Profile], purpose: Purpose, *, at: datetime | None = None) -> QuerySet[Profile]:
