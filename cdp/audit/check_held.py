@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-Claim = Record = Stop = Mapping[str, Any]
+Claim = Mapping[str, Any]
+Record = Mapping[str, Any]
+Stop = Mapping[str, Any]
 
 
 def what_held(claim: Claim, records: Sequence[Record], stops: Sequence[Stop]) -> tuple[bool, Record | None, list[Stop]]:
