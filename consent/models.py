@@ -403,7 +403,8 @@ class ConsentStop(models.Model):
 
 
 class ConsentStopped(models.Model):
-    """Who is stopped for which purpose now. A view: readers and compiled rules ask it and nothing else."""
+    """Who is stopped for which purpose now. A view, for compiled rules, which know a purpose by its number; readers who have it at
+    hand ask the stops themselves (`consent.querysets.permitted`)."""
 
     pk = models.CompositePrimaryKey("purpose_id", "profile_id")
     purpose = models.ForeignKey(Purpose, on_delete=models.DO_NOTHING, related_name="+")

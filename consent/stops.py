@@ -103,9 +103,10 @@ def share_stops(*, survivor_id: int, restored_id: int, by: Actor) -> None:
     _tell_of_moves(moved, gone={}, by=by)
 
 
-def forget_stops(profile_ids: Collection[int]) -> None:
-    """Takes them away with people who are erased, of whom nothing is left to stop."""
-    ConsentStop.objects.filter(profile_id__in=list(profile_ids)).delete()
+def forget_reasons(profile_ids: Collection[int]) -> None:
+    """Of people who are erased it stays on record from when till when what was halted for a number, as their decisions do: it proves
+    what had to be left alone. Why, which leads to their request, is gone."""
+    ConsentStop.objects.filter(profile_id__in=list(profile_ids)).update(why="")
 
 
 # Each row says for whom and from when till when, so what held for either of two before they became one stays what it was.

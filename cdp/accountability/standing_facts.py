@@ -25,7 +25,10 @@ def fixed_periods() -> list[tuple[str, str]]:
             "Consent records, and which words were shown when",
             "for ever, as evidence: the database refuses to delete them",
         ),
-        ("Restrictions and objections", "until the person is erased, also once they are lifted"),
+        (
+            "When processing was restricted or objected to",
+            "for ever, as evidence; once the person is erased, by a number",
+        ),
         ("What a device last said by a signal", "as long as the identifier that the device is known by"),
         ("Audit log", "for ever: the database refuses to delete entries"),
         ("Who came into and left segments", "for ever, or until the segment is deleted"),
