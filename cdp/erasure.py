@@ -23,7 +23,7 @@ from cdp.profiles import erasure, store
 from cdp.profiles.models import DirtyProfile, Profile
 from cdp.vault.services import destroy
 from consent.merging import forget_states
-from consent.stops import forget_stops
+from consent.stops import forget_reasons
 from segments.lists import forget_entries
 
 
@@ -89,7 +89,7 @@ def _erase_once(uuid: UUID, by: Actor, reason: str, may_return: bool) -> Erased 
     suppressed = 0 if may_return else suppress(whose.theirs)
     keys = destroy(subject_ids=everybody, by=by)
     forget_states(everybody)
-    forget_stops(everybody)
+    forget_reasons(everybody)
     events = erasure.take_away(everybody)
     forget_entries(everybody)
     ledger.forget_merges(merges)

@@ -21,6 +21,7 @@ from cdp.identity.resolve import Claim
 from cdp.identity.services import Resolved, Sighting, resolve_people
 from cdp.ingestion import inbox, quarantine
 from cdp.ingestion.inbox import Waiting
+from cdp.ingestion.keys import places_of_sources
 from cdp.ingestion.limits import Refusal
 from cdp.ingestion.quarantine import Refused
 from cdp.ingestion.rows import event_rows, heard, trait_rows
@@ -403,7 +404,7 @@ def _append_consents(
             if key in purposes and (is_decision or message.is_trusted)
         ]
     said += said_by_signals(heard(messages, people.profile_ids, people.identifier_ids))
-    return append_consents(said=said, by=PIPELINE) if said else set()
+    return append_consents(said=said, by=PIPELINE, places=places_of_sources()) if said else set()
 
 
 def _decides(message: Message) -> bool:

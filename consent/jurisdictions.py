@@ -41,10 +41,14 @@ LAST_TO_TURN: Final = timedelta(hours=12)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of one person: a country, or a region where its law is its own; "" where nobody knows."""
+    """What is known of one person: a country, or a region where its law is its own; "" where nobody knows.
+
+    ``is_assumed`` where they haven't said it themselves: the place is what the workspace says of everybody.
+    """
 
     place: str = ""
     born: date | None = None
+    is_assumed: bool = False
 
 
 def known_of(profile_ids: Collection[int]) -> dict[int, Known]:
@@ -64,7 +68,8 @@ def known_of(profile_ids: Collection[int]) -> dict[int, Known]:
 
 def _read(said: dict[str, Any]) -> Known:
     country, region = _text(said, settings.COUNTRY_TRAITS), _text(said, settings.REGION_TRAITS)
-    return Known(_place(country.upper(), region.upper()) or settings.DEFAULT_JURISDICTION, _born(said))
+    place = _place(country.upper(), region.upper())
+    return Known(place or settings.DEFAULT_JURISDICTION, _born(said), is_assumed=not place)
 
 
 def _text(said: dict[str, Any], names: Collection[str]) -> str:

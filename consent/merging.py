@@ -19,6 +19,7 @@ from cdp.profiles import store
 from cdp.profiles.models import Profile
 from consent.models import ConsentConflict, ConsentRecord, ConsentState, Decision, Method, Purpose, Reach
 from consent.reliance import tell_of_decisions
+from consent.replay import NEWEST
 from consent.services import Said, append_consents, told_of
 
 
@@ -117,6 +118,7 @@ def tell_of_records(record_ids: Sequence[int], *, by: Actor, gone: Mapping[int, 
                 recorded_at=one.recorded_at,
                 expires_at=one.expires_at,
                 jurisdiction=one.jurisdiction,
+                newest=one.evidence.get(NEWEST),
             )
             for one in records
         ],

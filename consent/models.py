@@ -379,6 +379,7 @@ class ConsentStop(models.Model):
     Which purposes that reaches is worked out by the view behind `ConsentStopped`, for those of tomorrow as well.
     """
 
+    uuid = models.UUIDField(default=uuid4, db_default=RandomUUID(), unique=True, editable=False)
     profile_id = models.BigIntegerField(help_text="A plain number, as in records.")
     kind = models.CharField(max_length=24, choices=StopKind.choices)
     since = models.DateTimeField(default=timezone.now)
@@ -402,7 +403,8 @@ class ConsentStop(models.Model):
 
 
 class ConsentStopped(models.Model):
-    """Who is stopped for which purpose now. A view: readers and compiled rules ask it and nothing else."""
+    """Who is stopped for which purpose now. A view, for compiled rules, which know a purpose by its number; readers who have it at
+    hand ask the stops themselves (`consent.querysets.permitted`)."""
 
     pk = models.CompositePrimaryKey("purpose_id", "profile_id")
     purpose = models.ForeignKey(Purpose, on_delete=models.DO_NOTHING, related_name="+")

@@ -9,9 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from consent.models import ConsentRecord, ConsentState, Mode, Purpose, Reach
+from django.db.models import Q, QuerySet
+
+from consent.models import ConsentRecord, ConsentState, ConsentStop, Method, Mode, Purpose, Reach
+from consent.querysets import stopped_by
 from consent.replay import Holding, after
-from consent.stops import held_then
+from consent.stops import held_then, stops_then
 
 
 class Standing(StrEnum):
@@ -63,15 +66,55 @@ def held_at(*, profile_id: int, at: datetime, known_at: datetime | None = None) 
         known_at: counting only what we had learned by then; all we know, if nothing is said. What two profiles had said
             before they were merged is each one's own, and stands with the id of each.
     """
-    records = ConsentRecord.objects.filter(profile_id=profile_id, reach=Reach.PERSON, collected_at__lte=at)
-    if known_at is not None:
-        records = records.filter(recorded_at__lte=known_at)
+    records = _counted(ConsentRecord.objects.filter(profile_id=profile_id), at=at, known_at=known_at)
     by_purpose: dict[int, Holding | None] = {}
-    # A profile's records are numbered in the order in which they were recorded: whoever writes them has locked the person.
-    for record in records.select_related("notice_version__notice").order_by("pk"):
+    for record in records.select_related("notice_version__notice"):
         by_purpose[record.purpose_id] = after(by_purpose.get(record.purpose_id), record)
     held = [_held(purpose, by_purpose.get(purpose.pk), at) for purpose in Purpose.objects.all()]
     return _without_stopped(held, held_then(profile_id, at=at, known_at=known_at))
+
+
+def held_by_many(
+    profile_ids: Collection[int], purpose: Purpose, *, at: datetime, known_at: datetime | None = None
+) -> dict[int, Held]:
+    """For each of these profiles, what `held_at` tells of this one purpose; two questions, however many they are."""
+    records = _counted(
+        ConsentRecord.objects.filter(profile_id__in=profile_ids, purpose=purpose), at=at, known_at=known_at
+    )
+    holding: dict[int, Holding | None] = {}
+    for record in records:
+        holding[record.profile_id] = after(holding.get(record.profile_id), record)
+    held = {one: _held(purpose, holding.get(one), at) for one in profile_ids}
+    for stop in stops_then(profile_ids, at=at, known_at=known_at):
+        if stop.kind in stopped_by(purpose):
+            held[stop.profile_id] = replace(held[stop.profile_id], permits=False, is_stopped=True)
+    return held
+
+
+def unsettled(profile_ids: Collection[int], purpose: Purpose, *, since: datetime, until: datetime) -> set[int]:
+    """Those for whom something was recorded, stopped or lifted in the span: within it nobody can say what came first."""
+    records = ConsentRecord.objects.filter(profile_id__in=profile_ids, purpose=purpose, reach=Reach.PERSON)
+    stops = ConsentStop.objects.filter(
+        Q(since__range=(since, until)) | Q(lifted_at__range=(since, until)),
+        profile_id__in=profile_ids,
+        kind__in=stopped_by(purpose),
+    )
+    found = set(records.filter(recorded_at__range=(since, until)).values_list("profile_id", flat=True))
+    return found | set(stops.values_list("profile_id", flat=True))
+
+
+def _counted(records: QuerySet[ConsentRecord], *, at: datetime, known_at: datetime | None) -> QuerySet[ConsentRecord]:
+    """Those of them that count as of the moment, in the order in which they were recorded: so a profile's are numbered, since
+    whoever writes them has locked the person.
+
+    What people became by merging or parting counts from when they did, however old the words are that it is dated by: until
+    then each had said what they had said.
+    """
+    became = Q(method=Method.MERGE)
+    records = records.filter(Q(became, recorded_at__lte=at) | Q(~became, collected_at__lte=at), reach=Reach.PERSON)
+    if known_at is not None:
+        records = records.filter(recorded_at__lte=known_at)
+    return records.order_by("pk")
 
 
 def _without_stopped(held: list[Held], stopped: Collection[int]) -> list[Held]:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from django.db.models import Count, Q
 from django.db.models.functions import Now
 
+from cdp.database import bound_cursor
 from cdp.profiles.models import Profile
 from consent.models import ConsentState, Decision, Mode, Purpose, Reach
 
@@ -67,16 +69,41 @@ def permitting(purposes: Sequence[Purpose]) -> dict[int, int | None]:
         row["purpose_id"]: {"yes": int(row["yes"]), "no": int(row["no"])} for row in states.annotate(yes=yes, no=no)
     }
     everybody = Profile.objects.count() if any(one.mode != Mode.OPT_IN for one in purposes) else 0
-    return {one.pk: _permitting(one, counted.get(one.pk, {"yes": 0, "no": 0}), everybody) for one in purposes}
+    halted = _halted()
+    return {
+        one.pk: _permitting(one, counted.get(one.pk, {"yes": 0, "no": 0}), everybody, halted.get(one.pk, 0))
+        for one in purposes
+    }
 
 
-def _permitting(purpose: Purpose, counted: Mapping[str, int], everybody: int) -> int | None:
+def _permitting(purpose: Purpose, counted: Mapping[str, int], everybody: int, halted: int) -> int | None:
     if purpose.reach == Reach.DEVICE:
         return None
     match purpose.mode:
         case Mode.NOTICE_ONLY:
-            return everybody
+            return everybody - halted
         case Mode.OPT_OUT:
-            return everybody - counted["no"]
+            return everybody - counted["no"] - halted
         case _:
-            return counted["yes"]
+            return counted["yes"] - halted
+
+
+# Whoever is stopped by two kinds is one.
+HALTED: Final = """
+    SELECT x.purpose_id, count(*)
+      FROM (SELECT DISTINCT purpose_id, profile_id FROM consent_stopped) AS x
+      JOIN consent_purpose p ON p.id = x.purpose_id
+      JOIN profiles_profile f ON f.id = x.profile_id
+      LEFT JOIN consent_consentstate s ON s.purpose_id = x.purpose_id AND s.profile_id = x.profile_id
+     WHERE CASE p.mode WHEN 'notice_only' THEN true
+                       WHEN 'opt_out' THEN s.decision IS NULL OR s.decision = 'granted'
+                       ELSE s.decision = 'granted' AND (s.expires_at IS NULL OR s.expires_at > statement_timestamp()) END
+     GROUP BY x.purpose_id
+"""
+
+
+def _halted() -> dict[int, int]:
+    """Purpose -> how many would permit it by what they decided, and are stopped."""
+    with bound_cursor() as cursor:
+        cursor.execute(HALTED)
+        return dict(cursor.fetchall())

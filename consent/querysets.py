@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 from cdp.errors import DomainError, Forbidden
 from cdp.profiles.models import Profile
-from consent.models import ConsentState, ConsentStopped, Decision, Mode, Purpose
+from consent.models import ConsentState, ConsentStop, Decision, LawfulBasis, Mode, Purpose, StopKind
 
 # The purpose of counting, of checking, and of looking at one person to help them.
 INTERNAL_ANALYSIS = "internal_analysis"
@@ -54,14 +54,27 @@ def purpose_or_error(key: str | None, *, pointer: str = "/purpose", with_rights:
     return known[key]
 
 
+def stopped_by(purpose: Purpose) -> frozenset[StopKind]:
+    """The kinds of stops that reach the purpose. Told once more by the view `consent_stopped`, for compiled rules."""
+    if purpose.key == PRIVACY_RIGHTS:
+        return frozenset()
+    kinds = {StopKind.RESTRICTION}
+    if purpose.covers_profiling:
+        kinds.add(StopKind.PROFILING)
+    if purpose.lawful_basis in (LawfulBasis.LEGITIMATE_INTERESTS, LawfulBasis.PUBLIC_TASK):
+        kinds.add(StopKind.LEGITIMATE_INTERESTS)
+    return frozenset(kinds)
+
+
 def permitted(profiles: QuerySet[Profile], purpose: Purpose, *, at: datetime | None = None) -> QuerySet[Profile]:
     """Those of the profiles that permit this purpose now, by the database's clock; or at the moment ``at``.
 
     Whoever is stopped for it (`consent.stops`) isn't among them, whatever they decided. A stop has no past here: it holds while
     it holds. A rule that asks for the purpose takes in the same people (`segments.rules.standing`).
     """
-    if purpose.key != PRIVACY_RIGHTS:
-        stopped = ConsentStopped.objects.filter(profile_id=OuterRef("pk"), purpose_id=purpose.pk)
+    if kinds := stopped_by(purpose):
+        # Of the table, not of the view: the purpose is known, so there is nothing to join each stop with.
+        stopped = ConsentStop.objects.filter(profile_id=OuterRef("pk"), lifted_at=None, kind__in=sorted(kinds))
         profiles = profiles.exclude(Exists(stopped))
     if purpose.mode == Mode.NOTICE_ONLY:
         return profiles

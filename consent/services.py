@@ -7,6 +7,7 @@ in `consent.merging`.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -68,7 +69,9 @@ CONFIRMED = frozenset({Method.DOUBLE_OPT_IN, Method.MERGE, Method.REPEATED})
 NOES = frozenset({Decision.DENIED, Decision.WITHDRAWN})
 
 
-def append_consents(*, said: Iterable[Said], by: Actor) -> set[tuple[int, int]]:
+def append_consents(
+    *, said: Iterable[Said], by: Actor, places: Mapping[int, str] = MappingProxyType({})
+) -> set[tuple[int, int]]:
     """Appends the decisions, projects what holds, and audits each. Runs inside the caller's transaction, which evaluates.
 
     Decisions for a device are recorded and go no further: a browser's key is public, so they prove nothing of a person; nor
@@ -76,13 +79,16 @@ def append_consents(*, said: Iterable[Said], by: Actor) -> set[tuple[int, int]]:
     double opt-in is pending, and a link waits to be sent (`consent.confirming`). So is a yes of somebody who is too young to give
     it alone (`consent.jurisdictions`); one that nobody can give for them is recorded as a no.
 
+    Args:
+        places: of sources, by number, where their people are, as far as it is known: for words of whoever hasn't said it.
+
     Raises:
         cdp.vault.ring.VaultUnusable: something personal comes along, and there is no key to seal it by.
 
     Returns:
         (profile id, purpose id) for which something else may hold now.
     """
-    rows, confirmed, shared = _worth_a_record(sorted(_meant(said), key=_by_time))
+    rows, confirmed, shared = _worth_a_record(sorted(_meant(said, places), key=_by_time))
     changed: set[tuple[int, int]] = set()
     for some in _rounds(rows, shared):
         changed |= _append(some, by)
@@ -105,7 +111,7 @@ def _rounds(rows: Sequence[Said], shared: Collection[tuple[int, int]]) -> list[l
     return rounds
 
 
-def _meant(said: Iterable[Said]) -> Iterator[Said]:
+def _meant(said: Iterable[Said], places: Mapping[int, str]) -> Iterator[Said]:
     """What is said by each word, purpose by purpose."""
     said = list(said)
     if not said:
@@ -132,7 +138,16 @@ def _meant(said: Iterable[Said]) -> Iterator[Said]:
                 word = replace(one, purpose_id=purpose_id, evidence=evidence)
             if purpose.reach == Reach.DEVICE:
                 word = replace(word, reach=Reach.DEVICE)
-            yield _counting(word, purpose, known.get(word.profile_id, Known())) if word.reach == Reach.PERSON else word
+            if word.reach == Reach.PERSON:
+                word = _counting(
+                    word, purpose, _there(known.get(word.profile_id, Known()), places.get(word.source_id or 0))
+                )
+            yield word
+
+
+def _there(known: Known, place: str | None) -> Known:
+    """Where their own traits say, else where the people of the source are, else where everybody is."""
+    return replace(known, place=place) if place and known.is_assumed else known
 
 
 def _counting(word: Said, purpose: Purpose, known: Known) -> Said:
@@ -259,11 +274,13 @@ def told_of(
     served: UUID | None = None,
     served_at: datetime | None = None,
     jurisdiction: str = "",
+    newest: str | None = None,
 ) -> Act:
     """A record as its audit entry tells of it: all that proves, years later, that the record is what it was.
 
     Args:
         notice: SHA-256 of the words that were shown.
+        newest: of what people became by merging or parting, when the newest of their words was said (`consent.replay`).
     """
     said: dict[str, Any] = {"record": str(record), "reach": reach, "method": method}
     said |= {"collected_at": moment_text(collected_at), "recorded_at": moment_text(recorded_at)}
@@ -271,6 +288,7 @@ def told_of(
     said |= {"notice": notice} if notice else {}
     said |= {"served": str(served), "served_at": moment_text(served_at)} if served and served_at else {}
     said |= {"jurisdiction": jurisdiction} if jurisdiction else {}
+    said |= {"newest": newest} if newest else {}
     return Act(f"consent.{decision}", "profiles.profile", str(person), purpose, said)
 
 

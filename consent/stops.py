@@ -4,34 +4,27 @@
 What is decided for one purpose is no stop but a decision (`consent.services`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from cdp.audit.actors import Actor
-from cdp.audit.services import record
+from cdp.audit.services import Act, record, record_all
+from cdp.audit.verify import moment_text
 from cdp.database import bound_cursor
 from cdp.errors import Conflict, NotFound
 from cdp.profiles.models import Profile
-from consent.models import ConsentStop, LawfulBasis, Purpose, StopKind
-from consent.querysets import PRIVACY_RIGHTS
+from consent.models import ConsentStop, Purpose, StopKind
+from consent.querysets import stopped_by
 from consent.reliance import tell_of_decisions
 
-
-def reached_by(kind: StopKind) -> Q:
-    """Which purposes a stop of this kind reaches, as the view says it (`consent_stopped`)."""
-    not_rights = ~Q(key=PRIVACY_RIGHTS)
-    match kind:
-        case StopKind.RESTRICTION:
-            return not_rights
-        case StopKind.PROFILING:
-            return not_rights & Q(covers_profiling=True)
-        case StopKind.LEGITIMATE_INTERESTS:
-            bases = [LawfulBasis.LEGITIMATE_INTERESTS, LawfulBasis.PUBLIC_TASK]
-            return not_rights & Q(lawful_basis__in=bases)
+# How the audit log calls that one began, that it was lifted, and that it ended because its profile was merged away.
+STOPPED, LIFTED, FOLLOWED = "consent.stopped", "consent.stop_lifted", "consent.stop_followed"
 
 
 @transaction.atomic
@@ -46,7 +39,7 @@ def stop(*, profile: Profile, kind: StopKind, by: Actor, why: str = "") -> Conse
         profile_id=profile.pk, kind=kind, lifted_at=None, defaults={"why": why[:100]}
     )
     if is_new:
-        record(by=by, action="consent.stopped", object=profile, detail={"kind": kind, "why": why[:100]})
+        record(by=by, action=STOPPED, object=profile, detail=_told(held.uuid, kind, held.since, why=held.why))
         _tell(profile.pk, kind)
     return held
 
@@ -60,65 +53,110 @@ def lift(*, profile: Profile, kind: StopKind, by: Actor, why: str = "") -> None:
         NotFound: the profile was merged away meanwhile.
     """
     _lock(profile)
-    held = ConsentStop.objects.filter(profile_id=profile.pk, kind=kind, lifted_at=None)
-    if not held.update(lifted_at=timezone.now()):
+    held = ConsentStop.objects.filter(profile_id=profile.pk, kind=kind, lifted_at=None).first()
+    if held is None:
         raise Conflict("not_stopped", "This was lifted already, or never held.")
-    record(by=by, action="consent.stop_lifted", object=profile, detail={"kind": kind, "why": why[:100]})
+    held.lifted_at = max(timezone.now(), held.since)
+    held.save(update_fields=["lifted_at"])
+    record(
+        by=by, action=LIFTED, object=profile, detail=_told(held.uuid, kind, held.since, held.lifted_at, why=why[:100])
+    )
     _tell(profile.pk, kind)
 
 
-def held_then(profile_id: int, *, at: datetime, known_at: datetime | None) -> set[int]:
-    """Purposes that were stopped for this profile at the moment, counting what we knew by then. A stop is known as it begins."""
-    held = ConsentStop.objects.filter(
-        Q(lifted_at__isnull=True) | Q(lifted_at__gt=at), profile_id=profile_id, since__lte=at
-    )
+def stops_then(profile_ids: Collection[int], *, at: datetime, known_at: datetime | None = None) -> list[ConsentStop]:
+    """The stops that held for these profiles at the moment, by all we know; or by what we knew at another.
+
+    A stop is known as it begins, and that it was lifted as it is.
+    """
+    goes_on = Q(lifted_at__isnull=True) | Q(lifted_at__gt=at)
+    held = ConsentStop.objects.filter(profile_id__in=profile_ids, since__lte=at).order_by("since", "pk")
     if known_at is not None:
-        held = held.filter(since__lte=known_at)
-    kinds = {StopKind(kind) for kind in held.values_list("kind", flat=True)}
-    return {pk for kind in kinds for pk in Purpose.objects.filter(reached_by(kind)).values_list("pk", flat=True)}
+        held, goes_on = held.filter(since__lte=known_at), goes_on | Q(lifted_at__gt=known_at)
+    return list(held.filter(goes_on))
 
 
-def carry_stops(follows: Mapping[int, int]) -> None:
-    """Absorbed -> survivor: what halted either of two who prove to be one halts that one."""
-    pairs = {"absorbed": list(follows), "survivors": list(follows.values())}
+def held_then(profile_id: int, *, at: datetime, known_at: datetime | None) -> set[int]:
+    """The purposes that were stopped for this profile then, as they are set up today."""
+    kinds = {held.kind for held in stops_then([profile_id], at=at, known_at=known_at)}
+    return {purpose.pk for purpose in Purpose.objects.all() if kinds & stopped_by(purpose)} if kinds else set()
+
+
+def carry_stops(follows: Mapping[int, int], *, gone: Mapping[int, UUID], by: Actor) -> None:
+    """What halted either of two who prove to be one halts that one, from now on; until now it was each one's own.
+
+    Args:
+        follows: absorbed -> survivor.
+        gone: the public ids of the absorbed.
+    """
     with bound_cursor() as cursor:
-        for statement in CARRY:
-            cursor.execute(statement, pairs)
+        cursor.execute(CARRY, {"absorbed": list(follows), "survivors": list(follows.values())})
+        moved = cursor.fetchall()
+    _tell_of_moves(moved, gone=gone, by=by)
 
 
-def share_stops(*, survivor_id: int, restored_id: int) -> None:
+def share_stops(*, survivor_id: int, restored_id: int, by: Actor) -> None:
     """Of two who part again nobody can say whom it was meant for, so it goes on to hold for both."""
     with bound_cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO consent_stop (profile_id, kind, since, why)"
-            " SELECT %s, kind, since, why FROM consent_stop WHERE profile_id = %s AND lifted_at IS NULL"
-            " ON CONFLICT DO NOTHING",
-            [restored_id, survivor_id],
-        )
+        cursor.execute(SHARE, {"survivor": survivor_id, "restored": restored_id})
+        moved = cursor.fetchall()
+    _tell_of_moves(moved, gone={}, by=by)
 
 
-def forget_stops(profile_ids: Collection[int]) -> None:
-    """Takes them away with people who are erased, of whom nothing is left to stop."""
-    ConsentStop.objects.filter(profile_id__in=list(profile_ids)).delete()
+def forget_reasons(profile_ids: Collection[int]) -> None:
+    """Of people who are erased it stays on record from when till when what was halted for a number, as their decisions do: it proves
+    what had to be left alone. Why, which leads to their request, is gone."""
+    ConsentStop.objects.filter(profile_id__in=list(profile_ids)).update(why="")
 
 
-# Of several of one kind that of the earliest goes on. In two statements: rows are told apart one by one as they change.
-CARRY = (
-    """
-    UPDATE consent_stop s SET lifted_at = greatest(now(), s.since)
-      FROM (SELECT s.id, row_number() OVER (PARTITION BY coalesce(f.survivor, s.profile_id), s.kind ORDER BY s.since, s.id) AS place
-              FROM consent_stop s
-              LEFT JOIN unnest(%(absorbed)s::bigint[], %(survivors)s::bigint[]) AS f(absorbed, survivor)
-                     ON f.absorbed = s.profile_id
-             WHERE s.profile_id = ANY(%(absorbed)s::bigint[] || %(survivors)s::bigint[]) AND s.lifted_at IS NULL) AS ranked
-     WHERE s.id = ranked.id AND ranked.place > 1
-    """,
-    """
-    UPDATE consent_stop s SET profile_id = f.survivor
-      FROM unnest(%(absorbed)s::bigint[], %(survivors)s::bigint[]) AS f(absorbed, survivor)
-     WHERE s.profile_id = f.absorbed AND s.profile_id = ANY(%(absorbed)s::bigint[])
-    """,
-)
+# Each row says for whom and from when till when, so what held for either of two before they became one stays what it was.
+CARRY: Final = """
+    WITH ended AS (
+        UPDATE consent_stop s SET lifted_at = greatest(clock_timestamp(), s.since)
+          FROM unnest(%(absorbed)s::bigint[], %(survivors)s::bigint[]) AS f(absorbed, survivor)
+         WHERE s.profile_id = f.absorbed AND s.profile_id = ANY(%(absorbed)s::bigint[]) AND s.lifted_at IS NULL
+        RETURNING s.uuid, s.profile_id, f.survivor, s.kind, s.since, s.lifted_at, s.why
+    ), begun AS (
+        INSERT INTO consent_stop (profile_id, kind, since, why)
+        SELECT DISTINCT ON (survivor, kind) survivor, kind, lifted_at, why FROM ended ORDER BY survivor, kind, since, uuid
+        ON CONFLICT DO NOTHING
+        RETURNING uuid, profile_id, kind, since, why
+    )
+    SELECT uuid, profile_id, kind, since, lifted_at, why FROM ended
+     UNION ALL SELECT uuid, profile_id, kind, since, NULL, why FROM begun
+"""
+SHARE: Final = """
+    INSERT INTO consent_stop (profile_id, kind, since, why)
+    SELECT %(restored)s, kind, greatest(clock_timestamp(), since), why FROM consent_stop
+     WHERE profile_id = %(survivor)s AND lifted_at IS NULL
+    ON CONFLICT DO NOTHING
+    RETURNING uuid, profile_id, kind, since, lifted_at, why
+"""
+
+
+def _told(uuid: UUID, kind: str, since: datetime, lifted_at: datetime | None = None, *, why: str) -> dict[str, str]:
+    """A stop as its audit entry tells of it: all that proves, years later, for whom and when it held."""
+    said = {"stop": str(uuid), "kind": str(kind), "since": moment_text(since), "why": why}
+    return said | ({"lifted_at": moment_text(lifted_at)} if lifted_at else {})
+
+
+def _tell_of_moves(moved: Sequence[tuple[Any, ...]], *, gone: Mapping[int, UUID], by: Actor) -> None:
+    """Tells of stops that ended with a profile that was merged away, and of those that began in their place."""
+    if not moved:
+        return
+    people = dict(gone) | dict(Profile.objects.filter(pk__in={row[1] for row in moved}).values_list("pk", "uuid"))
+    record_all(
+        by=by,
+        acts=[
+            Act(
+                FOLLOWED if lifted_at else STOPPED,
+                "profiles.profile",
+                str(people[profile_id]),
+                detail=_told(uuid, kind, since, lifted_at, why=why),
+            )
+            for uuid, profile_id, kind, since, lifted_at, why in moved
+        ],
+    )
 
 
 def _lock(profile: Profile) -> None:
@@ -127,5 +165,4 @@ def _lock(profile: Profile) -> None:
 
 
 def _tell(profile_id: int, kind: StopKind) -> None:
-    reached = Purpose.objects.filter(reached_by(kind)).values_list("pk", flat=True)
-    tell_of_decisions({(profile_id, purpose_id) for purpose_id in reached})
+    tell_of_decisions({(profile_id, one.pk) for one in Purpose.objects.all() if kind in stopped_by(one)})

@@ -9,8 +9,10 @@ from typing import Final
 from uuid import UUID
 
 from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models.lookups import GreaterThan
 
 from cdp.audit.verify import moment_text
+from cdp.database import bound_cursor
 from cdp.profiles.models import Profile
 from consent.models import ConsentRecord, Method
 
@@ -18,6 +20,10 @@ PAGE: Final = 50
 CHUNK: Final = 2000
 # A record that reaches us later than this after the decision is marked: until then we couldn't know.
 LATE: Final = timedelta(days=1)
+# The same as a condition; the index of late records has it in these words.
+CAME_LATE: Final = GreaterThan(F("recorded_at") - F("collected_at"), LATE)
+# Transactions that overlap give numbers in another order than moments, and clocks are set.
+SLACK: Final = timedelta(hours=1)
 # What these write down was known before, under another number or on another record.
 KNOWN_BEFORE: Final = (Method.MERGE, Method.REPEATED, Method.INHERITED)
 COLUMNS: Final = (
@@ -72,21 +78,63 @@ def records_of(wanted: Wanted) -> QuerySet[ConsentRecord]:
     if wanted.profile_ids is not None:
         records = records.filter(profile_id__in=list(wanted.profile_ids))
     if wanted.only_late:
-        records = records.filter(recorded_at__gt=F("collected_at") + LATE).exclude(method__in=KNOWN_BEFORE)
+        records = records.filter(CAME_LATE).exclude(method__in=KNOWN_BEFORE)
     return records
 
 
 def page_of(wanted: Wanted, *, before: int | None = None) -> Page:
-    """One page; it costs the same however far back it lies.
+    """One page; it costs the same however far back it lies, and however long ago the span of time is.
 
     Args:
         before: the `older` of the page before.
     """
-    records = with_person(records_of(wanted)).select_related("purpose", "notice_version__notice")
-    if before is not None:
-        records = records.filter(pk__lt=before)
-    found = list(records[: PAGE + 1])
+    found: list[ConsentRecord] = []
+    for records in _stretches(wanted):
+        records = with_person(records).select_related("purpose", "notice_version__notice")
+        if before is not None:
+            records = records.filter(pk__lt=before)
+        found += records[: PAGE + 1 - len(found)]
+        if len(found) > PAGE:
+            break
     return Page(records=found[:PAGE], older=found[PAGE - 1].pk if len(found) > PAGE else None)
+
+
+def _stretches(wanted: Wanted) -> Iterator[QuerySet[ConsentRecord]]:
+    """The records in stretches of their numbers, one below the other; together they are all of them.
+
+    What was decided in a span was learned from its beginning on, and soon after its end, or late. So below the numbers that
+    were given by then all are looked through, and above only those that came late, which have an index of their own.
+    """
+    records = records_of(wanted)
+    if wanted.since is not None:
+        records = records.filter(pk__gte=first_learned(wanted.since - SLACK))
+    if wanted.until is not None:
+        above = first_learned(wanted.until + LATE + SLACK)
+        yield records.filter(CAME_LATE, pk__gte=above)
+        records = records.filter(pk__lt=above)
+    yield records
+
+
+# Numbers are given in the order in which records are made, so the first one of a moment is found as in a dictionary.
+FIRST_LEARNED: Final = """
+    WITH RECURSIVE seek(low, high) AS (
+        SELECT coalesce(min(id), 0), coalesce(max(id), -1) + 1 FROM consent_consentrecord
+         UNION ALL
+        SELECT CASE WHEN probe.recorded_at < %(at)s THEN probe.id + 1 ELSE low END,
+               CASE WHEN probe.recorded_at < %(at)s THEN high ELSE (low + high) / 2 END
+          FROM seek, LATERAL (SELECT r.id, r.recorded_at FROM consent_consentrecord r
+                               WHERE r.id >= (seek.low + seek.high) / 2 ORDER BY r.id LIMIT 1) AS probe
+         WHERE low < high
+    )
+    SELECT low FROM seek WHERE low >= high LIMIT 1
+"""
+
+
+def first_learned(at: datetime) -> int:
+    """The number of the first record that was learned at the moment or later, give or take what transactions overlap."""
+    with bound_cursor() as cursor:
+        cursor.execute(FIRST_LEARNED, {"at": at})
+        return int(cursor.fetchall()[0][0])
 
 
 def with_person(records: QuerySet[ConsentRecord]) -> QuerySet[ConsentRecord]:

@@ -25,7 +25,7 @@ from cdp.errors import DomainError
 from cdp.identity.models import Merge
 from cdp.ingestion.models import Source
 from cdp.profiles.models import Profile
-from consent.models import Purpose
+from consent.models import ConsentRecord, Purpose
 from consent.querysets import PRIVACY_RIGHTS
 from segments.models import Segment
 
@@ -33,6 +33,8 @@ HOURS: Final = 72  # Art. 33(1) GDPR
 SECONDS: Final = 60
 MOST_ENTRIES: Final = 200_000
 CHUNK: Final = 5_000
+# What of a purpose says who may be read for it: by its mode what they decided counts, by the others which stops reach it.
+SETS_UP: Final = frozenset({"mode", "lawful_basis", "covers_profiling"})
 KINDS: Final = {ActorKind.USER: "User", ActorKind.API_KEY: "API key", ActorKind.SYSTEM: "The platform"}
 
 
@@ -203,7 +205,7 @@ def _from_log(question: Question) -> Answer:
         raise DomainError("too_many_entries", f"There are more than {MOST_ENTRIES:,} reads in this span.", "/since")
     answer = Answer(question=question)
     by_reader: dict[tuple[str, str, str], Reads] = {}
-    named: set[UUID] = set()
+    named, records = set[UUID](), set[UUID]()
     pages: dict[str, list[AuditEntry]] = defaultdict(list)
     for entry in entries.iterator(chunk_size=2000):
         shown = fields_of(entry.action, entry.detail)
@@ -219,7 +221,7 @@ def _from_log(question: Question) -> Answer:
         if entry.purpose:
             reads.purposes.add(entry.purpose)
         people = named_in(entry.action, entry.object_id, entry.detail)
-        named.update(people)
+        (records if READS[entry.action].whose is Whose.RECORD else named).update(people)
         match READS[entry.action].whose:
             case Whose.MEMBERS:
                 pages[entry.object_id].append(entry)
@@ -227,12 +229,17 @@ def _from_log(question: Question) -> Answer:
             case Whose.NOBODY_NAMED:
                 answer.unnamed += _count(entry) or 1
                 reads.rows += _count(entry) or 1
+            case Whose.OBJECT | Whose.DETAIL | Whose.RECORD if (
+                not people
+            ):  # of whom nothing is left, or who was not told of
+                answer.unnamed += 1
+                reads.rows += 1
             case _:
                 reads.rows += len(people)
     answer.reads = sorted(by_reader.values(), key=lambda one: (one.first, one.action))
-    sure, gone = _now_by_uuid(named)
-    answer.sure |= sure
-    answer.gone += gone
+    for sure, gone in (_now_by_uuid(named), _whose_records(records)):
+        answer.sure |= sure
+        answer.gone += gone
     _add_pages(answer, pages)
     answer.possible -= answer.sure
     return answer
@@ -280,7 +287,7 @@ def _valid(texts: Iterable[str]) -> list[UUID]:
 
 
 class _Purposes:
-    """Purposes as they were: a purpose whose mode was changed since can't be told of."""
+    """Purposes as they were: one that was set up anew since can't be told of."""
 
     def __init__(self) -> None:
         self._now = {purpose.key: purpose for purpose in Purpose.objects.all()}
@@ -288,7 +295,7 @@ class _Purposes:
         changes = AuditEntry.objects.filter(action="purpose.changed").order_by("recorded_at")
         by_number = {str(purpose.pk): purpose.key for purpose in self._now.values()}
         for object_id, at, detail in changes.values_list("object_id", "recorded_at", "detail"):
-            if object_id in by_number and "mode" in detail.get("after", {}):
+            if object_id in by_number and SETS_UP & detail.get("after", {}).keys():
                 self._changed[by_number[object_id]] = at
 
     def as_of(self, key: str, at: datetime) -> Purpose | None:
@@ -336,6 +343,13 @@ def _now_by_uuid(uuids: Collection[UUID]) -> tuple[set[int], int]:
     )
     followed, gone = who_they_are_now(list(absorbed.values()))
     return set(present.values()) | followed, gone + len(uuids) - len(present) - len(absorbed)
+
+
+def _whose_records(uuids: Collection[UUID]) -> tuple[set[int], int]:
+    """The people whose decisions these are; records are never deleted, so each leads to somebody's number."""
+    return who_they_are_now(
+        list(ConsentRecord.objects.filter(uuid__in=uuids).values_list("profile_id", flat=True).distinct())
+    )
 
 
 # ---- From a source -----------------------------------------------------------------------------------------------

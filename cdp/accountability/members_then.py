@@ -1,9 +1,9 @@
 """Whom a page of a segment's members held when it was read: worked out from who is in now, undoing who came and went since.
 
 The log keeps of each page its segment, purpose, cursor and how many it held, not the people: that would be a copy of them. A
-page goes by profile number from its cursor on, and holds who permitted the purpose then; consent records tell that for any
-moment. What changed in the very minute in which the page was read can't be told to have been before or after, so it is told as
-possible, and so is everybody where the sum doesn't come out. Nothing here reads a person's data.
+page goes by profile number from its cursor on, and holds who permitted the purpose then and wasn't stopped for it; what is on
+record of consent tells that for any moment. What changed in the very minute in which the page was read can't be told to have been
+before or after, so it is told as possible, and so is everybody where the sum doesn't come out. Nothing here reads a person's data.
 """
 
 import base64
@@ -22,7 +22,8 @@ from django.conf import settings
 
 from cdp.audit.models import AuditEntry
 from cdp.database import bound_cursor
-from consent.models import Mode, Purpose
+from consent.models import Purpose
+from consent.moments import held_by_many, unsettled
 from segments.models import ChangeKind, Segment
 
 SLICE: Final = 2_000
@@ -147,43 +148,14 @@ def _candidates(then: Then, after: int, at: datetime, purpose: Purpose | None) -
                 yield profile_id, bool(was_in and permitted)
 
 
-PERMITTED = """
-    SELECT p.id, newest.decision, newest.expires_at,
-           EXISTS (SELECT FROM consent_consentrecord r WHERE r.profile_id = p.id AND r.purpose_id = %(purpose)s
-                      AND r.reach = 'person' AND r.recorded_at BETWEEN %(before)s AND %(behind)s)
-      FROM unnest(%(people)s::bigint[]) AS p(id)
-      LEFT JOIN LATERAL (
-           SELECT r.decision, r.expires_at FROM consent_consentrecord r
-            WHERE r.profile_id = p.id AND r.purpose_id = %(purpose)s AND r.reach = 'person'
-              AND r.collected_at <= %(at)s AND r.recorded_at <= %(at)s
-            ORDER BY r.collected_at DESC, r.decision = 'granted', r.id DESC LIMIT 1) AS newest ON true
-"""
-
-
 def _permitted(profile_ids: Sequence[int], purpose: Purpose | None, at: datetime) -> dict[int, bool | None]:
-    """Whether each permitted the purpose then, by what was known then (`consent.moments`); None: it can't be told."""
+    """Whether each permitted the purpose then and wasn't stopped for it, by what was known then; None: it can't be told."""
     if purpose is None:
         return {}
-    if purpose.mode == Mode.NOTICE_ONLY:
-        return dict.fromkeys(profile_ids, True)
     near = minute()
-    with bound_cursor() as cursor:
-        cursor.execute(
-            PERMITTED,
-            {
-                "people": list(profile_ids),
-                "purpose": purpose.pk,
-                "at": at,
-                "before": at - near,
-                "behind": at + near,
-            },
-        )
-        found: dict[int, bool | None] = {}
-        for profile_id, decision, expires_at, is_near in cursor:
-            if is_near or (expires_at is not None and abs(expires_at - at) <= near):
-                found[profile_id] = None
-            elif purpose.mode == Mode.OPT_OUT:
-                found[profile_id] = decision in (None, "granted")
-            else:
-                found[profile_id] = decision == "granted" and (expires_at is None or expires_at > at)
-        return found
+    unsure = unsettled(profile_ids, purpose, since=at - near, until=at + near)
+    held = held_by_many(profile_ids, purpose, at=at, known_at=at)
+    return {
+        profile_id: None if profile_id in unsure or (one.until and abs(one.until - at) <= near) else one.permits
+        for profile_id, one in held.items()
+    }

@@ -16,6 +16,7 @@ class Whose(Enum):
 
     OBJECT = "the object is the person"
     DETAIL = "the detail names the person"
+    RECORD = "the object is a consent record of the person"
     SAMPLE = "the detail names a sample of people"
     MEMBERS = "a page of a segment's members, named by its cursor"
     NOBODY_NAMED = "only how many is recorded"
@@ -48,6 +49,39 @@ READS: Final[Mapping[str, Read]] = {
         label="More of a person's timeline", whose=Whose.OBJECT, fields=frozenset({"events"})
     ),
     "profile.consent_viewed": Read(label="What a person permitted", whose=Whose.OBJECT, fields=frozenset({"consent"})),
+    "profile.consent_read": Read(
+        label="What a person permits, over the API", whose=Whose.OBJECT, fields=frozenset({"consent"})
+    ),
+    "profile.consent_history_read": Read(
+        label="What a person decided, over the API",
+        whose=Whose.OBJECT,
+        fields=frozenset({"consent", "evidence"}),
+        masked=frozenset({"evidence"}),
+    ),
+    "consent.viewed": Read(label="A decision's page", whose=Whose.RECORD, fields=frozenset({"uuid", "consent"})),
+    "consent.receipt_issued": Read(label="Receipts", whose=Whose.RECORD, fields=frozenset({"uuid", "consent"})),
+    "consent.proof_taken": Read(label="Proof bundles", whose=Whose.OBJECT, fields=frozenset({"uuid", "consent"})),
+    "consent.listed": Read(
+        label="Pages of the consent trail", whose=Whose.NOBODY_NAMED, fields=frozenset({"uuid", "consent"})
+    ),
+    "consent.exported": Read(
+        label="Export of the consent trail", whose=Whose.NOBODY_NAMED, fields=frozenset({"uuid", "consent"})
+    ),
+    "consent.conflicts_listed": Read(
+        label="Pages of consent conflicts", whose=Whose.NOBODY_NAMED, fields=frozenset({"uuid", "consent"})
+    ),
+    "consent.conflict_viewed": Read(
+        label="A consent conflict", whose=Whose.NOBODY_NAMED, fields=frozenset({"uuid", "consent"})
+    ),
+    "privacy.listed": Read(label="Pages of privacy requests", whose=Whose.NOBODY_NAMED, fields=frozenset({"uuid"})),
+    "privacy.viewed": Read(
+        label="A privacy request", whose=Whose.DETAIL, fields=frozenset({"uuid", "notes on a request"})
+    ),
+    "privacy.export_downloaded": Read(
+        label="Files of all that is known of a person",
+        whose=Whose.DETAIL,
+        fields=ALL_OF_A_PERSON | {"uuid", "evidence"},
+    ),
     "profile.revealed": Read(label="Personal data unmasked", whose=Whose.OBJECT, fields=PERSONAL),
     "profile.explained": Read(
         label="Why a person is in a segment",
@@ -74,7 +108,9 @@ READS: Final[Mapping[str, Read]] = {
     ),
     "audit.exported": Read(label="Export of the audit log", whose=Whose.NOBODY_NAMED, fields=frozenset({"uuid"})),
 }
-EXPORTS: Final = frozenset({"members.read", "breach.people_exported", "audit.exported"})
+EXPORTS: Final = frozenset(
+    {"members.read", "breach.people_exported", "audit.exported", "consent.exported", "privacy.export_downloaded"}
+)
 
 
 def fields_of(action: str, detail: Mapping[str, Any]) -> frozenset[str]:
@@ -98,9 +134,9 @@ def all_fields() -> list[str]:
 
 
 def named_in(action: str, object_id: str, detail: Mapping[str, Any]) -> list[UUID]:
-    """The public ids that the entry itself names."""
+    """The public ids that the entry itself names: of people, or of a record."""
     match READS[action].whose:
-        case Whose.OBJECT:
+        case Whose.OBJECT | Whose.RECORD:
             return _uuids([object_id])
         case Whose.DETAIL:
             return _uuids([detail.get("profile")])

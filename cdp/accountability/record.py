@@ -35,7 +35,13 @@ from consent.models import Purpose
 
 FORMAT: Final = "record-of-processing/1"
 PUBLISH_LOCK: Final = 7305012
-READING_SCOPES: Final = {Scope.MEMBERS_READ, Scope.PROFILES_READ, Scope.PROFILES_REVEAL}
+READING_SCOPES: Final = {
+    Scope.MEMBERS_READ,
+    Scope.PROFILES_READ,
+    Scope.PROFILES_REVEAL,
+    Scope.CONSENTS_READ,
+    Scope.PRIVACY_READ,
+}
 
 Content = dict[str, Any]
 """A record, as JSON has it."""

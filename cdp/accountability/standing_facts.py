@@ -21,13 +21,23 @@ def fixed_periods() -> list[tuple[str, str]]:
     return [
         ("Sessions, order lines, net revenue, totals", "as long as the events they follow from"),
         ("Profiles and their identifiers", "until the person is erased"),
-        ("Consent records", "for ever, as evidence: the database refuses to delete them"),
+        (
+            "Consent records, and which words were shown when",
+            "for ever, as evidence: the database refuses to delete them",
+        ),
+        (
+            "When processing was restricted or objected to",
+            "for ever, as evidence; once the person is erased, by a number",
+        ),
+        ("What a device last said by a signal", "as long as the identifier that the device is known by"),
         ("Audit log", "for ever: the database refuses to delete entries"),
         ("Who came into and left segments", "for ever, or until the segment is deleted"),
         ("Requests that wait to be processed", "until they are processed, usually for less than a second"),
         ("Hashes by which repeated messages are known", f"{settings.SEEN_MESSAGE_DAYS} days"),
         ("Jobs that are finished", f"{settings.JOB_DAYS} days"),
-        ("Exports", "not at all: they are given to whoever asks, and no copy is kept"),
+        ("Rows of files with consent", "until they are applied or the file is discarded"),
+        ("Files made for people who ask for their data", f"{settings.PRIVACY_EXPORT_DAYS} days"),
+        ("Other exports", "not at all: they are given to whoever asks, and no copy is kept"),
     ]
 
 

@@ -1,6 +1,6 @@
-"""Checks a proof bundle of one consent without trusting whoever made it. No Django: it needs Python 3.11 and `cryptography`.
+"""Checks a proof bundle of one consent without trusting whoever made it. No Django: it needs Python 3.11, and nothing else.
 
-    python check.py [--key KEYS] [--checkpoint SAVED] BUNDLE.zip
+    python3 -I check.py [--key KEYS] [--checkpoint SAVED] [BUNDLE.zip]
 
 It stands beside `verify.py` (the verifier of whole logs), whose hashes, paths and signatures it uses. What a bundle has in it is
 made by `consent.proofs`; what it can't prove is said in the bundle's README.
@@ -13,13 +13,17 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 try:
+    from cdp.audit.check_held import newest_of, what_held
     from cdp.audit.verify import Checkpoint, Key, leaf_hash, node_hash, open_note, root_of_inclusion, signed_text
-except ModuleNotFoundError:  # unpacked from a bundle, with the verifier beside it
+except (
+    ModuleNotFoundError
+):  # unpacked from a bundle, with the verifier beside it; `python -I` doesn't look there by itself
+    sys.path.append(str(Path(__file__).resolve().parent))
+    from held import newest_of, what_held  # type: ignore[import-not-found,no-redef]
     from verify import (  # type: ignore[import-not-found,no-redef]
         Checkpoint,
         Key,
@@ -32,8 +36,13 @@ except ModuleNotFoundError:  # unpacked from a bundle, with the verifier beside 
 
 FORM: Final = "consent-proof-bundle/1"
 MANIFEST: Final = "MANIFEST.txt"
-# What a record says, that its audit entry says as well; a name differs where the entry has no room for it.
+# What a record says, that its audit entry says as well.
 SAID_TWICE: Final = ("reach", "method", "collected_at", "recorded_at", "expires_at", "notice", "served", "jurisdiction")
+# What became of a stop, in the words of the log; and what the entry says of it.
+OF_STOPS: Final = {
+    "began": ({"consent.stopped"}, ("stop", "kind", "since")),
+    "ended": ({"consent.stop_lifted", "consent.stop_followed"}, ("stop", "kind", "since", "lifted_at")),
+}
 
 
 @dataclass(slots=True)
@@ -92,11 +101,15 @@ def check(files: Files, *, keys: Sequence[Key] = (), saved: Sequence[str] = ()) 
     notices = _check_notices(files, found)
     served = _guarded(found, "served.json", lambda: {one["id"]: one for one in _json(files, "served.json")}) or {}
     records = _guarded(found, "records.json", lambda: list(_json(files, "records.json"))) or []
+    stops = _guarded(found, "stops.json", lambda: list(_json(files, "stops.json"))) or []
     for record in records:
         told = _guarded(found, "records.json", lambda record=record: _check_record(record, entries, found))  # type: ignore[misc]
         if told is not None:
             _check_shown(record, told, notices, served, found)
-    _guarded(found, "claim.json", lambda: _check_claim(_json(files, "claim.json"), records, found))
+    for stop in stops:
+        _guarded(found, "stops.json", lambda stop=stop: _check_stop(stop, entries, found))  # type: ignore[misc]
+    _guarded(found, "records.json", lambda: _check_together(records, stops, entries, found))
+    _guarded(found, "claim.json", lambda: _check_claim(_json(files, "claim.json"), records, stops, found))
     return found
 
 
@@ -161,7 +174,7 @@ def _check_manifest(files: Files, keys: Sequence[Key], found: Found) -> None:
 
 
 def _entries(files: Files, checkpoint: Checkpoint | None, found: Found) -> dict[str, dict[str, Any]]:
-    """What the audit entries say, by the id of the record each tells of: of those that lead to the signed root."""
+    """What the audit entries say, by their ids: of those that lead to the signed root."""
     told: dict[str, dict[str, Any]] = {}
     for proof in _json(files, "proofs.json"):
         name = f"entries/{proof['entry']}.json"
@@ -180,7 +193,7 @@ def _entries(files: Files, checkpoint: Checkpoint | None, found: Found) -> dict[
                 continue
         entry = _guarded(found, name, lambda name=name: _json(files, name))  # type: ignore[misc]
         if entry is not None and entry["id"] == proof["entry"]:
-            told[entry["detail"]["record"]] = entry | {"index": proof["index"]}
+            told[entry["id"]] = entry | {"index": proof["index"]}
         elif entry is not None:
             found.add(name, f"it is entry {entry['id']}")
     return told
@@ -284,7 +297,7 @@ def _check_notices(files: Files, found: Found) -> dict[str, Any]:
 def _check_record(record: Mapping[str, Any], entries: Mapping[str, Any], found: Found) -> Mapping[str, Any] | None:
     """What its audit entry says, once the record was found to say the same; None where it has no entry."""
     name = f"record {record['record']}"
-    entry = entries.get(record["record"])
+    entry = entries.get(record["entry"])
     if entry is None:
         if record["entry"] is None:
             found.notes.append(f"No audit entry proves {name}: it was recorded before entries told so much, or waits.")
@@ -293,11 +306,11 @@ def _check_record(record: Mapping[str, Any], entries: Mapping[str, Any], found: 
         return None
     detail = entry["detail"]
     differing = [one for one in SAID_TWICE if (record.get(one) or "") != (detail.get(one) or "")]
-    said = {"decision": f"consent.{record['decision']}", "purpose": record["purpose"], "person": record["person"]}
-    proved = {"decision": entry["action"], "purpose": entry["purpose"], "person": entry["object_id"]}
+    said = {one: record[one] for one in ("record", "purpose", "person")}
+    said |= {"decision": f"consent.{record['decision']}", "newest": newest_of(record)}
+    proved = {"record": detail["record"], "purpose": entry["purpose"], "person": entry["object_id"]}
+    proved |= {"decision": entry["action"], "newest": detail.get("newest")}
     differing += [one for one in said if said[one] != proved[one]]
-    if record["entry"] != entry["id"]:
-        differing.append("entry")
     if differing:
         found.add("records.json", f"{name} says otherwise than its audit entry: {', '.join(differing)}")
     else:
@@ -325,71 +338,64 @@ def _check_shown(
             found.add("served.json", f"the event of {name} says otherwise than the audit entry")
 
 
-def _check_claim(claim: Mapping[str, Any], records: Sequence[Mapping[str, Any]], found: Found) -> None:
-    """What held is worked out anew from the records, and must be what is claimed."""
-    at, known_at = claim["at"], claim.get("known_at")
-    counted = [
-        one
-        for one in records
-        if one["profile"] == claim["profile"]
-        and one["reach"] == "person"
-        and one["purpose"] == claim["purpose"]["key"]
-        and one["collected_at"] <= at
-        and (known_at is None or one["recorded_at"] <= known_at)
-    ]
-    held = None
-    for one in sorted(counted, key=lambda one: one["order"]):
-        held = after(held, one)
-    newest = held["record"] if held else None
-    mode, moment = claim["purpose"]["mode"], datetime.fromisoformat(at)
-    goes_on = held is not None and (held["until"] is None or held["until"] > moment)
-    if mode == "notice_only":
-        permits = True
-    elif mode == "opt_out":
-        permits = newest is None or newest["decision"] == "granted"
-    else:
-        permits = newest is not None and newest["decision"] == "granted" and goes_on
-    if claim.get("is_stopped"):
-        permits = False
-        found.notes.append("All use was halted for this person at that moment; that halt is told of, not proved here.")
+def _check_stop(stop: Mapping[str, Any], entries: Mapping[str, Any], found: Found) -> None:
+    """That the log says for whom it held, of which kind, and from when till when."""
+    name = f"stop {stop['stop']}"
+    if (stop["lifted_at"] is None) != (stop["ended"] is None) or (stop["began"] is None and stop["ended"] is None):
+        found.add("stops.json", f"no audit entry proves from when till when {name} held")
+    for when, (actions, names) in OF_STOPS.items():
+        entry = entries.get(stop[when])
+        if entry is None and stop[when] is not None:
+            found.add("stops.json", f"{name} names the audit entry {stop[when]}, which isn't proved here")
+        if entry is None:
+            continue
+        detail = entry["detail"]
+        if (
+            entry["action"] not in actions
+            or entry["object_id"] != stop["person"]
+            or any(detail[one] != stop[one] for one in names)
+        ):
+            found.add("stops.json", f"{name} says otherwise than its audit entry {entry['id']}")
+        found.proved.append(f"halted ({stop['kind']}), {when} {stop[names[-1]]}: entry {entry['index']:,}.")
+
+
+def _check_together(
+    records: Sequence[Mapping[str, Any]], stops: Sequence[Mapping[str, Any]], entries: Mapping[str, Any], found: Found
+) -> None:
+    """What can't be seen of one alone: whose it is, in which order it was learned, and that nothing proved is left out."""
+    pairs = {(one["profile"], one["person"]) for one in [*records, *stops] if one["person"]}
+    if len(pairs) != len({profile for profile, _ in pairs}) or len(pairs) != len({person for _, person in pairs}):
+        found.add("records.json", "one profile is said to be two people, or one person two profiles")
+    for profile in {profile for profile, _ in pairs}:
+        learned = [
+            one["recorded_at"] for one in sorted(records, key=lambda one: one["order"]) if one["profile"] == profile
+        ]
+        if learned != sorted(learned):
+            found.add("records.json", f"records of profile {profile} aren't in the order in which they were learned")
+    named = {one["entry"] for one in records} | {one[when] for one in stops for when in OF_STOPS}
+    for entry in entries.keys() - named:
+        found.add("records.json", f"the audit entry {entry} is proved, and no record or stop names it")
+
+
+def _check_claim(
+    claim: Mapping[str, Any], records: Sequence[Mapping[str, Any]], stops: Sequence[Mapping[str, Any]], found: Found
+) -> None:
+    """What held is worked out anew from the records and the stops, and must be what is claimed."""
+    permits, newest, standing = what_held(claim, records, stops)
     decided_by = newest["record"] if newest else None
-    if (permits, decided_by) != (claim["permits"], claim["record"]):
-        found.add(
-            "claim.json", f"by the records it is {_words(permits)}, by record {decided_by}; that isn't what is claimed"
-        )
+    if (permits, decided_by, bool(standing)) != (claim["permits"], claim["record"], claim["is_stopped"]):
+        by = f"by record {decided_by}" + (", and halted" if standing else "")
+        found.add("claim.json", f"by what is on record it is {_words(permits)}, {by}; that isn't what is claimed")
+    if any(
+        one["profile"] == claim["profile"] and one["person"] not in (None, claim["person"])
+        for one in [*records, *stops]
+    ):
+        found.add("claim.json", "it names another person than the records of the profile")
     if newest is not None and newest["entry"] is None:
         found.add("records.json", f"record {newest['record']}, which decides, is proved by no audit entry")
-    found.verdict = f"{claim['purpose']['key']} was {_words(permits)} by {claim['person']} at {at}" + (
-        f", by what was known at {known_at}" if known_at else ""
-    )
-
-
-def after(held: dict[str, Any] | None, one: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What holds once this record was made, too: ``record``, ``since`` and ``until`` when, and how ``newest`` its last word is.
-
-    The newest decision holds, of two at one moment the stricter. What people became by merging or parting stands in place of all
-    that was recorded before; a repetition only says that it still holds.
-    """
-    at, is_yes = datetime.fromisoformat(one["collected_at"]), one["decision"] == "granted"
-    until = datetime.fromisoformat(one["expires_at"]) if one["expires_at"] else None
-    own = {"record": one, "since": at, "until": until, "newest": at}
-    if one["method"] == "merge":
-        # Several people became one: how new the last word of any of them was.
-        told = (one.get("evidence") or {}).get("newest")
-        own["newest"] = max(at, datetime.fromisoformat(told)) if told else at
-        return None if one["decision"] == "pending" else own
-    if one["decision"] == "pending":
-        return held
-    if held is None:
-        return own
-    was_yes = held["record"]["decision"] == "granted"
-    if one["method"] == "repeated":
-        return held | {"since": max(at, held["since"]), "newest": max(at, held["newest"])}
-    if is_yes:
-        return own if at > (held["newest"] if was_yes else held["since"]) else held
-    if at < held["since"]:
-        return held
-    return own | {"since": max(at, held["newest"]), "newest": max(at, held["newest"])} if was_yes else own
+    found.verdict = f"{claim['purpose']['key']} was {_words(permits)} by {claim['person']} at {claim['at']}"
+    found.verdict += f", by what was known at {claim['known_at']}" if claim.get("known_at") else ""
+    found.verdict += f"; it was halted for them ({', '.join(one['kind'] for one in standing)})" if standing else ""
 
 
 def _words(permits: bool) -> str:

@@ -22,8 +22,11 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+try:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+except ModuleNotFoundError:  # the same in plain Python, which lies beside this file in a proof bundle
+    from ed25519 import Ed25519PublicKey, InvalidSignature  # type: ignore[import-not-found,no-redef]
 
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 ED25519: Final = b"\x01"
@@ -267,12 +270,8 @@ def read_database(connection: Any) -> Log:
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     kept = "SELECT note FROM audit_checkpoint UNION SELECT note FROM audit_head WHERE note <> ''"
     notes = [row[0] for row in connection.execute(kept).fetchall()]
-    waiting = {
-        row[0]: float(row[1])
-        for row in connection.execute(
-            "SELECT entry_id::text, extract(epoch FROM clock_timestamp() - queued_at) FROM audit_pending"
-        ).fetchall()
-    }
+    queued = "SELECT entry_id::text, extract(epoch FROM clock_timestamp() - queued_at) FROM audit_pending"
+    waiting = {row[0]: float(row[1]) for row in connection.execute(queued).fetchall()}
 
     def entries() -> Iterator[Entry]:
         for number, query in enumerate(QUERIES):

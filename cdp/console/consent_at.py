@@ -40,10 +40,12 @@ class Asked(forms.Form):
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What one profile had said: the person's own, or one that was merged into it."""
+    """What one profile had said: the person's own, or one that was merged into it; that one as of ``at`` when it was, at the latest,
+    since nobody is read by its number from then on."""
 
     profile_id: int
     is_own: bool
+    at: datetime
     held: list[Held]
 
 
@@ -57,7 +59,8 @@ def told(person: Profile, *, at: datetime, known_at: datetime | None) -> list[To
     """The person's own profile first, then those merged into it that ever said anything."""
     inside = [pk for pk in ledger.all_inside(person.pk) if pk != person.pk]
     speaking = set(ConsentRecord.objects.filter(profile_id__in=inside).values_list("profile_id", flat=True))
+    moments = {pk: ledger.merged_away(pk, at=at) or at for pk in [person.pk, *sorted(speaking)]}
     return [
-        Told(profile_id=pk, is_own=pk == person.pk, held=held_at(profile_id=pk, at=at, known_at=known_at))
-        for pk in [person.pk, *sorted(speaking)]
+        Told(profile_id=pk, is_own=pk == person.pk, at=then, held=held_at(profile_id=pk, at=then, known_at=known_at))
+        for pk, then in moments.items()
     ]

@@ -98,6 +98,9 @@ def proof_at_view(request: HttpRequest, profile_id: int, purpose: str) -> HttpRe
         raise Http404
     back = reverse("admin:consent_consentrecord_changelist")
     wanted = get_object_or_404(Purpose, key=purpose)
+    if (merged_at := ledger.merged_away(profile_id, at=at)) and merged_at < at:
+        messages.error(request, "By then this profile had been merged into another one: ask for the proof of that one.")
+        return redirect(back)
     return _proof(request, profile_id=profile_id, purpose=wanted, at=at, known_at=known_at, back=back)
 
 

@@ -4,6 +4,7 @@ Merging and parting, which write it, are in `cdp.identity.merging`.
 """
 
 from collections.abc import Collection
+from datetime import datetime
 
 from django.db.models import Q
 
@@ -57,6 +58,13 @@ def now_known_as(profile_id: int) -> int | None:
         cursor.execute(NOW, [profile_id])
         row = cursor.fetchone()
     return row[0] if row else None
+
+
+def merged_away(profile_id: int, *, at: datetime) -> datetime | None:
+    """When the profile ended in another one, where it had by the moment and wasn't back by then."""
+    undone_later = Q(undone_at__isnull=True) | Q(undone_at__gt=at)
+    merges = Merge.objects.filter(undone_later, absorbed_id=profile_id, merged_at__lte=at)
+    return merges.order_by("-merged_at").values_list("merged_at", flat=True).first()
 
 
 def merges_of(profile_ids: Collection[int], *, lock: bool = False) -> set[int]:

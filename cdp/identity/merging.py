@@ -79,7 +79,7 @@ def absorb(absorptions: Sequence[Absorption], *, by: Actor) -> list[Merge]:
         gone={pk: profile.uuid for pk, profile in gone.items()},
         by=by,
     )
-    carry_stops(follows)
+    carry_stops(follows, gone={pk: profile.uuid for pk, profile in gone.items()}, by=by)
     totals.add_totals_of(absorbed=list(follows), survivors=list(follows.values()))
     # One order may have been told of both.
     settling.settle_orders(orders, convert=rates.Converter())
@@ -248,7 +248,7 @@ def undo_merge(*, merge: Merge, by: Actor) -> Profile:
     totals.rebuild_totals(both)
     store.rebuild_traits(both)
     store.rebuild_moments(both)
-    share_stops(survivor_id=merge.survivor_id, restored_id=merge.absorbed_id)
+    share_stops(survivor_id=merge.survivor_id, restored_id=merge.absorbed_id, by=by)
     part_consent(survivor_id=merge.survivor_id, restored_id=merge.absorbed_id, merged_at=merge.merged_at, by=by)
     merge.undone_at, merge.undone_by = timezone.now(), by.label[:150]
     merge.save(update_fields=["undone_at", "undone_by"])

@@ -25,6 +25,7 @@ from cdp.ingestion.models import Quarantined, Source, SourceKind, WriteKey
 from cdp.ingestion.suppressed import dropped_lately
 from cdp.profiles.masking import EMAIL, masked_email, masked_properties
 from cdp.profiles.models import Trait
+from consent.jurisdictions import is_jurisdiction
 
 PAGE = 25
 DAYS = 30
@@ -36,7 +37,13 @@ DAYS = 30
 class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Source
-        fields = ("name", "kind", "allowed_origins", "is_enabled")
+        fields = ("name", "kind", "allowed_origins", "place", "is_enabled")
+
+    def clean_place(self) -> str:
+        place: str = self.cleaned_data["place"].strip().upper()
+        if place and not is_jurisdiction(place):
+            raise forms.ValidationError("A country as in ISO 3166-1 (DE), a region of the US or Canada (US-CA), or EU.")
+        return place
 
 
 @admin.register(Source)
@@ -100,6 +107,7 @@ class SourceAdmin(AuditedAdmin):
             name=obj.name,
             kind=SourceKind(obj.kind),
             allowed_origins=tuple(obj.allowed_origins),
+            place=obj.place,
             by=actor_of(request),
         )
         obj.pk, obj._state.adding = created.pk, False

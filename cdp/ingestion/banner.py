@@ -22,18 +22,15 @@ from cdp.ingestion.keys import Sender, sender_of
 from cdp.ingestion.script import javascript
 from cdp.ingestion.showing import count_showing
 from cdp.ingestion.views import answer, method_not_allowed, preflight, read_body, refuse
-from consent.models import Channel, Mode, Notice, NoticeVersion, Purpose, Reach
+from consent.consent_mode_export import terms_of
+from consent.models import Mode, Notice, NoticeVersion, Purpose
 from consent.notices import content_of, newest, newest_in_all, serve
 from consent.signals.consent_mode import ALWAYS_GRANTED, NEEDS
-from consent.signals.meaning import GPC_OPTS_OUT_OF, Capability
+from consent.signals.meaning import GPC_OPTS_OUT_OF
 
 SCRIPT: Final = Path(__file__).parent / "banner" / "banner.js"
 MOST_LOCALES: Final = 10
 LONGEST_LOCALE: Final = 35
-# What is kept or read on the device itself.
-ON_DEVICES: Final = frozenset({Channel.ONSITE, Channel.ADS})
-
-
 KEY: Final = r"^[-a-zA-Z0-9_]{1,64}$"
 
 
@@ -104,7 +101,6 @@ def wording(notice: str, locales: list[str]) -> dict[str, Any]:
     purposes = {
         purpose.key: purpose for purpose in Purpose.objects.filter(key__in=[one.key for one in content.purposes])
     }
-    asks_for_storage = any(Capability.DEVICE_STORAGE in purpose.needs_granted for purpose in purposes.values())
     return {
         "notice": notice,
         "number": version.number,
@@ -117,7 +113,7 @@ def wording(notice: str, locales: list[str]) -> dict[str, Any]:
             for name in ("title", "text", "accept", "reject", "choose", "save", "link", "link_text")
         },
         "purposes": [
-            {"key": one.key, "label": one.label, "text": one.text, **_of_purpose(purposes[one.key], asks_for_storage)}
+            {"key": one.key, "label": one.label, "text": one.text, **_of_purpose(purposes[one.key], purposes)}
             for one in content.purposes
             if one.key in purposes
         ],
@@ -126,20 +122,17 @@ def wording(notice: str, locales: list[str]) -> dict[str, Any]:
     }
 
 
-def _of_purpose(purpose: Purpose, asks_for_storage: bool) -> dict[str, Any]:
-    """How a choice of this purpose works.
-
-    To say yes to what happens on a device is to let it be stored there, unless the banner asks about storage by itself.
-    """
-    capabilities = {*purpose.needs_granted, *purpose.needs_undenied}
-    is_on_device = purpose.reach == Reach.DEVICE or purpose.channel in ON_DEVICES
+def _of_purpose(purpose: Purpose, asked: Mapping[str, Purpose]) -> dict[str, Any]:
+    """How a choice of this purpose works, among all that are asked about."""
+    terms = terms_of(purpose, beside=asked.values())
     return {
         "parent": purpose.parent.key if purpose.parent else None,
         "always": purpose.mode == Mode.NOTICE_ONLY,
         "days": purpose.lifetime_days,
-        "grants": sorted(purpose.needs_granted),
-        "brings": [Capability.DEVICE_STORAGE] if is_on_device and not asks_for_storage else [],
-        "ended_by_gpc": bool(capabilities & {str(one) for one in GPC_OPTS_OUT_OF}),
+        "grants": sorted(terms.grants),
+        "brings": sorted(terms.brings),
+        "denies": sorted(terms.denies),
+        "ended_by_gpc": bool(terms.denies & GPC_OPTS_OUT_OF),
     }
 
 

@@ -97,11 +97,18 @@ def key_in_header(authorization: str) -> str | None:
 
 
 @transaction.atomic
-def create_source(*, name: str, kind: SourceKind, by: Actor, allowed_origins: tuple[str, ...] = ()) -> Source:
+def create_source(
+    *, name: str, kind: SourceKind, by: Actor, allowed_origins: tuple[str, ...] = (), place: str = ""
+) -> Source:
     """The new source; it needs a write key before it can send."""
-    source = Source.objects.create(name=name, kind=kind, allowed_origins=list(allowed_origins))
-    record(by=by, action="source.created", object=source, detail={"kind": kind})
+    source = Source.objects.create(name=name, kind=kind, allowed_origins=list(allowed_origins), place=place)
+    record(by=by, action="source.created", object=source, detail={"kind": kind} | ({"place": place} if place else {}))
     return source
+
+
+def places_of_sources() -> dict[int, str]:
+    """Number of a source -> where its people are, of those that say so."""
+    return dict(Source.objects.exclude(place="").values_list("pk", "place"))
 
 
 @transaction.atomic

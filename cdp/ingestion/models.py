@@ -27,6 +27,14 @@ class Source(models.Model):
         help_text="Origins whose pages may send with its browser key.",
     )
     is_enabled = models.BooleanField(default=True)
+    place = models.CharField(
+        "its people are in",
+        max_length=8,
+        blank=True,
+        db_default="",
+        help_text="A country (DE), a region (US-CA) or EU: whose law protects those of its people of whom nobody knows where they"
+        " live. Empty: the workspace's, or else the strictest.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

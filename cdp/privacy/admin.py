@@ -122,7 +122,8 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
     def request_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
         one = self._request(request, uuid)
         with transaction.atomic():
-            record(by=actor_of(request), action="privacy.viewed", object=one, purpose=PRIVACY_RIGHTS)
+            detail = {"profile": str(one.profile_uuid)} if one.profile_uuid else {}
+            record(by=actor_of(request), action="privacy.viewed", object=one, purpose=PRIVACY_RIGHTS, detail=detail)
         return render(request, "privacy/request.html", self._context(request, one))
 
     def _context(self, request: HttpRequest, one: PrivacyRequest) -> dict[str, Any]:

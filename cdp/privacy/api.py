@@ -200,7 +200,8 @@ class PrivacyRequestDetail(ApiView):
         """How far a request is, with each of its targets. That it was read is on record."""
         found = _found(uuid)
         with transaction.atomic():
-            record(by=actor_of(request), action="privacy.viewed", object=found, purpose=PRIVACY_RIGHTS)
+            detail = {"profile": str(found.profile_uuid)} if found.profile_uuid else {}
+            record(by=actor_of(request), action="privacy.viewed", object=found, purpose=PRIVACY_RIGHTS, detail=detail)
         return Response(PrivacyRequestDetailSerializer(found).data)
 
 

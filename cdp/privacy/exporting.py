@@ -99,7 +99,7 @@ def open_export(*, export: PrivacyExport, by: Actor) -> BinaryIO:
     except FileNotFoundError:
         raise gone from None
     with transaction.atomic():
-        detail = {"request": export.request.number, "sha256": export.sha256}
+        detail = {"request": export.request.number, "sha256": export.sha256, "profile": str(export.profile_uuid)}
         record(by=by, action="privacy.export_downloaded", object=export.request, purpose=PRIVACY_RIGHTS, detail=detail)
     return file
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from django.db import transaction
 from django.db.models import Q
 
-from cdp.audit import check_proof, verify
+from cdp.audit import check_held, check_proof, ed25519, verify
 from cdp.audit.actors import Actor
 from cdp.audit.models import Anchor, AuditEntry, Checkpoint, Head, Leaf
 from cdp.audit.rotation import keys_until
@@ -28,11 +28,14 @@ from cdp.audit.tree import consistency_proof, inclusion_proof
 from cdp.audit.verify import moment_text, open_note
 from cdp.errors import Conflict
 from cdp.profiles.models import Profile
-from consent.models import ConsentRecord, Purpose
+from consent.models import ConsentRecord, Method, Purpose
 from consent.moments import Held, held_at
 from consent.proofs.readme import readme
+from consent.proofs.stopped import BEGAN, ENDED, entries_of_stops, proved_stops, stops_of
 from consent.receipts.issuing import signer_or_none
 
+# What checks a bundle, by the names that the programs have in it.
+PROGRAMS: Final = {"check.py": check_proof, "held.py": check_held, "verify.py": verify, "ed25519.py": ed25519}
 FIRST_DAY: Final = (1980, 1, 1, 0, 0, 0)  # the first that a zip can tell
 # Between a record and its audit entry lie moments of one transaction; by these many an import of thousands, too.
 ENTRY_WITHIN: Final = timedelta(minutes=10)
@@ -77,25 +80,30 @@ def make_bundle(
         .select_related("purpose", "notice_version__notice", "served__version")
         .order_by("pk")
     )
-    entries = entries_of(records)
+    stopped = stops_of({profile_id, *inside}, purpose)
+    entries, of_stops = entries_of(records), entries_of_stops(stopped)
     places = dict(
         Leaf.objects.filter(
-            entry_id__in=[entry.pk for entry in entries.values()], index__lt=checkpoint.size
+            entry_id__in=[entry.pk for entry in (*entries.values(), *of_stops.values())], index__lt=checkpoint.size
         ).values_list("entry_id", "index")
     )
     _refuse_unless_proved(held, entries, places)
+    stops = proved_stops(stopped, of_stops, places, by_then=min(at, known_at or at))
     proved = {str(record): entry for record, entry in entries.items() if entry.pk in places}
+    named = {stop[when] for stop in stops for when in (BEGAN, ENDED)}
+    shown = [*proved.values(), *(entry for entry in of_stops.values() if str(entry.pk) in named)]
+    rows = [_record(order, one, proved) for order, one in enumerate(records)]
     files = {
-        "claim.json": _json(_claim(profile_id, held, at, known_at, proved)),
-        "records.json": _json([_record(order, one, proved) for order, one in enumerate(records)]),
+        "claim.json": _json(_claim(profile_id, held, at, known_at, rows, stops)),
+        "records.json": _json(rows),
         "served.json": _json(_served(records)),
-        "proofs.json": _json(_proofs(proved.values(), places, checkpoint.size)),
+        "stops.json": _json(stops),
+        "proofs.json": _json(_proofs(shown, places, checkpoint.size)),
         "checkpoint.txt": head.note.encode(),
         "keys.txt": "".join(f"{key}\n" for key in keys).encode(),
-        "check.py": Path(check_proof.__file__).read_bytes(),
-        "verify.py": Path(verify.__file__).read_bytes(),
+        **{name: Path(str(module.__file__)).read_bytes() for name, module in PROGRAMS.items()},
     }
-    files |= {f"entries/{entry.pk}.json": bytes(entry.envelope) for entry in proved.values()}
+    files |= {f"entries/{entry.pk}.json": bytes(entry.envelope) for entry in shown}
     versions = {one.notice_version for one in records if one.notice_version}
     files |= {f"notices/{version.sha256}.json": bytes(version.content) for version in versions}
     files |= _anchored(checkpoint.size)
@@ -103,6 +111,7 @@ def make_bundle(
         f"{purpose.label} ({purpose.key}) was {'permitted' if held.permits else 'NOT permitted'} on {moment_text(at)}"
     )
     claim += f", by what was known on {moment_text(known_at)}." if known_at else "."
+    claim += "\n    Use was halted for them then, whatever they had decided (stops.json)." if held.is_stopped else ""
     files["README.txt"] = readme(claim=claim, is_anchored="anchored.txt" in files).encode()
     detail = {"profile": profile_id, "at": moment_text(at), "records": len(records), "size": checkpoint.size}
     detail |= {"known_at": moment_text(known_at)} if known_at else {}
@@ -114,7 +123,8 @@ def make_bundle(
 
 
 def entries_of(records: Sequence[ConsentRecord]) -> dict[Any, AuditEntry]:
-    """The audit entry of each record that has one, by the id of the record.
+    """The audit entry of each record that has one, by the id of the record. One that tells less than it takes to prove what
+    people became by merging is left out.
 
     Looked up by the person's life where the person is known; of others by when the record was made.
     """
@@ -130,7 +140,8 @@ def entries_of(records: Sequence[ConsentRecord]) -> dict[Any, AuditEntry]:
         then = AuditEntry.objects.filter(around, action=f"consent.{one.decision}", detail__record=uuid).first()
         if then is not None:
             found[one.uuid] = then
-    return found
+    became = [one.uuid for one in records if one.method == Method.MERGE and "newest" in one.evidence]
+    return {uuid: entry for uuid, entry in found.items() if uuid not in became or "newest" in entry.detail}
 
 
 def _refuse_unless_proved(held: Held, entries: Mapping[Any, AuditEntry], places: Mapping[Any, int]) -> None:
@@ -152,13 +163,18 @@ def _refuse_unless_proved(held: Held, entries: Mapping[Any, AuditEntry], places:
 
 
 def _claim(
-    profile_id: int, held: Held, at: datetime, known_at: datetime | None, proved: Mapping[str, AuditEntry]
+    profile_id: int,
+    held: Held,
+    at: datetime,
+    known_at: datetime | None,
+    records: Sequence[dict[str, Any]],
+    stops: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     purpose = held.purpose
     uuid = Profile.objects.filter(pk=profile_id).values_list("uuid", flat=True).first()
-    by_entry = proved[str(held.record.uuid)].object_id if held.record else f"profile-{profile_id}"
+    named = next((one["person"] for one in [*records, *stops] if one["profile"] == profile_id and one["person"]), None)
     return {
-        "person": str(uuid) if uuid else by_entry,
+        "person": str(uuid) if uuid else named or f"profile-{profile_id}",
         "profile": profile_id,
         "purpose": {
             "key": purpose.key,
@@ -166,11 +182,12 @@ def _claim(
             "text": purpose.text,
             "lawful_basis": purpose.lawful_basis,
             "mode": purpose.mode,
+            "covers_profiling": purpose.covers_profiling,
         },
         "at": moment_text(at),
         "known_at": moment_text(known_at) if known_at else None,
         "permits": held.permits,
-        # Whether all use was halted for them, whatever they had decided.
+        # Whether use was halted for them, whatever they had decided.
         "is_stopped": held.is_stopped,
         "record": str(held.record.uuid) if held.record else None,
     }

@@ -16,10 +16,8 @@ from cdp.ingestion.models import Source, SourceKind
 from cdp.pipeline import process_batch
 from cdp.profiles import catalogue
 from cdp.profiles.models import Event, EventName, Identifier
+from consent.consent_mode_export import of_choices
 from consent.models import ConsentRecord, ConsentState, Method, Purpose, Reach, ServedNotice
-from consent.signals.consent_mode import export
-from consent.signals.gpc import BrowserSignal
-from consent.signals.meaning import Capability, Meaning, Stance, of_browser, together
 from segments import live
 from tests.browser.conftest import AXE, LOOKS, RULES, SCREENSHOTS
 from tests.browser.test_browser_library import SNIPPET
@@ -333,21 +331,9 @@ def test_googles_consent_mode_is_told_what_the_platform_would_export(shop: Shop)
             page.locator(f"#cdp-consent input[name={key}]").set_checked(choice)
         shop.press("Save my choices")
         update = page.evaluate("Array.from(dataLayer).at(-1)[2]")
-        assert update == export(meaning(said)), said
+        chosen = {Purpose.objects.get(key=key): choice for key, choice in said.items()}
+        assert update == of_choices(chosen), said
         page.evaluate("cdp('consent')")
-
-
-def meaning(said: dict[str, bool], *, opts_out: bool = False) -> Meaning:
-    """The choices in the words of signals, as `cdp.ingestion.banner` says they are meant."""
-    parts = [of_browser(BrowserSignal(opts_out))]
-    for key, choice in said.items():
-        granted = [Capability(one) for one in Purpose.objects.get(key=key).needs_granted]
-        parts.append(
-            Meaning(dict.fromkeys(granted, Stance.GRANTED if choice else Stance.DENIED), dict.fromkeys(granted, ()))
-        )
-    if any(said.values()):
-        parts.append(Meaning({Capability.DEVICE_STORAGE: Stance.GRANTED}, {Capability.DEVICE_STORAGE: ()}))
-    return together(parts)
 
 
 def test_the_usual_library_is_loaded_once_it_is_permitted(shop: Shop) -> None:

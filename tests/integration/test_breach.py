@@ -2,8 +2,11 @@
 
 import csv
 import io
+import itertools
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +23,8 @@ from cdp.errors import DomainError
 from cdp.identity.merging import merge_profiles
 from cdp.pipeline import drain_dirty
 from cdp.profiles.models import Profile
-from consent.models import Decision, Purpose
+from consent import stops
+from consent.models import ConsentRecord, Decision, Purpose, StopKind
 from segments.feed import number_changes
 from segments.models import Segment
 from segments.services import archive, delete_segment
@@ -106,6 +110,36 @@ def test_who_did_not_permit_it_was_not_on_the_page(shop: Segment) -> None:
     assert asked().sure == ids(*USERS) - ids("u3")
 
 
+def test_who_was_stopped_was_not_on_the_page(shop: Segment) -> None:
+    """Neither who is stopped still, nor who was and isn't any more; who came under a stop since was."""
+    for user, kind in (
+        ("u1", StopKind.RESTRICTION),
+        ("u2", StopKind.RESTRICTION),
+        ("u4", StopKind.LEGITIMATE_INTERESTS),
+    ):
+        stops.stop(profile=person(user), kind=kind, by=BY)
+    page = read_page(key(sees=[shop]))
+    assert len(page["results"]) == 4, "the last of them doesn't reach this purpose"
+    stops.lift(profile=person("u2"), kind=StopKind.RESTRICTION, by=BY)
+    stops.stop(profile=person("u5"), kind=StopKind.RESTRICTION, by=BY)
+    answer = asked()
+    assert (answer.sure, answer.possible, answer.unsolved) == (ids(*USERS) - ids("u1", "u2"), set(), 0)
+
+
+def test_who_permitted_it_is_told_by_all_that_counted_then(shop: Segment) -> None:
+    """A renewal that waits to be confirmed takes nobody off the page; of two who had become one the stricter answer counted."""
+    Purpose.objects.filter(key="marketing_email").update(needs_double_opt_in=True)
+    decide("u1", "marketing_email", Decision.GRANTED)  # pending
+    decide("u3", "marketing_email", Decision.WITHDRAWN)
+    merge_profiles(survivor=person("u2"), absorbed=person("u3"), reason="one", by=BY)
+    while drain_dirty():
+        number_changes()
+    page = read_page(key(sees=[shop]))
+    assert len(page["results"]) == 4
+    answer = asked()
+    assert (answer.sure, answer.possible, answer.unsolved) == (ids("u0", "u1", "u4", "u5"), set(), 0)
+
+
 def test_within_the_minute_of_a_change_it_is_only_an_upper_bound(shop: Segment, settings: Any) -> None:
     decide("u3", "marketing_email", Decision.WITHDRAWN)
     page = read_page(key(sees=[shop]))
@@ -182,6 +216,53 @@ def test_reads_of_one_person_name_them_and_lists_name_nobody(shop: Segment) -> N
     assert answer.unnamed == 6 and answer.people_at_most is None
     only = asked(user=User.objects.get(username="compliance").pk)
     assert [one.action for one in only.reads] == ["profiles.listed"] and only.people == 0
+
+
+def test_looks_at_what_people_decided_are_reads_of_them(shop: Segment) -> None:
+    caller, ann = key(), person("u0")
+    uuid = ConsentRecord.objects.get(profile_id=person("u1").pk).uuid
+    assert caller.get("consents/current/user_id:u0/").status_code == 200
+    assert asked().sure == {ann.pk}
+    assert caller.get("consents/history/user_id:u2/").status_code == 200
+    officer = staff("compliance")
+    assert officer.get(f"/admin/consent/consentrecord/{uuid}/").status_code == 200
+    answer = asked()
+    assert (answer.sure, answer.people_at_most) == (ids("u0", "u1", "u2"), 3)
+    assert {"consent", "evidence"} <= set(answer.fields)
+    assert officer.get("/admin/consent/consentrecord/export/").status_code == 200
+    assert [one.action for one in asked(exports=True).reads] == ["consent.exported"]
+    assert asked().people_at_most is None, "everybody's decisions were taken away"
+
+
+LOOKS = {
+    "read",
+    "viewed",
+    "listed",
+    "exported",
+    "downloaded",
+    "revealed",
+    "explained",
+    "previewed",
+    "compared",
+    "taken",
+    "issued",
+}
+SHOW_NOBODY = {
+    "audit.listed": "acts, by ids that lead to nobody outside", "audit.viewed": "the same",
+    "audit.checkpoint_saved": "a signature", "retention.previewed": "counts",
+    "record_of_processing.exported": "what is processed, and nobody's data",
+}  # fmt: skip
+
+
+def test_every_act_that_is_called_a_look_is_one_that_the_breach_helper_knows() -> None:
+    """Held against the code: whatever is recorded as a read, view, list or export is in the list, or shows nobody."""
+    written = set[str]()
+    for file in itertools.chain(*(Path(app).rglob("*.py") for app in ("cdp", "consent", "segments"))):
+        written |= set(re.findall(r'"([a-z_]+\.[a-z_]+)"', file.read_text()))
+    looks = {one for one in written if one.partition(".")[2].rpartition("_")[2] in LOOKS}
+    assert {"members.read", "consent.exported", "privacy.export_downloaded"} <= looks
+    assert looks - READS.keys() - SHOW_NOBODY.keys() == set()
+    assert READS.keys() <= looks and SHOW_NOBODY.keys() <= written
 
 
 def test_questions_narrow_by_key_purpose_segment_fields_and_time(shop: Segment) -> None:

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from cdp.errors import DomainError, NotFound
 from cdp.identity.merging import merge_profiles, undo_merge
-from cdp.ingestion.models import SourceKind
+from cdp.ingestion.models import Source, SourceKind
 from cdp.profiles.models import Event, Profile
 from consent.models import ConsentRecord, ConsentState, Decision, Method, Purpose, Reach
 from consent.querysets import permitted, purpose_or_error
@@ -158,6 +158,24 @@ def test_a_decision_by_hand_is_refused_for_the_future_and_for_nobody(shop: Track
     nobody = Profile(pk=ann.pk + 1)
     with pytest.raises(NotFound):
         record_decision(profile=nobody, purpose=email, decision=Decision.GRANTED, method=Method.FORM, at=NOW, by=BY)
+
+
+@pytest.mark.parametrize(("place", "country", "decision", "law"), [
+    ("US-CA", None, Decision.GRANTED, "US-CA"), ("DE", None, Decision.PENDING, "DE"),
+    ("US-CA", "DE", Decision.PENDING, "DE"), ("", None, Decision.PENDING, "EU"),
+])  # fmt: skip
+def test_who_has_not_said_where_they_live_is_judged_by_the_place_of_the_source(
+    db: None, settings: Any, place: str, country: str | None, decision: Decision, law: str
+) -> None:
+    """At fourteen: old enough to agree alone in California, and not in Germany."""
+    settings.DEFAULT_JURISDICTION = "EU"
+    source = tracker()
+    Source.objects.filter(pk=source.source_id).update(place=place)
+    born = (NOW - timedelta(days=14.5 * 365.25)).date().isoformat()
+    say(source, identify("ann", traits={"birth_date": born} | ({"country": country} if country else {})))
+    say(source, decided("ann", 0, marketing_email=True))
+    record = ConsentRecord.objects.get()
+    assert (record.decision, record.jurisdiction) == (decision, law)
 
 
 # ---- Merging and parting -------------------------------------------------------------------------------------

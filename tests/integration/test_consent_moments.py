@@ -11,11 +11,13 @@ from django.test import Client
 from django.utils import timezone
 
 from cdp.audit.models import AuditEntry
+from cdp.errors import Conflict
 from cdp.identity.merging import merge_profiles, undo_merge
 from cdp.identity.models import Merge
 from cdp.profiles.models import Profile
-from consent.models import ConsentRecord, ConsentState, Decision, Method, Purpose
-from consent.moments import held_at
+from consent import stops
+from consent.models import ConsentRecord, ConsentState, Decision, Method, Purpose, StopKind
+from consent.moments import held_at, held_by_many
 from consent.querysets import permitted
 from consent.services import record_decision
 from tests.factories import BY, Tracker, identify, person, process_all, track, tracker
@@ -107,15 +109,31 @@ def test_before_a_merge_each_had_said_what_they_had_said(shop: Tracker) -> None:
     assert [one.permits for one in held_at(profile_id=bob.pk, at=now) if one.purpose.key == EMAIL] == [False]
 
 
+def test_what_they_became_counts_from_when_they_did(shop: Tracker) -> None:
+    """The yes of two is dated at the earlier of both: that must not make a yes of a time at which one had said no."""
+    now = timezone.now()
+    say("bob", Decision.GRANTED, now - 9 * DAY)
+    say("ann", Decision.WITHDRAWN, now - 7 * DAY)
+    say("ann", Decision.GRANTED, now - 5 * DAY)
+    merge = merge_profiles(survivor=person("ann"), absorbed=person("bob"), reason="same", by=BY)
+    assert permits("ann", timezone.now())
+    assert [permits("ann", now - days * DAY) for days in (8, 6, 4)] == [False, False, True]
+    undo_merge(merge=merge, by=BY)
+    assert [permits("ann", now - days * DAY) for days in (8, 6, 4)] == [False, False, True]
+    assert [permits("bob", now - days * DAY) for days in (10, 8, 6)] == [False, True, True]
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_worked_out_from_records_it_is_what_readers_see(shop: Tracker, seed: int) -> None:
-    """Random stories of decisions, late ones, repetitions, merges and their undoing; lifetimes that change."""
+    """Random stories of decisions, late ones, repetitions, stops, merges and their undoing; lifetimes that change. Also asked
+    afterwards: what we knew then is what readers saw then."""
     chance = random.Random(seed)
     merged: list[Merge] = []
+    saw: list[tuple[datetime, str, set[int], list[int]]] = []
     for _ in range(25):
         now = timezone.now()
         user, purpose = chance.choice(("ann", "bob")), chance.choice((EMAIL, ANALYSIS))
-        match chance.randrange(8):
+        match chance.randrange(9):
             case 0 | 1 | 2:
                 decision = chance.choice((Decision.GRANTED, Decision.WITHDRAWN, Decision.DENIED))
                 say(user, decision, now - chance.random() * 10 * DAY, purpose)
@@ -126,6 +144,8 @@ def test_worked_out_from_records_it_is_what_readers_see(shop: Tracker, seed: int
                 process_all()
             case 6:
                 Purpose.objects.filter(key=EMAIL).update(lifetime_days=chance.choice((None, 2, 5)))
+            case 7:
+                stop_or_lift(person(user), chance.choice(list(StopKind)))
             case _ if merged:
                 undo_merge(merge=merged.pop(), by=BY)
             case _:
@@ -146,6 +166,19 @@ def test_worked_out_from_records_it_is_what_readers_see(shop: Tracker, seed: int
                 if next(one for one in held_at(profile_id=pk, at=at, known_at=at) if one.purpose == purpose_row).permits
             }
             assert known == readers, purpose_row.key
+            saw.append((at, purpose_row.key, readers, list(Profile.objects.values_list("pk", flat=True))))
+    purposes = {one.key: one for one in Purpose.objects.filter(key__in=(EMAIL, ANALYSIS))}
+    for at, key, readers, everybody in saw:
+        if key in purposes:
+            told = held_by_many(everybody, purposes[key], at=at, known_at=at)
+            assert {pk for pk, held in told.items() if held.permits} == readers, f"{key} at {at}"
+
+
+def stop_or_lift(profile: Profile, kind: StopKind) -> None:
+    try:
+        stops.lift(profile=profile, kind=kind, by=BY)
+    except Conflict:
+        stops.stop(profile=profile, kind=kind, by=BY)
 
 
 # ---- The screen ----------------------------------------------------------------------------------------------------
@@ -195,8 +228,13 @@ def test_an_officer_sees_what_held_and_by_which_record(shop: Tracker) -> None:
 def test_what_a_merged_profile_had_said_stands_beside_it(shop: Tracker) -> None:
     say("bob", Decision.GRANTED, timezone.now() - 5 * DAY)
     merge_profiles(survivor=person("ann"), absorbed=person("bob"), reason="same", by=BY)
-    _, page = shown(staff("compliance"), "ann")
-    assert page.count("A profile that was merged into theirs") == 1
+    bob = ConsentRecord.objects.earliest("pk").profile_id
+    officer = staff("compliance")
+    _, page = shown(officer, "ann")
+    assert page.count("A profile that was merged into theirs") == 1 and page.count("when it was merged, ") == 1
+    now = timezone.now()
+    refused = officer.get(f"/admin/consent/consentrecord/proof/{bob}/{EMAIL}/", {"at": now.isoformat()}, follow=True)
+    assert "had been merged into another one" in refused.content.decode(), "nobody is read by its number any more"
 
 
 def test_moments_to_come_and_no_moments_are_refused_with_words(shop: Tracker) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import random
 import zipfile
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from cdp.audit.models import AuditEntry
 from cdp.audit.sequencing import sequence
 from cdp.audit.signing import load_signer, make_key
 from cdp.identity.merging import merge_profiles
+from consent import trail
 from consent.merging import inherit_stops
 from consent.models import (
     ConsentConflict,
@@ -32,6 +34,7 @@ from consent.models import (
 from consent.notices import serve
 from consent.rates import funnels, ways, weeks
 from consent.services import Shown, record_decisions
+from consent.trail import Wanted, page_of, records_of
 from tests.factories import BY, identify, person, process_all, tracker
 from tests.integration.test_audit_screen import staff
 
@@ -96,6 +99,44 @@ def test_the_trail_is_in_the_order_in_which_we_learned_it_and_marks_what_came_la
     assert text(officer, TRAIL).count(" later</small>") == 1
     merge_profiles(survivor=person("bob"), absorbed=person("ann"), reason="email", by=BY)
     assert listed(officer, late="on") == [str(second.uuid)], "what a merge writes down was known"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pages_of_a_time_long_ago_hold_all_of_it_in_order(
+    officer: Client, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Whatever came late, or was only written down again: page by page it is what the filters say of all records."""
+    chance, now, purpose = random.Random(seed), timezone.now(), Purpose.objects.get(key=EMAIL)
+    monkeypatch.setattr(trail, "PAGE", 7)
+    learned = sorted(now - chance.random() * 60 * DAY for _ in range(120))
+    ConsentRecord.objects.bulk_create(
+        ConsentRecord(
+            profile_id=chance.randrange(5), purpose=purpose, decision=chance.choice(Decision.values), recorded_at=at,
+            method=chance.choice((Method.FORM, Method.FORM, Method.MERGE, Method.REPEATED)),
+            collected_at=at - chance.choice((timedelta(0), timedelta(hours=30), 9 * DAY, 40 * DAY)) * chance.random(),
+        )
+        for at in learned
+    )  # fmt: skip
+    for _ in range(12):
+        since, until = sorted(now - chance.random() * 80 * DAY for _ in range(2))
+        given: dict[str, Any] = {"since": since, "until": until, "decision": chance.choice((None, "granted"))}
+        wanted = Wanted(**{**given, chance.choice(list(given)): None}, only_late=chance.random() < 0.3)
+        found, before = list[int](), None
+        while True:
+            page = page_of(wanted, before=before)
+            found += [one.pk for one in page.records]
+            if (before := page.older) is None:
+                break
+        assert found == list(records_of(wanted).values_list("pk", flat=True)), wanted
+
+
+def test_late_records_are_found_by_their_own_index(officer: Client) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        page_of(Wanted(only_late=True))
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+        cursor.execute("EXPLAIN " + queries[0]["sql"])
+        assert "consent_record_late" in " ".join(row[0] for row in cursor.fetchall()), "in the words of the condition"
 
 
 def test_each_filter_leaves_what_it_says(officer: Client) -> None:

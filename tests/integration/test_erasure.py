@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
 from cdp.audit.models import AuditEntry
 from cdp.erasure import Erased, erase_profile
@@ -23,7 +24,9 @@ from cdp.ingestion.quarantine import replay
 from cdp.pipeline import process_batch
 from cdp.profiles.models import Event, Profile
 from cdp.profiles.score_services import Scored, add_scores, publish_run, start_run
-from consent.models import ConsentRecord, ConsentState
+from consent.models import ConsentRecord, ConsentState, ConsentStop, StopKind
+from consent.moments import held_at
+from consent.stops import stop
 from segments.lists import add_people, create_list
 from segments.models import ChangeKind, ChangeWhy, ListEntry, MembershipChange
 from tests.factories import BY, Call, Tracker, identify, live, members, performed, person, process_all, track, tracker
@@ -164,6 +167,17 @@ def test_what_the_person_permitted_stays_on_record_and_holds_no_longer(shop: Tra
     erase()
     assert list(ConsentRecord.objects.filter(profile_id=ann.pk).values_list("pk", flat=True)) == kept != []
     assert not ConsentState.objects.exists()
+
+
+def test_that_they_were_stopped_stays_on_record_by_their_number_alone(shop: Tracker) -> None:
+    ann = person(ANN)
+    stop(profile=ann, kind=StopKind.RESTRICTION, by=BY, why="PR-12")
+    during = timezone.now()
+    erase()
+    assert list(ConsentStop.objects.values_list("profile_id", "kind", "why")) == [(ann.pk, "restriction", "")]
+    assert all(
+        held.is_stopped for held in held_at(profile_id=ann.pk, at=during) if held.purpose.key != "privacy_rights"
+    )
 
 
 def test_whoever_may_return_and_is_heard_of_again_is_somebody_new(shop: Tracker) -> None:

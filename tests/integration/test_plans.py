@@ -16,7 +16,9 @@ from django.test.utils import CaptureQueriesContext
 
 from cdp.database import bound_cursor
 from cdp.ingestion import inbox
+from cdp.profiles.models import Profile
 from consent.models import Purpose
+from consent.querysets import permitted
 from segments.catalogue import catalog
 from segments.engines import postgres
 from segments.evaluation import NEWER_CHANGES
@@ -325,6 +327,22 @@ def test_pages_of_members_and_of_the_inbox_walk_their_keys(crowd: None) -> None:
         found = explained(claim)
         assert "ingestion_inboxmessage_pkey" in indexes_of(found)
         assert not any(node["Node Type"] == "Sort" for node in found)
+
+    # Who is stopped is set aside in one pass over the stops, however many there are.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO consent_stop (profile_id, kind, since, why)"
+            f" SELECT 1000 + n, 'restriction', now(), '' FROM generate_series(1, {PEOPLE}, 5) AS n"
+        )
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("ANALYZE consent_stop")
+    for purpose in Purpose.objects.filter(key__in=["internal_analysis", "marketing_email"]):
+        with CaptureQueriesContext(connection) as queries:
+            permitted(Profile.objects.all(), purpose).count()
+        found = explained(queries[0]["sql"])
+        read = [node["Relation Name"] for node in found if "Relation Name" in node]
+        assert sorted(read) == ["consent_consentstate", "consent_stop", "profiles_profile"]
+        assert "Nested Loop" not in {node["Node Type"] for node in found}, "for nobody by themselves"
 
 
 def test_where_few_people_stand_is_asked_of_their_own_events_and_the_threshold_is_read_beforehand(crowd: None) -> None:

@@ -9,18 +9,21 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
 
 from cdp.audit.anchors import anchor_due
-from cdp.audit.check_proof import after, check, main, read
+from cdp.audit.check_held import after
+from cdp.audit.check_proof import check, main, read
 from cdp.audit.models import AuditEntry, Head
 from cdp.audit.sequencing import sequence
 from cdp.audit.signing import Signer, load_signer, make_key
 from cdp.errors import Conflict
 from cdp.identity.merging import merge_profiles, undo_merge
-from consent.models import ConsentRecord, Decision, Method, Notice, Purpose
+from consent import stops
+from consent.models import ConsentRecord, ConsentStop, Decision, Method, Notice, Purpose, StopKind
 from consent.notices import Content, Told, publish, serve
 from consent.proofs.bundle import make_bundle
 from consent.services import Shown, record_decisions
@@ -124,12 +127,76 @@ def test_taking_one_is_audited(now: datetime) -> None:
     assert (entry.object_id, entry.purpose, entry.detail["records"]) == (str(person("ann").uuid), EMAIL, 2)
 
 
+# ---- Stops ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def during(now: datetime, signer: Signer) -> datetime:
+    """A moment at which Bob, who had said yes, was under restriction; it was lifted since."""
+    stops.stop(profile=person("bob"), kind=StopKind.RESTRICTION, by=BY, why="PR-7")
+    during = timezone.now()
+    stops.lift(profile=person("bob"), kind=StopKind.RESTRICTION, by=BY)
+    sequence(signer)
+    return during
+
+
+def test_a_stop_that_stood_is_proved_by_the_log(during: datetime, signer: Signer) -> None:
+    files = unzipped(bundle("bob", during))
+    found = check(files, keys=[signer.key])
+    assert (found.wrong, found.notes) == ([], [])
+    assert " was NOT PERMITTED by " in found.verdict and "halted for them (restriction)" in found.verdict
+    assert [line.split(",")[1].split()[0] for line in found.proved if line.startswith("halted")] == ["began", "ended"]
+    [told] = json.loads(files["stops.json"])
+    assert {f"entries/{told['began']}.json", f"entries/{told['ended']}.json"} <= files.keys()
+    assert b"Use was halted for them then" in files["README.txt"]
+    for at, verdict in ((during - DAY, " was PERMITTED by "), (timezone.now(), " was PERMITTED by ")):
+        found = check(unzipped(bundle("bob", at)), keys=[signer.key])
+        assert found.is_valid and verdict in found.verdict, "before it and since"
+    found = check(unzipped(bundle("bob", timezone.now(), known_at=during)), keys=[signer.key])
+    assert found.is_valid and "NOT PERMITTED" in found.verdict, "nobody knew yet that it would be lifted"
+
+
+def test_a_stop_that_reaches_other_purposes_is_none_of_this_one(now: datetime, signer: Signer) -> None:
+    stops.stop(profile=person("bob"), kind=StopKind.LEGITIMATE_INTERESTS, by=BY)
+    sequence(signer)
+    files = unzipped(bundle("bob", timezone.now()))
+    assert json.loads(files["stops.json"]) == [] and " PERMITTED" in check(files, keys=[signer.key]).verdict
+
+
+def test_a_stop_is_refused_until_the_log_proves_it(now: datetime, signer: Signer) -> None:
+    at = timezone.now()
+    stops.stop(profile=person("bob"), kind=StopKind.RESTRICTION, by=BY)
+    assert check(unzipped(bundle("bob", at)), keys=[signer.key]).is_valid, "of before it nothing rests on it"
+    with pytest.raises(Conflict) as refused:
+        bundle("bob", timezone.now())
+    assert refused.value.code == "not_sealed_yet"
+    sequence(signer)
+    assert "NOT PERMITTED" in check(unzipped(bundle("bob", timezone.now())), keys=[signer.key]).verdict
+    ConsentStop.objects.update(uuid=uuid4())  # as if the log had told less of it
+    with pytest.raises(Conflict) as refused:
+        bundle("bob", timezone.now())
+    assert refused.value.code == "not_provable"
+
+
+def test_a_stop_that_a_merge_carried_is_proved_for_who_survived(now: datetime, signer: Signer) -> None:
+    stops.stop(profile=person("ann"), kind=StopKind.RESTRICTION, by=BY)
+    merge = merge_profiles(survivor=person("bob"), absorbed=person("ann"), reason="email", by=BY)
+    sequence(signer)
+    inside, purpose = [merge.survivor_id, merge.absorbed_id], Purpose.objects.get(key=EMAIL)
+    for profile_id in inside:
+        made = make_bundle(profile_id=profile_id, inside=inside, purpose=purpose, at=timezone.now(), by=BY)
+        found = check(unzipped(made.content), keys=[signer.key])
+        assert found.wrong == [] and "NOT PERMITTED" in found.verdict
+        assert sum(line.startswith("halted") for line in found.proved) == 3
+
+
 # ---- Whoever changes something -------------------------------------------------------------------------------------
 
 
 def test_a_changed_byte_is_found_in_each_file_by_its_name(now: datetime, signer: Signer) -> None:
     files = unzipped(bundle("ann", now - 4 * DAY))
-    assert {"README.txt", "check.py", "verify.py", "claim.json", "records.json", "anchored.txt"} <= files.keys()
+    named = {"README.txt", "check.py", "held.py", "verify.py", "ed25519.py", "claim.json", "records.json", "stops.json"}
+    assert named | {"anchored.txt"} <= files.keys()
     for name, content in files.items():
         middle = len(content) // 2
         other = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
@@ -140,6 +207,12 @@ def test_a_changed_byte_is_found_in_each_file_by_its_name(now: datetime, signer:
         assert [one for one in wrong if one.startswith(f"{name}:")], (name, wrong)
     wrong = check({**files, "more.txt": b"more"}, keys=[signer.key]).wrong
     assert wrong == ["more.txt: it isn't one of the files that were put into the bundle"]
+
+
+def signed_anew(files: dict[str, bytes], signer: Signer) -> bytes:
+    from consent.proofs.bundle import _zipped
+
+    return _zipped({name: content for name, content in files.items() if name != "MANIFEST.txt"}, signer)
 
 
 Forge = Callable[[dict[str, bytes]], None]
@@ -169,6 +242,11 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "other words": (_edit("records.json", lambda records: records[0].update(notice="0" * 64)), "records.json"),
     "it lasts longer": (_edit("records.json", lambda records: records[0].update(expires_at="2099")), "records.json"),
     "a record without its entry": (_edit("records.json", lambda records: records[1].update(entry=None)), "records.json"),
+    "it was another's": (_edit("records.json", lambda records: records[1].update(profile=0)), "records.json"),
+    "learned in another order": (
+        _edit("records.json", lambda records: (records[0].update(order=1), records[1].update(order=0))), "records.json"),
+    "left out, its entry not": (_edit("records.json", lambda records: records.pop()), "records.json"),
+    "a claim about another": (_edit("claim.json", lambda claim: claim.update(person="0")), "claim.json"),
     "a claim of more": (_edit("claim.json", lambda claim: claim.update(permits=not claim["permits"])), "claim.json"),
     "another moment": (_edit("claim.json", lambda claim: claim.update(at="2000-01-01T00:00:00.000000Z")), "claim.json"),
     "shown at another time": (_edit("served.json", lambda served: served[0].update(served_at="2020")), "served.json"),
@@ -186,15 +264,34 @@ def test_a_forger_who_signs_the_list_of_files_anew_is_found_out_by_the_log(
     now: datetime, signer: Signer, forgery: str
 ) -> None:
     """Even by whoever holds the key that signs the list, as long as the log's root stands."""
-    from consent.proofs.bundle import _zipped
-
     files = unzipped(bundle("ann", now - DAY))
     forge, named = FORGERIES[forgery]
     forge(files)
-    files.pop("MANIFEST.txt")
-    wrong = check(unzipped(_zipped(files, signer)), keys=[signer.key]).wrong
+    wrong = check(unzipped(signed_anew(files, signer)), keys=[signer.key]).wrong
     assert [one for one in wrong if one.startswith(named)], wrong
     assert not [one for one in wrong if one.startswith("MANIFEST")]
+
+
+STOP_FORGERIES: dict[str, tuple[Forge, str]] = {
+    "it never was": (lambda files: files.update({"stops.json": b"[]"}), "records.json"),
+    "it was lifted before": (_edit("stops.json", lambda found: found[0].update(lifted_at=found[0]["since"])), "stops.json"),
+    "it began later": (_edit("stops.json", lambda found: found[0].update(since="2030-01-01T00:00:00.000000Z")), "stops.json"),
+    "it was of another kind": (_edit("stops.json", lambda found: found[0].update(kind="profiling")), "stops.json"),
+    "it was another's": (_edit("stops.json", lambda found: found[0].update(person="0")), "stops.json"),
+    "of another number": (_edit("stops.json", lambda found: found[0].update(profile=0)), "records.json"),
+    "without its entries": (
+        _edit("stops.json", lambda found: found[0].update(began=None, ended=None, lifted_at=None)), "stops.json"),
+    "nothing was halted": (_edit("claim.json", lambda claim: claim.update(is_stopped=False, permits=True)), "claim.json"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("forgery", STOP_FORGERIES)
+def test_a_stop_that_was_forged_is_found_out_by_the_log(during: datetime, signer: Signer, forgery: str) -> None:
+    files = unzipped(bundle("bob", during))
+    forge, named = STOP_FORGERIES[forgery]
+    forge(files)
+    wrong = check(unzipped(signed_anew(files, signer)), keys=[signer.key]).wrong
+    assert [one for one in wrong if one.startswith(named)], wrong
 
 
 def test_another_log_is_not_the_one_that_was_kept(now: datetime, tmp_path: Path) -> None:
@@ -211,14 +308,17 @@ def test_it_is_checked_by_what_lies_in_it_alone(now: datetime, tmp_path: Path) -
     (tmp_path / "proof.zip").write_bytes(bundle("ann", now - 4 * DAY))
     with zipfile.ZipFile(tmp_path / "proof.zip") as archive:
         archive.extractall(tmp_path / "unpacked")
-    for arguments in (["unpacked/check.py", "proof.zip"], ["unpacked/check.py"]):  # the second checks where it lies
-        ran = subprocess.run(
-            [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False,
-            env={"PATH": "", "PYTHONDONTWRITEBYTECODE": "1"},
-        )  # fmt: skip
-        assert ran.returncode == 0, ran.stderr + ran.stdout
-        assert f"VALID: {EMAIL} was PERMITTED" in ran.stdout
-        assert "The public key came with the bundle" in ran.stdout
+    # Where it lies unpacked, or as a zip; the second time by Python alone, without any package that is installed here.
+    bare = [str(Path(sys.executable).resolve()), "-I", "-S"]
+    for program, *arguments in (["unpacked/check.py", "proof.zip"], ["unpacked/check.py"]):
+        for python in ([sys.executable, "-I"], bare):
+            ran = subprocess.run(
+                [*python, program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False,
+                env={"PATH": "", "PYTHONDONTWRITEBYTECODE": "1"},
+            )  # fmt: skip
+            assert ran.returncode == 0, ran.stderr + ran.stdout
+            assert f"VALID: {EMAIL} was PERMITTED" in ran.stdout
+            assert "The public key came with the bundle" in ran.stdout
     records = tmp_path / "unpacked/records.json"
     records.write_text(records.read_text().replace("withdrawn", "granted"))
     assert main([str(tmp_path / "unpacked")]) == 1
@@ -260,6 +360,12 @@ def test_what_a_merge_decided_is_proved_like_any_other(now: datetime, signer: Si
     records = json.loads(files["records.json"])
     assert {record["profile"] for record in records} == set(inside)
     assert all(record["entry"] for record in records), "those of the absorbed, too"
+    became = next(place for place, record in enumerate(records) if record["method"] == "merge")
+    _edit("records.json", lambda rows: rows[became]["evidence"].update(newest="2000-01-01T00:00:00+00:00"))(files)
+    wrong = check(unzipped(signed_anew(files, signer)), keys=[signer.key]).wrong
+    assert [one for one in wrong if one.startswith("records.json") and "newest" in one], (
+        "how new its words were is proved"
+    )
     undo_merge(merge=merge, by=BY)
     sequence(signer)
     assert check(unzipped(bundle("bob", timezone.now())), keys=[signer.key]).is_valid

@@ -12,9 +12,10 @@ from cdp.errors import Conflict, NotFound
 from cdp.identity.merging import merge_profiles, undo_merge
 from cdp.profiles.models import Profile
 from consent import stops
-from consent.models import ConsentRecord, ConsentStop, Decision, Mode, Purpose, StopKind
+from consent.models import ConsentRecord, ConsentStop, ConsentStopped, Decision, Mode, Purpose, StopKind
 from consent.moments import held_at
-from consent.querysets import permitted
+from consent.purposes import permitting
+from consent.querysets import permitted, stopped_by
 from segments.catalogue import catalog_for
 from segments.engines import postgres
 from segments.live import rules_now
@@ -153,7 +154,10 @@ def test_chains_of_merges_leave_one_stop_of_each_kind(db: None) -> None:
         merge_profiles(survivor=profiles[0], absorbed=absorbed, reason="same", by=BY)
     held = ConsentStop.objects.filter(lifted_at=None)
     assert list(held.values_list("profile_id", "kind")) == [(profiles[0].pk, "restriction")]
-    assert ConsentStop.objects.filter(profile_id=profiles[0].pk).count() == 3, "that they were is still on record"
+    ended = ConsentStop.objects.exclude(lifted_at=None)
+    assert set(ended.values_list("profile_id", flat=True)) == {one.pk for one in profiles[1:]}, (
+        "each keeps its own past"
+    )
 
 
 def test_what_held_at_a_moment_knows_of_stops(people: tuple[Profile, Profile]) -> None:
@@ -170,6 +174,66 @@ def test_what_held_at_a_moment_knows_of_stops(people: tuple[Profile, Profile]) -
     assert told(during)[ANALYSIS] == (False, True) and told(during)[RIGHTS] == (True, False)
     assert told(during, known_at=before)[ANALYSIS] == (True, False)
     assert told(datetime.now(UTC))[ANALYSIS] == (True, False)
+
+
+def test_until_they_became_one_a_stop_was_each_ones_own(people: tuple[Profile, Profile]) -> None:
+    ann, bob = people
+    stops.stop(profile=ann, kind=StopKind.RESTRICTION, by=BY)
+    before = datetime.now(UTC)
+    assert readable(ANALYSIS) == {bob.pk}
+    merge = merge_profiles(survivor=bob, absorbed=ann, reason="a clerk saw it", by=BY)
+    merged = datetime.now(UTC)
+    undo_merge(merge=merge, by=BY)
+
+    def stopped(profile: Profile, at: datetime) -> bool:
+        return next(one.is_stopped for one in held_at(profile_id=profile.pk, at=at) if one.purpose.key == ANALYSIS)
+
+    assert (stopped(ann, before), stopped(bob, before)) == (True, False), "readers were given Bob"
+    assert stopped(bob, merged) and stopped(ann, datetime.now(UTC)) and stopped(bob, datetime.now(UTC))
+
+
+def test_that_a_stop_was_lifted_is_not_known_before(people: tuple[Profile, Profile]) -> None:
+    ann, _ = people
+    stops.stop(profile=ann, kind=StopKind.RESTRICTION, by=BY)
+    during = datetime.now(UTC)
+    stops.lift(profile=ann, kind=StopKind.RESTRICTION, by=BY)
+    now = datetime.now(UTC)
+    [held] = [one for one in held_at(profile_id=ann.pk, at=now, known_at=during) if one.purpose.key == ANALYSIS]
+    assert held.is_stopped and not held.permits
+
+
+def test_the_log_tells_of_each_stop_that_a_merge_or_its_undoing_brings(people: tuple[Profile, Profile]) -> None:
+    ann, bob = people
+    stops.stop(profile=ann, kind=StopKind.RESTRICTION, by=BY, why="PR-1")
+    merge = merge_profiles(survivor=bob, absorbed=ann, reason="a clerk saw it", by=BY)
+    undo_merge(merge=merge, by=BY)
+    told = AuditEntry.objects.filter(action__startswith="consent.stop", detail__why="PR-1").order_by("recorded_at")
+    assert sorted(told.values_list("action", "object_id")) == sorted([
+        ("consent.stopped", str(ann.uuid)), ("consent.stop_followed", str(ann.uuid)),
+        ("consent.stopped", str(bob.uuid)), ("consent.stopped", str(ann.uuid)),
+    ])  # fmt: skip
+    assert {entry.detail["stop"] for entry in told} == set(map(str, ConsentStop.objects.values_list("uuid", flat=True)))
+
+
+def test_who_is_stopped_is_counted_nowhere(people: tuple[Profile, Profile]) -> None:
+    ann, _ = people
+    three = list(Purpose.objects.filter(key__in=(EMAIL, ANALYSIS, "orders", RIGHTS)))
+    assert set(permitting(three).values()) == {2}
+    stops.stop(profile=ann, kind=StopKind.RESTRICTION, by=BY)
+    stops.stop(profile=ann, kind=StopKind.PROFILING, by=BY)
+    decide("ann", ANALYSIS, Decision.WITHDRAWN)
+    assert {one.key: permitting([one])[one.pk] for one in three} == {EMAIL: 1, ANALYSIS: 1, "orders": 1, RIGHTS: 2}
+    assert {one.key: len(readable(one.key)) for one in three} == {EMAIL: 1, ANALYSIS: 1, "orders": 1, RIGHTS: 2}
+
+
+@pytest.mark.parametrize("kind", StopKind)
+def test_what_a_stop_reaches_is_said_alike_in_python_and_in_the_database(
+    people: tuple[Profile, Profile], kind: StopKind
+) -> None:
+    ann, _ = people
+    stops.stop(profile=ann, kind=kind, by=BY)
+    by_view = set(ConsentStopped.objects.filter(profile_id=ann.pk).values_list("purpose__key", flat=True))
+    assert by_view == {one.key for one in Purpose.objects.all() if kind in stopped_by(one)}
 
 
 def test_the_view_can_only_be_read(people: tuple[Profile, Profile]) -> None:

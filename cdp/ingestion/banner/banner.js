@@ -177,7 +177,7 @@
     const granted = new Set(), denied = new Set();
     for (const one of open()) {
       if (permits(one.key) === true) [...one.grants, ...one.brings].forEach(capability => granted.add(capability));
-      else one.grants.forEach(capability => denied.add(capability));
+      else one.denies.forEach(capability => denied.add(capability));
     }
     if (optsOut) ["sale", "sharing", "targeted_ads"].forEach(capability => denied.add(capability));
     const fulfils = needs => needs === null || ([...needs.granted, ...needs.not_denied].every(one => !denied.has(one)) && needs.granted.every(one => granted.has(one)));
