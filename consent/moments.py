@@ -82,7 +82,7 @@ def held_by_many(
         ConsentRecord.objects.filter(profile_id__in=profile_ids, purpose=purpose), at=at, known_at=known_at
     )
     holding: dict[int, Holding | None] = {}
-    for record in records:
+    for record in records.defer("sealed_evidence"):
         holding[record.profile_id] = after(holding.get(record.profile_id), record)
     held = {one: _held(purpose, holding.get(one), at) for one in profile_ids}
     for stop in stops_then(profile_ids, at=at, known_at=known_at):

@@ -90,7 +90,7 @@ def page_of(wanted: Wanted, *, before: int | None = None) -> Page:
     """
     found: list[ConsentRecord] = []
     for records in _stretches(wanted):
-        records = with_person(records).select_related("purpose", "notice_version__notice")
+        records = _with_words(with_person(records))
         if before is not None:
             records = records.filter(pk__lt=before)
         found += records[: PAGE + 1 - len(found)]
@@ -139,8 +139,13 @@ def first_learned(at: datetime) -> int:
 
 def with_person(records: QuerySet[ConsentRecord]) -> QuerySet[ConsentRecord]:
     """With ``person_uuid``: None of a profile that was merged away or erased."""
-    whose = Profile.objects.filter(pk=OuterRef("profile_id")).values("uuid")
+    whose = Profile.objects.filter(pk=OuterRef("profile_id")).order_by().values("uuid")
     return records.annotate(person_uuid=Subquery(whose))
+
+
+def _with_words(records: QuerySet[ConsentRecord]) -> QuerySet[ConsentRecord]:
+    """With what it was decided for and on which version, but for the text of that: it may be long, and isn't shown."""
+    return records.select_related("purpose", "notice_version__notice").defer("notice_version__content")
 
 
 def is_late(record: ConsentRecord) -> bool:
@@ -160,7 +165,7 @@ def life_of(record: ConsentRecord) -> list[ConsentRecord]:
 def csv_lines(wanted: Wanted) -> Iterator[str]:
     """The records as CSV, line by line, in bounded memory. People stand in it by our ids alone."""
     yield _line(COLUMNS)
-    records = with_person(records_of(wanted)).select_related("purpose", "notice_version__notice")
+    records = _with_words(with_person(records_of(wanted)))
     for one in records.iterator(chunk_size=CHUNK):
         version = one.notice_version
         person: UUID | None = one.person_uuid  # type: ignore[attr-defined]  # annotated above

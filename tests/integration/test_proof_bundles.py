@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -172,9 +171,9 @@ def test_a_stop_is_refused_until_the_log_proves_it(now: datetime, signer: Signer
     assert refused.value.code == "not_sealed_yet"
     sequence(signer)
     assert "NOT PERMITTED" in check(unzipped(bundle("bob", timezone.now())), keys=[signer.key]).verdict
-    ConsentStop.objects.update(uuid=uuid4())  # as if the log had told less of it
+    ConsentStop.objects.create(profile_id=person("ann").pk, kind=StopKind.RESTRICTION)  # of which the log knows nothing
     with pytest.raises(Conflict) as refused:
-        bundle("bob", timezone.now())
+        bundle("ann", timezone.now())
     assert refused.value.code == "not_provable"
 
 

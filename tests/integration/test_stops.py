@@ -226,6 +226,20 @@ def test_who_is_stopped_is_counted_nowhere(people: tuple[Profile, Profile]) -> N
     assert {one.key: len(readable(one.key)) for one in three} == {EMAIL: 1, ANALYSIS: 1, "orders": 1, RIGHTS: 2}
 
 
+@pytest.mark.parametrize("change", [
+    "DELETE FROM consent_stop", "TRUNCATE consent_stop", "UPDATE consent_stop SET lifted_at = NULL",
+    "UPDATE consent_stop SET lifted_at = since", "UPDATE consent_stop SET since = since - interval '1 day'",
+    "UPDATE consent_stop SET profile_id = profile_id + 1", "UPDATE consent_stop SET kind = 'profiling'",
+    "UPDATE consent_stop SET uuid = gen_random_uuid()", "UPDATE consent_stop SET why = 'else'",
+])  # fmt: skip
+def test_a_stop_can_only_be_lifted_and_once(people: tuple[Profile, Profile], change: str) -> None:
+    ann, _ = people
+    stops.stop(profile=ann, kind=StopKind.RESTRICTION, by=BY)
+    stops.lift(profile=ann, kind=StopKind.RESTRICTION, by=BY)
+    with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(change)
+
+
 @pytest.mark.parametrize("kind", StopKind)
 def test_what_a_stop_reaches_is_said_alike_in_python_and_in_the_database(
     people: tuple[Profile, Profile], kind: StopKind
