@@ -27,8 +27,8 @@ from cdp.ingestion.consent_words import Asks
 from cdp.profiles.models import Identifier, Profile
 from consent.confirming import confirm
 from consent.models import Confirmation, ConsentRecord, Decision, Method, Purpose, Reach, SignalHeard
-from consent.moments import held_at
 from consent.querysets import permitted
+from consent.replay import replayed
 from consent.services import record_decision
 from segments import live as live_cache
 from segments.catalogue import catalog
@@ -365,8 +365,9 @@ class Walk(RuleBasedStateMachine):
                 "the rule takes in the same people"
             )
             for user, profile in people.items():
-                proved = next(h for h in held_at(profile_id=profile.pk, at=at) if h.purpose == purpose)
-                assert proved.permits == (profile.pk in read), f"{user}: the records prove what readers see"
+                assert self._prove(profile, purpose, at) == (profile.pk in read), (
+                    f"{user}: the records prove what readers see"
+                )
                 if profile.pk in read:
                     assert self.naive.permits(purpose.key, user, at), (
                         f"{user} is read for {purpose.key} beyond their word"
@@ -374,6 +375,12 @@ class Walk(RuleBasedStateMachine):
                     Walk.permitted += 1
                 else:
                     Walk.denied += 1
+
+    def _prove(self, profile: Profile, purpose: Purpose, at: datetime) -> bool:
+        """What the records make of it. Not asked as of the moment: people become one in this test today, and speak in the past."""
+        records = ConsentRecord.objects.filter(profile_id=profile.pk, purpose=purpose, reach=Reach.PERSON)
+        held = replayed(records.order_by("pk"))
+        return held is not None and held.is_yes and (held.until is None or held.until > at)
 
 
 def test_no_order_of_events_ever_widens_a_permission(drill_scale: Callable[..., int]) -> None:
