@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from cdp.audit.actors import SYSTEM, Actor
@@ -18,7 +18,7 @@ from cdp.jobs.models import Job
 from cdp.jobs.services import Progress, enqueue
 from cdp.logs import get_logger
 from cdp.privacy.models import CLOSED, PrivacyRequest, PrivacyTarget, RequestState, TargetState, Tombstone
-from cdp.privacy.targets import remember_who, targets_of
+from cdp.privacy.targets import Counts, Target, remember_who, targets_of
 from cdp.vault.ring import VaultUnusable
 from consent.querysets import PRIVACY_RIGHTS
 
@@ -26,6 +26,7 @@ log = get_logger(__name__)
 
 KIND: Final = "privacy.carry_out"
 AT_ONCE: Final = 5_000
+TRIES: Final = 3
 
 
 class TargetsFailed(DomainError):
@@ -64,7 +65,7 @@ def carry_out(request: PrivacyRequest, *, progress: Progress, by: Actor = SYSTEM
             continue
         _set(target, TargetState.RUNNING, attempts=target.attempts + 1)
         try:
-            counts = what.do(request, by)
+            counts = _do(what, request, by)
         except (OperationalError, InterfaceError):
             raise
         except Exception as error:  # noqa: BLE001  (of any kind: it must hide none of the targets after it)
@@ -82,6 +83,24 @@ def carry_out(request: PrivacyRequest, *, progress: Progress, by: Actor = SYSTEM
     if failed:
         raise TargetsFailed(failed)
     finish_if_done(request, by=by)
+
+
+def _do(what: Target, request: PrivacyRequest, by: Actor) -> Counts:
+    """What came of it. A database that is there and says no (a deadlock, a limit of time) is asked again, and then says so for
+    this target alone.
+
+    Raises:
+        django.db.OperationalError: the database went, for all targets.
+    """
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return what.do(request, by)
+        except (OperationalError, InterfaceError):
+            if not connection.is_usable():
+                raise
+            if not tries_left:
+                raise DomainError("database_refused", "The database had no room or time for it; try again.") from None
+    raise AssertionError("the last try answers or raises")
 
 
 def finish_if_done(request: PrivacyRequest, *, by: Actor) -> bool:

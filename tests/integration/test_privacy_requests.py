@@ -13,14 +13,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from cdp.audit.models import AuditEntry
 from cdp.errors import Conflict, DomainError, NotFound
+from cdp.identity.merging import merge_profiles
 from cdp.jobs.models import Job, JobState
 from cdp.jobs.services import cancel
-from cdp.privacy import running, services, targets
+from cdp.privacy import correcting, exporting, running, services, targets
 from cdp.privacy.due import due_of
 from cdp.privacy.exporting import export_folder, open_export, path_of, purge_exports
 from cdp.privacy.models import (
@@ -127,6 +128,15 @@ def test_it_is_extended_once_with_a_reason(shop: Tracker) -> None:
         services.extend(request=request, reason="More", by=BY)
 
 
+def test_it_is_not_extended_once_its_last_day_is_over(shop: Tracker) -> None:
+    """The person had to be told within the first month (GDPR Art. 12(3))."""
+    request = asked(RequestKind.ACCESS, country="DE", received_at=timezone.now() - 45 * DAY)
+    with pytest.raises(Conflict, match="last day is over"):
+        services.extend(request=request, reason="Three archives", by=BY)
+    PrivacyRequest.objects.filter(pk=request.pk).update(due_on=timezone.localdate())
+    assert services.extend(request=request, reason="Three archives", by=BY).was_due_on == timezone.localdate()
+
+
 # ---- What may be done when -----------------------------------------------------------------------------------------
 
 
@@ -225,6 +235,20 @@ def test_the_file_has_everything_and_only_theirs(shop: Tracker) -> None:
     assert b"bob" not in everything
 
 
+def test_the_file_has_what_they_stopped_asked_and_what_could_not_be_used(shop: Tracker) -> None:
+    shop.send({"type": "trick", "userId": ANN, "note": "theirs"}, {"type": "trick", "userId": "bob"})
+    process_all()
+    done(RequestKind.RESTRICTION)
+    request = done(RequestKind.ACCESS)
+    data = _data(request)
+    assert [(row["code"], json.loads(row["message"])["note"]) for row in data["unusable_messages"]] == [
+        ("unknown_type", "theirs")
+    ]
+    assert [(row["kind"], row["lifted_at"]) for row in data["stops"]] == [("restriction", None)]
+    assert [row["kind"] for row in data["requests"]] == ["restriction", "access"]
+    assert data["requests"][1]["number"] == request.number and data["signals"] == []
+
+
 def test_who_read_them_is_told_without_naming_staff(shop: Tracker) -> None:
     segment = live("buyers", performed("Bought"))
     system = key(sees=[segment])
@@ -249,12 +273,14 @@ def _data(request: PrivacyRequest) -> dict[str, Any]:
 
 
 def test_what_spreadsheets_would_run_is_text(shop: Tracker) -> None:
-    shop.send(identify(ANN, traits={"note": "=cmd|' /C calc'!A0", "html": "<script>alert(1)</script>"}))
+    wide = "\uff1dHYPERLINK(1)"  # as East Asian keyboards write it
+    traits = {"note": "=cmd|' /C calc'!A0", "html": "<script>alert(1)</script>", "wide": wide}
+    shop.send(identify(ANN, traits=traits))
     process_all()
     request = done(RequestKind.PORTABILITY)
     with open_export(export=request.exports.get(), by=BY) as file:
         archive = zipfile.ZipFile(io.BytesIO(file.read()))
-    assert "'=cmd|" in archive.read("traits.csv").decode()
+    assert "'=cmd|" in archive.read("traits.csv").decode() and f"'{wide}" in archive.read("traits.csv").decode()
     assert "<script>alert" not in archive.read("index.html").decode()
     assert {"=cmd|' /C calc'!A0"} <= {row["value"] for row in json.loads(archive.read("data.json"))["traits"]}
 
@@ -308,6 +334,62 @@ def test_a_correction_comes_as_anything_else_is_said(shop: Tracker) -> None:
     assert said.properties == {"city": "Basel", "email": None}, "what was said before stays in their history"
 
 
+def test_a_correction_that_the_pipeline_refuses_is_not_done(shop: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What can't be named any more is the only way in which our own message can be refused.
+    monkeypatch.setattr(correcting, "_naming", lambda *_: {"userId": "undefined"})
+    request = run(begun(asked(RequestKind.RECTIFICATION, corrections={"city": "Basel"})))
+    failed = request.targets.get(key="correction")
+    assert (failed.state, failed.error_code) == (TargetState.FAILED, "correction_not_taken")
+    assert request.corrections == {"city": "Basel"}, "so that it can be tried again"
+    monkeypatch.undo()
+    services.retry_target(target=failed, by=BY)
+    assert run(request).state == RequestState.DONE and person(ANN).traits["city"] == "Basel"
+
+
+def test_an_address_that_is_not_theirs_is_removed_and_its_trait_with_it(shop: Tracker) -> None:
+    wrong = f"{ANN}@b.ch"
+    request = done(RequestKind.RECTIFICATION, wrong_identifiers=[f"email: {wrong.upper()}"])
+    ann = person(ANN)
+    assert set(ann.identifiers.values_list("namespace", "value")) == {("user_id", ANN)}
+    assert ann.traits == {"city": "Bern"} and request.wrong_identifiers == []
+    [entry] = AuditEntry.objects.filter(action="profile.identifier_removed")
+    assert (entry.object_id, entry.detail) == (str(ann.uuid), {"namespace": "email", "why": request.number})
+    assert ANN not in "".join(
+        bytes(one.envelope).decode() for one in AuditEntry.objects.filter(object_id=str(request.uuid))
+    )
+    # It is nobody's now, so whose it is can be known by it.
+    shop.send(identify("cyd", traits={"email": wrong}))
+    process_all()
+    assert person("cyd").pk != ann.pk and person("cyd").identifiers.filter(value=wrong).exists()
+
+
+def test_what_is_right_comes_before_what_is_wrong_goes(shop: Tracker) -> None:
+    """Of somebody who is known by nothing but the wrong address."""
+    shop.send(identify(traits={"email": "typo@b.ch"}, anonymousId="phone"))
+    process_all()
+    them = Profile.objects.get(identifiers__value="typo@b.ch")
+    them.identifiers.filter(value="phone").delete()
+    asked_for = {"profile": them, "wrong_identifiers": ["email:typo@b.ch"]}
+    request = run(begun(asked(RequestKind.RECTIFICATION, **asked_for)))
+    assert request.targets.get(key="identifiers").error_code == "last_identifier", "nobody could find them again"
+    request = done(RequestKind.RECTIFICATION, **asked_for, corrections={"email": "right@b.ch"})
+    assert list(them.identifiers.values_list("value", flat=True)) == ["right@b.ch"]
+    them.refresh_from_db()
+    assert them.traits == {"email": "right@b.ch"}
+
+
+@pytest.mark.parametrize(
+    ("named", "code"), [("email:bob@b.ch", "identifier_not_theirs"), ("email", "identifier_malformed")]
+)
+def test_nobody_loses_an_identifier_that_they_do_not_have(shop: Tracker, named: str, code: str) -> None:
+    with pytest.raises(DomainError) as raised:
+        asked(RequestKind.RECTIFICATION, wrong_identifiers=[f"email:{ANN}@b.ch", named])
+    assert (raised.value.code, raised.value.pointer) == (code, "/wrong_identifiers/1")
+    later = asked(RequestKind.RECTIFICATION, profile=None, wrong_identifiers=["user_id:x"])
+    with pytest.raises(DomainError, match="nothing to remove"):
+        services.name_person(request=later, profile=person(ANN), by=BY)
+
+
 def test_a_restriction_hides_them_everywhere_until_it_is_lifted(shop: Tracker) -> None:
     ann = person(ANN)
     request = done(RequestKind.RESTRICTION)
@@ -342,7 +424,7 @@ def test_an_objection_to_one_purpose_is_their_decision(shop: Tracker) -> None:
 def test_an_erasure_reaches_every_target_and_tells_each(shop: Tracker) -> None:
     segment = live("buyers", performed("Bought"))
     request = done(RequestKind.ERASURE)
-    assert list(states(request)) == ["people", "keys", "memberships", "rules", "files", "feed"]
+    assert list(states(request)) == ["people", "keys", "memberships", "rules", "imports", "files", "feed"]
     assert set(states(request).values()) == {"done"}
     assert request.targets.get(key="people").counts["events"] == 2
     assert members(segment) == {"bob"}
@@ -366,7 +448,7 @@ def test_one_target_that_fails_hides_none_of_the_others_and_is_tried_again_alone
     assert request.state == RequestState.IN_PROGRESS
     failed = request.targets.get(key="rules")
     assert (failed.state, failed.error_code, failed.attempts) == (TargetState.FAILED, "internal", 1)
-    assert set(states(request).values()) == {"done", "failed"} and list(states(request).values()).count("done") == 5
+    assert set(states(request).values()) == {"done", "failed"} and list(states(request).values()).count("done") == 6
     assert Job.objects.get(uuid=request.job_uuid).error_code == "targets_failed"
     assert ANN not in caplog.text
     with pytest.raises(Conflict):
@@ -434,6 +516,69 @@ def test_feeds_keep_a_tombstone_for_its_days(shop: Tracker) -> None:
     assert MembershipChange.objects.count() == 1, "bob's"
 
 
+def test_what_was_asked_under_the_id_of_somebody_absorbed_goes_too(shop: Tracker) -> None:
+    """Their file, and what was noted in words, is the person's, by whichever of their ids it came."""
+    shop.send(identify("cyd", traits={"email": "cyd@b.ch"}))
+    process_all()
+    file = done(RequestKind.ACCESS, profile=person("cyd")).exports.get()
+    noted = asked(RequestKind.RECTIFICATION, profile=person("cyd"), corrections={"name": "Cydney"})
+    merge_profiles(survivor=person(ANN), absorbed=person("cyd"), reason="one person", by=BY)
+    done(RequestKind.ERASURE)
+    file.refresh_from_db()
+    noted.refresh_from_db()
+    assert file.deleted_at is not None and not path_of(file).exists()
+    assert noted.corrections == {} and file.request.targets.exists()
+    assert PrivacyRequest.objects.get(pk=file.request_id).identity_note == ""
+
+
+def test_a_file_that_is_finished_after_the_erasure_is_thrown_away(
+    shop: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it holds was read before; the erasure can't have found it."""
+    access, erasure = begun(asked(RequestKind.ACCESS)), begun(asked(RequestKind.ERASURE))
+    written = exporting._write
+
+    def meanwhile(*arguments: Any, **named: Any) -> None:
+        written(*arguments, **named)
+        run(erasure)
+
+    monkeypatch.setattr(exporting, "_write", meanwhile)
+    run(access)
+    assert erasure.state == RequestState.DONE
+    assert access.targets.get().error_code == "profile_not_found"
+    assert list(export_folder().iterdir()) == [] and not PrivacyExport.objects.exists()
+
+
+def test_no_file_is_made_of_somebody_who_is_being_erased(shop: Tracker, settings: Any) -> None:
+    """Should the first target fail, the files are done by then, and nobody would look for another one."""
+    erasure = begun(asked(RequestKind.ERASURE))
+    before, settings.VAULT_KEY_FILE = settings.VAULT_KEY_FILE, "/nowhere/keys.json"
+    run(erasure)
+    settings.VAULT_KEY_FILE = before
+    assert states(erasure)["files"] == "done"
+    access = run(begun(asked(RequestKind.ACCESS)))
+    assert access.targets.get().error_code == "erasure_begun" and not list(export_folder().iterdir())
+
+
+def test_a_database_that_says_no_to_one_target_hides_none_of_the_others(
+    shop: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of time is no lost connection: the work isn't given up for it, nor tried for ever."""
+
+    def slow(request: PrivacyRequest, by: Any) -> dict[str, Any]:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = '20ms'")
+            cursor.execute("SELECT pg_sleep(5)")
+        return {}
+
+    told = tuple(replace(one, do=slow) if one.key == "memberships" else one for one in targets.ERASURE)
+    monkeypatch.setattr(targets, "ERASURE", told)
+    request = run(begun(asked(RequestKind.ERASURE)))
+    failed = request.targets.get(key="memberships")
+    assert (failed.state, failed.error_code) == (TargetState.FAILED, "database_refused")
+    assert list(states(request).values()).count("done") == 6
+
+
 def test_without_the_vaults_key_the_person_stays_and_the_target_says_why(shop: Tracker, settings: Any) -> None:
     request = begun(asked(RequestKind.ERASURE))
     before, settings.VAULT_KEY_FILE = settings.VAULT_KEY_FILE, "/nowhere/keys.json"
@@ -442,7 +587,7 @@ def test_without_the_vaults_key_the_person_stays_and_the_target_says_why(shop: T
     assert person(ANN).traits["city"] == "Bern"
     # What would be wrong while the person is there waits for it; what wouldn't doesn't.
     waiting = {key for key, state in states(request).items() if state == "waiting"}
-    assert waiting == {"keys", "memberships", "rules", "feed"} and states(request)["files"] == "done"
+    assert waiting == {"keys", "memberships", "rules", "imports", "feed"} and states(request)["files"] == "done"
     settings.VAULT_KEY_FILE = before
     with transaction.atomic():
         assert seal([Item(person(ANN).pk, uuid4(), b"they called again")]), "their key is there as well"
