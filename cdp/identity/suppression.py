@@ -167,7 +167,7 @@ def _says(said: Any, exact: Set[str], addresses: Sequence[str]) -> bool:
     return text in exact or any(address in text for address in addresses)
 
 
-def _refuse_other_key(mark: bytes | None) -> None:
+def _refuse_other_key(mark: bytes | memoryview | None) -> None:
     """
     Raises:
         cdp.vault.ring.VaultUnusable: people were suppressed by another key than the one that is there.

@@ -39,7 +39,7 @@ class WantedLinks(serializers.Serializer[Any]):
     )
 
 
-class LinkSerializer(serializers.Serializer[Any]):
+class PageLinkSerializer(serializers.Serializer[Any]):
     person = serializers.CharField(help_text="As you named them.")
     url = serializers.URLField(allow_null=True, help_text="Null where nobody is known by it.")
     ends_at = serializers.DateTimeField(allow_null=True, help_text="Until when it works; null: for ever.")
@@ -48,8 +48,8 @@ class LinkSerializer(serializers.Serializer[Any]):
     )
 
 
-class LinksSerializer(serializers.Serializer[Any]):
-    links = LinkSerializer(many=True, help_text="One for each of the people, in your order.")
+class PageLinksSerializer(serializers.Serializer[Any]):
+    links = PageLinkSerializer(many=True, help_text="One for each of the people, in your order.")
 
 
 EXAMPLE = OpenApiExample(
@@ -67,7 +67,7 @@ class Links(ApiView):
         operation_id="links_create",
         summary="Take links to people's own pages",
         request=WantedLinks,
-        responses=LinksSerializer,
+        responses=PageLinksSerializer,
         examples=[EXAMPLE],
     )
     def post(self, request: Request) -> Response:
