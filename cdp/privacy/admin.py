@@ -147,7 +147,7 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
             "may_name": may_change and is_waiting,
             "may_confirm": may_change and is_waiting and person is not None,
             "may_close": may_change and is_waiting,
-            "may_extend": may_change and one.is_open and one.was_due_on is None,
+            "may_extend": may_change and services.may_be_extended(one),
             "may_download": request.user.has_perm(DOWNLOAD),
             "may_lift": may_change and stop is not None and _is_stopped(person, stop),
             "person_form": forms.Person(),

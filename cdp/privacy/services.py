@@ -209,7 +209,7 @@ def extend(*, request: PrivacyRequest, reason: str, by: Actor) -> PrivacyRequest
     reason = _reason(reason)
     if request.was_due_on is not None:
         raise Conflict("extended_before", "It was extended before, and can't be again.")
-    if timezone.localdate() > request.due_on:
+    if not may_be_extended(request):
         raise Conflict(
             "extended_too_late", "Its last day is over; the person had to be told of an extension before that."
         )
@@ -220,6 +220,11 @@ def extend(*, request: PrivacyRequest, reason: str, by: Actor) -> PrivacyRequest
     request.save(update_fields=["was_due_on", "due_on", "extension_reason"])
     _record(request, "privacy.extended", by, {"due_on": until.isoformat()})
     return request
+
+
+def may_be_extended(request: PrivacyRequest) -> bool:
+    """Whether there is still time to tell the person of it, and it wasn't done before."""
+    return request.is_open and request.was_due_on is None and timezone.localdate() <= request.due_on
 
 
 @transaction.atomic
