@@ -4,6 +4,7 @@ The work is a job (`cdp.jobs`). Killed at any moment it is begun again, and goes
 """
 
 from contextlib import suppress
+from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from cdp.audit.actors import SYSTEM, Actor
+from cdp.audit.models import AuditEntry
 from cdp.audit.services import record
 from cdp.database import bound_cursor
 from cdp.errors import DomainError, NotFound
@@ -27,6 +29,8 @@ log = get_logger(__name__)
 KIND: Final = "privacy.carry_out"
 AT_ONCE: Final = 5_000
 TRIES: Final = 3
+# Ours and the database's; and an erasure may be on record some time before it is committed.
+CLOCKS_DIFFER: Final = timedelta(minutes=10)
 
 
 class TargetsFailed(DomainError):
@@ -138,6 +142,21 @@ def drop_tombstones() -> int:
                 cursor.execute("DELETE FROM segments_membershipchange WHERE profile_id = ANY(%s::bigint[])", [ids])
                 gone += cursor.rowcount
             Tombstone.objects.filter(pk__in=ids).delete()
+
+
+def forget_statistics() -> bool:
+    """Has the database sample its columns anew if anybody was erased since it did: what it had noted may be values of theirs."""
+    erasures = AuditEntry.objects.filter(action="profile.erased").order_by("-recorded_at")
+    erased_at = erasures.values_list("recorded_at", flat=True).first()
+    if erased_at is None:
+        return False
+    with transaction.atomic(), bound_cursor() as cursor:
+        cursor.execute("SELECT max(last_analyze) FROM pg_stat_user_tables WHERE relname = 'profiles_identifier'")
+        sampled_at = cursor.fetchall()[0][0]
+        if sampled_at is not None and sampled_at > erased_at + CLOCKS_DIFFER:
+            return False
+        cursor.execute("SELECT cdp_forget_statistics()")
+    return True
 
 
 def _set(target: PrivacyTarget, state: TargetState, **fields: object) -> None:

@@ -25,6 +25,7 @@ from cdp.privacy.models import (
     TargetState,
     Tombstone,
 )
+from cdp.privacy.tasks import purge
 from cdp.profiles.models import Profile
 from cdp.vault.services import Item, seal
 from segments.models import MembershipChange
@@ -231,3 +232,26 @@ def test_an_erasure_of_somebody_who_is_gone_already_is_done(shop: Tracker) -> No
     run(second)
     assert first.state == RequestState.DONE
     assert second.state == RequestState.DONE and second.targets.get(key="people").counts == {"already": True}
+
+
+def test_the_database_keeps_no_sample_of_their_values(shop: Tracker) -> None:
+    """PostgreSQL notes values of each column, for planning, and would keep them long after the rows are gone."""
+    shop.send(*(identify(f"user-{n}", traits={"email": f"user-{n}@b.ch"}) for n in range(5)))
+    process_all()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT cdp_forget_statistics()")
+
+    def columns_that_say() -> set[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT tablename || '.' || attname FROM pg_stats WHERE schemaname = 'public'"
+                " AND concat(most_common_vals::text, histogram_bounds::text) LIKE %s",
+                [f"%{ANN}%"],
+            )
+            return {row[0] for row in cursor.fetchall()}
+
+    assert {"profiles_identifier.value", "profiles_traitvalue.text"} <= columns_that_say()
+    assert purge()["statistics"] == 0, "while nobody was erased nothing is done"
+    done(RequestKind.ERASURE)
+    assert purge()["statistics"] == 1
+    assert columns_that_say() == set()
