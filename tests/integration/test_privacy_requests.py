@@ -189,7 +189,7 @@ def test_the_file_has_everything_and_only_theirs(shop: Tracker) -> None:
             read = list(csv.DictReader(io.StringIO(archive.read(f"{kind}.csv").decode())))
             assert len(read) == len(rows) and (not rows or list(read[0]) == list(rows[0])), kind
     page = archive.read("index.html").decode()
-    assert ANN in page and "default-src 'none'" in page
+    assert ANN in page and "default-src 'none'" in page and "complain to a data protection authority" in page
     assert not [word for word in ("http:", "https:", "src=", "<script", "@import", "url(") if word in page]
     everything = b"".join(archive.read(name) for name in archive.namelist())
     assert b"bob" not in everything
