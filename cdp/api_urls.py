@@ -5,6 +5,7 @@ from django.urls import path
 from cdp.collecting.api import Consents, PersonConsent, PersonConsentHistory, PersonConsentMode
 from cdp.collecting.api_files import ConsentImportApply, ConsentImportDetail, ConsentImports
 from cdp.jobs.api import JobCancel, JobDetail, JobList
+from cdp.pages.api import Links
 from cdp.privacy.api import PrivacyRequestDetail, PrivacyRequests, PrivacyRequestTargets, PrivacyTargetRetry
 from cdp.rest.openapi import SchemaView, docs
 from consent.api import PurposeList
@@ -66,6 +67,7 @@ urlpatterns = [
     path("consents/current/<path:identifier>/", PersonConsent.as_view(), name="consent-current"),
     path("consents/history/<path:identifier>/", PersonConsentHistory.as_view(), name="consent-history"),
     path("consents/consent-mode/<path:identifier>/", PersonConsentMode.as_view(), name="consent-mode"),
+    path("links/", Links.as_view(), name="links"),
     path("jobs/", JobList.as_view(), name="jobs"),
     path("jobs/<uuid:uuid>/", JobDetail.as_view(), name="job"),
     path("jobs/<uuid:uuid>/cancel/", JobCancel.as_view(), name="job-cancel"),

@@ -23,6 +23,7 @@ from cdp.profiles import erasure, store
 from cdp.profiles.models import DirtyProfile, Profile
 from cdp.vault.services import destroy
 from consent.merging import forget_states
+from consent.notices import forget_showings
 from consent.stops import forget_reasons
 from segments.lists import forget_entries
 
@@ -30,7 +31,8 @@ from segments.lists import forget_entries
 @dataclass(frozen=True, slots=True)
 class Erased:
     """Who was erased, and how much there was: events, messages that waited, messages in quarantine; by how many identifiers
-    they can't come back, and how many keys were destroyed. ``everybody`` has the numbers of all profiles that were this person.
+    they can't come back, and how many keys were destroyed. ``everybody`` has the numbers of all profiles that were this person, and
+    ``uuids`` the public ids by which they could be named.
     """
 
     uuid: UUID
@@ -40,6 +42,7 @@ class Erased:
     suppressed: int
     keys: int
     everybody: frozenset[int]
+    uuids: frozenset[UUID]
 
 
 @transaction.atomic
@@ -85,17 +88,19 @@ def _erase_once(uuid: UUID, by: Actor, reason: str, may_return: bool) -> Erased 
         raise MovedMeanwhileError  # merged away, or known by more or less than what was looked for
     if ledger.all_inside(person.pk) != everybody or ledger.merges_of(everybody) != merges:
         raise MovedMeanwhileError
+    uuids = {person.uuid, *ledger.uuids_inside(everybody)}
     quarantined += take_from_quarantine(whose)
     suppressed = 0 if may_return else suppress(whose.theirs)
     keys = destroy(subject_ids=everybody, by=by)
     forget_states(everybody)
     forget_reasons(everybody)
+    forget_showings(everybody)
     events = erasure.take_away(everybody)
     forget_entries(everybody)
     ledger.forget_merges(merges)
     DirtyProfile.objects.create(profile_id=person.pk, facts={"why": "erasure", "erased_uuid": str(person.uuid)})
     counts = {"events": events, "waiting": waiting, "quarantined": quarantined, "suppressed": suppressed, "keys": keys}
-    erased = Erased(uuid=person.uuid, everybody=frozenset(everybody), **counts)
+    erased = Erased(uuid=person.uuid, everybody=frozenset(everybody), uuids=frozenset(uuids), **counts)
     detail = {"reason": reason[:200], **counts}
     record(by=by, action="profile.erased", object=person, detail=detail)
     return erased

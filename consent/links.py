@@ -7,7 +7,7 @@ a link that is to work once names a row that says so.
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
@@ -19,16 +19,19 @@ from django.core.signing import BadSignature, SignatureExpired, TimestampSigner
 from cdp.errors import DomainError, NotFound
 
 LONGEST: Final = 300
+STAFF: Final = "staff"
 _SEPARATOR: Final = "."
 
 
 class Kind(StrEnum):
     """What a link opens."""
 
-    PREFERENCES = "preferences"  # names a profile
+    PREFERENCES = "preferences"  # names a profile, and says `STAFF` where one of us was given it to hand on
     CONFIRMATION = "confirmation"  # names a `Confirmation`, which says until when, and whether it was used
     UNSUBSCRIBE = "unsubscribe"  # names a profile, and says for which purpose; a no is heard however late it comes
-    IDENTITY = "identity"  # names a privacy request, whose asker proves by it that the address is theirs
+    IDENTITY = (
+        "identity"  # names a privacy request, and says for whom: its asker proves by it that the address is theirs
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +39,13 @@ class Named:
     """What a link names.
 
     Args:
-        about: the rest it says; of a link to unsubscribe, the key of the purpose.
+        about: the rest it says; see `Kind`.
+        token: the link's own, for what its page leads to.
     """
 
     uuid: UUID
     about: str = ""
+    token: str = field(default="", compare=False, repr=False)
 
 
 class LinkUnknown(NotFound):
@@ -99,7 +104,7 @@ def read(kind: Kind, given: str) -> Named:
         raise LinkUnknown from None
     named, _, about = said.partition(_SEPARATOR)
     try:
-        return Named(UUID(bytes=base64.urlsafe_b64decode(named + "==")), about)
+        return Named(UUID(bytes=base64.urlsafe_b64decode(named + "==")), about, given)
     except (binascii.Error, ValueError):
         raise LinkUnknown from None  # signed with our key, and by nobody here
 

@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
+from cdp.database import bound_cursor
 from cdp.errors import Conflict, DomainError, DomainErrors
 from consent.models import Notice, NoticeVersion, Purpose, ServedNotice
 
@@ -191,6 +192,26 @@ def serve(
         jurisdiction=jurisdiction[:16],
         served_at=served_at or timezone.now(),
     )
+
+
+def forget_showings(profile_ids: Collection[int]) -> None:
+    """Takes away to whom a notice was shown, and where, with people who are erased: also where only their decision tells that it
+    was them. Which words were shown when stays, as the proof of that decision."""
+    with bound_cursor() as cursor:
+        cursor.execute(FORGET, {"gone": list(profile_ids)})
+
+
+FORGET: Final = """
+    UPDATE consent_servednotice s SET profile_id = NULL, place = ''
+     WHERE (s.profile_id IS NOT NULL OR s.place <> '')
+       AND s.id IN (
+           SELECT id FROM consent_servednotice WHERE profile_id = ANY(%(gone)s::bigint[])
+           UNION
+           SELECT r.served_id FROM consent_consentrecord r
+            WHERE r.profile_id = ANY(%(gone)s::bigint[]) AND r.served_id IS NOT NULL
+              AND NOT EXISTS (SELECT FROM consent_consentrecord o
+                               WHERE o.served_id = r.served_id AND NOT o.profile_id = ANY(%(gone)s::bigint[])))
+"""
 
 
 def _without_query(place: str) -> str:

@@ -25,7 +25,7 @@ from django.views.decorators.http import require_POST
 from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
 from cdp.audit.services import record
 from cdp.charts import day_chart
-from cdp.console import consent_at
+from cdp.console import consent_at, page_link
 from cdp.console.timeline import timeline
 from cdp.errors import DomainError, NotFound
 from cdp.identity.merging import survivor_of, undo_merge
@@ -74,6 +74,7 @@ class PeopleAdmin(ReadOnlyAdmin):
             path("<uuid:uuid>/", wrap(self.person_view), name="profiles_profile_detail"),
             path("<uuid:uuid>/timeline/", wrap(self.timeline_view), name="profiles_profile_timeline"),
             path("<uuid:uuid>/consent/", wrap(self.consent_view), name="profiles_profile_consent"),
+            path("<uuid:uuid>/link/", wrap(self.link_view), name="profiles_profile_link"),
             path("<uuid:uuid>/reveal/", wrap(require_POST(self.reveal_view)), name="profiles_profile_reveal"),
             path("<uuid:uuid>/mask/", wrap(require_POST(self.mask_view)), name="profiles_profile_mask"),
             path(
@@ -196,6 +197,13 @@ class PeopleAdmin(ReadOnlyAdmin):
         context["name"] = named(person, is_masked=not is_revealed(request, person))
         context["gpc_at"] = consent_at.opted_out_by_browser(person)
         return render(request, "people/consent_at.html", context, status=400 if form.errors else 200)
+
+    def link_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
+        """A link to their own page, for somebody who helps them."""
+        if not request.user.has_perm("privacy.issue_link"):
+            raise PermissionDenied
+        person, _ = self._person(request, uuid)
+        return page_link.view(request, person, name=named(person, is_masked=not is_revealed(request, person)))
 
     def reveal_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
         if not request.user.has_perm("profiles.reveal_pii"):

@@ -5,6 +5,7 @@ Merging and parting, which write it, are in `cdp.identity.merging`.
 
 from collections.abc import Collection
 from datetime import datetime
+from uuid import UUID
 
 from django.db.models import Q
 
@@ -41,6 +42,12 @@ def all_inside(profile_id: int) -> set[int]:
     with bound_cursor() as cursor:
         cursor.execute(INSIDE, [profile_id])
         return {row[0] for row in cursor.fetchall()}
+
+
+def uuids_inside(profile_ids: Collection[int]) -> set[UUID]:
+    """Public ids of those of these profiles that were absorbed; whoever asks by one of them means the survivor."""
+    absorbed = Merge.objects.filter(absorbed_id__in=profile_ids, undone_at__isnull=True)
+    return set(absorbed.values_list("absorbed_uuid", flat=True))
 
 
 NOW = """

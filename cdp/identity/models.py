@@ -51,6 +51,17 @@ class Suppression(models.Model):
         permissions = [("lift_suppression", "Can let somebody who was erased come back")]
 
 
+class SuppressionMark(models.Model):
+    """One row, once anybody is suppressed: a digest of nothing, by which the key of the digests is known again. Under another key
+    everybody would look as if they had never been erased."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    digest = models.BinaryField(max_length=32, editable=False)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="identity_one_suppression_mark")]
+
+
 class SuppressedCount(models.Model):
     """How many messages of a source were dropped in a day, because they named nobody but people who were erased."""
 

@@ -15,9 +15,10 @@ from cdp.audit.actors import Actor
 from cdp.audit.services import record
 from cdp.database import bound_cursor
 from cdp.errors import DomainError
-from cdp.identity.models import Suppression
+from cdp.identity.models import Suppression, SuppressionMark
 from cdp.identity.normalise import EMAIL, Identifier, Unusable, normalise
 from cdp.identity.resolve import Claim, possible
+from cdp.vault.ring import VaultUnusable
 from cdp.vault.services import ring_of_settings
 
 
@@ -80,9 +81,13 @@ def suppressed(identifiers: Collection[Identifier]) -> set[Identifier]:
     if not identifiers:
         return set()
     with bound_cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM identity_suppression)")
-        if cursor.fetchone() == (False,):
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM identity_suppression), (SELECT digest FROM identity_suppressionmark)"
+        )
+        any_is, mark = cursor.fetchall()[0]
+        if not any_is:
             return set()
+        _refuse_other_key(mark)
         by_digest = _digests(identifiers)
         cursor.execute("SELECT digest FROM identity_suppression WHERE digest = ANY(%s::bytea[])", [list(by_digest)])
         return {by_digest[bytes(digest)] for (digest,) in cursor.fetchall()}
@@ -92,11 +97,16 @@ def suppress(identifiers: Collection[Identifier]) -> int:
     """How many were not suppressed yet. Runs in the transaction of the erasure, whose entry in the audit log says why.
 
     Raises:
-        cdp.vault.ring.VaultUnusable: there is no key to know them by again.
+        cdp.vault.ring.VaultUnusable: there is no key to know them by again, or another than before.
     """
     if not identifiers:
         return 0
     with bound_cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO identity_suppressionmark (id, digest) VALUES (1, %b) ON CONFLICT DO NOTHING", [_mark()]
+        )
+        cursor.execute("SELECT digest FROM identity_suppressionmark")
+        _refuse_other_key(cursor.fetchall()[0][0])
         cursor.execute(
             "INSERT INTO identity_suppression (digest, entered_at)"
             " SELECT d, now() FROM unnest(%s::bytea[]) AS g(d) ORDER BY d ON CONFLICT DO NOTHING",
@@ -119,6 +129,7 @@ def lift(*, namespace: str, value: str, by: Actor) -> bool:
         identifier = normalise(namespace, value)
     except Unusable:
         raise DomainError("identifier_malformed", "This can't be an identifier of anybody.", "/value") from None
+    _refuse_other_key(SuppressionMark.objects.values_list("digest", flat=True).first())
     [digest] = _digests([identifier])
     found = Suppression.objects.filter(digest=digest).delete()[0]
     record(
@@ -154,6 +165,22 @@ def _says(said: Any, exact: Set[str], addresses: Sequence[str]) -> bool:
         return False
     text = str(said).strip().casefold()
     return text in exact or any(address in text for address in addresses)
+
+
+def _refuse_other_key(mark: bytes | memoryview | None) -> None:
+    """
+    Raises:
+        cdp.vault.ring.VaultUnusable: people were suppressed by another key than the one that is there.
+    """
+    if mark is not None and not hmac.compare_digest(bytes(mark), _mark()):
+        raise VaultUnusable(
+            "The file in CDP_VAULT_KEY_FILE isn't the one by which people were suppressed: its lasting secret is another. "
+            "Put the old file back, or erased people would come back unnoticed."
+        )
+
+
+def _mark() -> bytes:
+    return hmac.digest(ring_of_settings().suppression_key(), b"\0mark", "sha256")
 
 
 def _digests(identifiers: Collection[Identifier]) -> dict[bytes, Identifier]:

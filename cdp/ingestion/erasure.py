@@ -103,8 +103,8 @@ def _told_apart(row: tuple[Any, ...], whose: Whose) -> tuple[list[tuple[bytes, b
     ], around
 
 
-def take_from_quarantine(whose: Whose) -> int:
-    """How many quarantined messages were the person's and are gone. One that is replayed just now is in the inbox then."""
+def quarantined_of(whose: Whose) -> list[int]:
+    """The person's messages in quarantine, by their numbers."""
     after, found = 0, list[int]()
     while rows := _asked(REFUSED, [after, PAGE]):
         for number, endpoint, body, shared, is_trusted in rows:
@@ -112,6 +112,12 @@ def take_from_quarantine(whose: Whose) -> int:
             if claim is not None and whose.is_theirs(claim):
                 found.append(number)
         after = rows[-1][0]
+    return found
+
+
+def take_from_quarantine(whose: Whose) -> int:
+    """How many quarantined messages were the person's and are gone. One that is replayed just now is in the inbox then."""
+    found = quarantined_of(whose)
     if not found:
         return 0
     with bound_cursor() as cursor:

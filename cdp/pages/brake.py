@@ -1,4 +1,5 @@
-"""How often links may be tried: bad ones per network, and writing per link. Counted in Valkey; while that is away nobody is held.
+"""How often links may be tried: bad ones per network, writing per link, letters per person. Counted in Valkey; while that is away
+nobody is held.
 
 A good link isn't counted per network: the mail programs of thousands of people unsubscribe from a few addresses of their maker.
 """
@@ -18,6 +19,8 @@ SPAN_SECONDS: Final = 300
 # A network (/24 or /48) may be a whole office in which a newsletter with broken links was read.
 BAD_PER_NETWORK: Final = 60
 USES_PER_LINK: Final = 60
+# Whoever has somebody's link could fill their letter box.
+LETTERS_PER_PERSON, LETTERS_SECONDS = 5, 3600
 
 
 def is_held(network: str) -> bool:
@@ -38,14 +41,20 @@ def is_overused(named: UUID) -> bool:
     return _count(f"links:used:{named.hex}:{_span()}") > USES_PER_LINK
 
 
+def is_written_to(person: UUID) -> bool:
+    """Whether they were sent so many letters within the hour that the next one must wait."""
+    hour = int(time() // LETTERS_SECONDS)
+    return _count(f"links:letters:{person.hex}:{hour}", seconds=LETTERS_SECONDS) > LETTERS_PER_PERSON
+
+
 def seconds_left() -> int:
     """Until the next span begins."""
     return int(SPAN_SECONDS - time() % SPAN_SECONDS) + 1
 
 
-def _count(name: str) -> int:
+def _count(name: str, *, seconds: int = SPAN_SECONDS) -> int:
     try:
-        cache.add(name, 0, timeout=SPAN_SECONDS)
+        cache.add(name, 0, timeout=seconds)
         return cache.incr(name)
     except (ConnectionError, TimeoutError) as error:
         log.warning("links_not_counted", reason=type(error).__name__)

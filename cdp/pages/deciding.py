@@ -54,6 +54,7 @@ def decide(
     shown: Shown,
     told: Collection[int],
     language: str,
+    through: str = "",
 ) -> list[Change]:
     """What changed, in the order of the page.
 
@@ -61,6 +62,7 @@ def decide(
         wanted: purpose -> yes or no, of those that they answered otherwise than the page showed it.
         renewed: purposes whose yes is to begin anew. A no to the same purpose counts more.
         shown: what they were shown; it told of the purposes ``told``, and of the others nothing.
+        through: what the link says of itself. Of one that staff had in their hands the records say so.
 
     Raises:
         NotFound: they were merged into somebody meanwhile; look again who they are.
@@ -96,7 +98,7 @@ def decide(
             noes_standing.add(purpose.pk)
         if outcome is not None:
             changes.append(Change(purpose=purpose, outcome=outcome))
-    evidence = {"language": language}
+    evidence = {"language": language, **({"link": through} if through else {})}
     for some, seen in _by_telling(decisions, told, shown):
         record_decisions(
             profile=person,

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cdp.profiles.models import Profile
-
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -14,12 +12,13 @@ class Entry:
     Args:
         text: what it says; a lazy translation, so that it follows the page's language.
         about: a sentence on what happens there.
-        address: where it leads for this person; a signed link of a kind of its own.
+        address: where it leads for whoever has this token. It takes the one by which the preference centre was opened: a
+            fresh one would begin a link's days anew with each look, and none would ever end.
     """
 
     text: Any
     about: Any
-    address: Callable[[Profile], str]
+    address: Callable[[str], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,5 +36,5 @@ def offer(entry: Entry) -> None:
     _entries.append(entry)
 
 
-def of(person: Profile) -> list[Link]:
-    return [Link(text=one.text, about=one.about, url=one.address(person)) for one in _entries]
+def of(token: str) -> list[Link]:
+    return [Link(text=one.text, about=one.about, url=one.address(token)) for one in _entries]

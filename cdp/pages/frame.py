@@ -5,7 +5,7 @@ whoever could forge it would have to know the link. Hence links never leave by a
 """
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Final
 
 from django.conf import settings
@@ -32,7 +32,8 @@ HEADERS: Final = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 METHODS: Final = ("GET", "HEAD", "POST")
-View = Callable[[HttpRequest, str], HttpResponse]
+View = Callable[..., HttpResponse]
+"""Takes the request and what the link names, and whatever else its address names by keyword."""
 
 
 class TooOften(DomainError):
@@ -42,16 +43,16 @@ class TooOften(DomainError):
         super().__init__("too_often", "Too many tries; come again in some minutes.")
 
 
-def page(kind: Kind) -> Callable[[Callable[[HttpRequest, Named], HttpResponse]], View]:
+def page(kind: Kind) -> Callable[[View], View]:
     """A page that links of this kind open. What they don't open says nothing of whether anybody is known here."""
 
-    def decorate(view: Callable[[HttpRequest, Named], HttpResponse]) -> View:
+    def decorate(view: View) -> View:
         @csrf_exempt
         @wraps(view)
-        def opened(request: HttpRequest, token: str) -> HttpResponse:
+        def opened(request: HttpRequest, token: str, **more: Any) -> HttpResponse:
             workspace = Workspace.current()
             with override(language.asked_for(request)), timezone.override(workspace.zone):
-                response = _opened(request, token, kind, view)
+                response = _opened(request, token, kind, partial(view, **more))
                 response["Content-Language"] = language.asked_for(request)
             for name, value in HEADERS.items():
                 response[name] = value
@@ -62,9 +63,7 @@ def page(kind: Kind) -> Callable[[Callable[[HttpRequest, Named], HttpResponse]],
     return decorate
 
 
-def _opened(
-    request: HttpRequest, token: str, kind: Kind, view: Callable[[HttpRequest, Named], HttpResponse]
-) -> HttpResponse:
+def _opened(request: HttpRequest, token: str, kind: Kind, view: View) -> HttpResponse:
     if request.method not in METHODS:
         response = show(request, "pages/method.html", status=405)
         response["Allow"] = ", ".join(METHODS)

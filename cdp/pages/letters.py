@@ -90,7 +90,8 @@ def proof(asked: PrivacyRequest, person: Profile) -> EmailMultiAlternatives:
             "shop": workspace.name,
             "language": language,
             "hours": settings.IDENTITY_LINK_HOURS,
-            "url": absolute(reverse("prove", args=[token(Kind.IDENTITY, asked.uuid)])) + f"?lang={language}",
+            "url": absolute(reverse("prove", args=[token(Kind.IDENTITY, asked.uuid, asked.asker.hex)]))
+            + f"?lang={language}",
         }
         message = EmailMultiAlternatives(
             subject=gettext("Was it you?"),

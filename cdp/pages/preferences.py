@@ -67,7 +67,7 @@ def view(request: HttpRequest, named: Named) -> HttpResponse:
         "rows": _rows([one for one in choices if one.purpose.is_theirs], version, now),
         "others": _rows([one for one in choices if not one.purpose.is_theirs and not _is_ours(one)], version, now),
         "changes": None if changes is None else [(one, told_of(one.purpose, version)) for one in changes],
-        "entries": entries.of(person),
+        "entries": entries.of(named.token),
     }
     return show(request, "pages/preferences.html", context)
 
@@ -76,13 +76,13 @@ def _save(request: HttpRequest, named: Named) -> tuple[Profile, list[Change]]:
     for _ in range(TRIES):
         person = person_of(named)
         try:
-            return person, _decide(request, person)
+            return person, _decide(request, person, through=named.about)
         except NotFound:
             continue  # merged away between two looks
     raise LinkUnknown
 
 
-def _decide(request: HttpRequest, person: Profile) -> list[Change]:
+def _decide(request: HttpRequest, person: Profile, *, through: str) -> list[Change]:
     now = timezone.now()
     inside = ledger.all_inside(person.pk)
     choices = choices_of(person.pk, at=now, also=inside)
@@ -101,6 +101,7 @@ def _decide(request: HttpRequest, person: Profile) -> list[Change]:
         shown=Shown(version_id=served.version_id, served_id=served.pk) if served else Shown(),
         told={one.purpose.pk for one in choices if one.purpose.key in told},
         language=asked_for(request),
+        through=through,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from smtplib import SMTPException
 from typing import Any, Final
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy
 
@@ -15,10 +16,11 @@ from cdp.audit.actors import Actor
 from cdp.errors import Conflict, DomainError, NotFound
 from cdp.identity.merging import survivor_of
 from cdp.logs import get_logger
-from cdp.pages import letters
-from cdp.pages.frame import page, person_of, show
+from cdp.pages import brake, letters
+from cdp.pages.frame import TooOften, page, person_of, show
 from cdp.privacy.models import CameBy, IdentityMethod, ObjectsTo, PrivacyRequest, RequestKind, RequestState
 from cdp.privacy.services import confirm_identity, open_request
+from cdp.profiles import store
 from cdp.profiles.models import Profile
 from consent.jurisdictions import known_of
 from consent.links import Kind, LinkUnknown, Named
@@ -74,8 +76,17 @@ def ask(request: HttpRequest, named: Named) -> HttpResponse:
     wish = WISHES.get(request.POST.get("wish", ""))
     if wish is None:
         return show(request, "pages/ask.html", context | {"is_missing": True}, status=400)
-    asked = _waiting(person, wish) or _open(person, wish)
+    if brake.is_written_to(person.uuid):
+        raise TooOften
+    asked = _asked(person, wish)
     return show(request, "pages/asked.html", {"wish": wish, "request": asked, "sent": _send(asked, person)})
+
+
+@transaction.atomic
+def _asked(person: Profile, wish: Wish) -> PrivacyRequest:
+    """The request that waits for its link, or a new one. Locked before looking: of two clicks at once the later sees the earlier."""
+    store.lock_profiles([person.pk])
+    return _waiting(person, wish) or _open(person, wish)
 
 
 def _waiting(person: Profile, wish: Wish) -> PrivacyRequest | None:
@@ -117,7 +128,8 @@ def _send(asked: PrivacyRequest, person: Profile) -> bool:
 def prove(request: HttpRequest, named: Named) -> HttpResponse:
     """Opening it does nothing: programs that scan mail open links, too."""
     asked = PrivacyRequest.objects.filter(uuid=named.uuid).first()
-    if asked is None or asked.profile_uuid is None or not _is_known(asked):
+    # Should somebody else have been found to be the asker since, the letter went to the wrong one.
+    if asked is None or asked.profile_uuid is None or named.about != asked.profile_uuid.hex or not _is_known(asked):
         raise LinkUnknown
     wish = next((one for one in WISHES.values() if _is_for(one, asked)), None)
     context = {"wish": wish, "request": asked}

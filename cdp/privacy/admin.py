@@ -110,10 +110,11 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
                     objects_to=ObjectsTo(given["objects_to"]) if given["objects_to"] else None,
                     purpose=given["purpose"],
                     corrections=given["corrections"],
+                    wrong_identifiers=given["wrong_identifiers"],
                     by=actor_of(request),
                 )
             except DomainError as error:
-                form.add_error(FIELDS.get(error.pointer), error.message)
+                form.add_error(FIELDS.get("/".join(error.pointer.split("/")[:2])), error.message)
             else:
                 messages.success(request, f"{made.number} is due on {made.due_on:%-d %b %Y}.")
                 return redirect("admin:privacy_privacyrequest_detail", uuid=made.uuid)
@@ -136,6 +137,9 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
             "days_left": one.days_left(timezone.localdate()),
             "person": person,
             "identifiers": _masked(person) if person else [],
+            "wrong": [
+                (name.replace("_", " "), masked_identifier(name, value)) for name, value in one.wrong_identifiers
+            ],
             "targets": [(target, _came_of(target.counts)) for target in one.targets.all()],
             "exports": one.exports.all(),
             "entries": life_of(one)[:HISTORY],
@@ -144,7 +148,7 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
             "may_name": may_change and is_waiting,
             "may_confirm": may_change and is_waiting and person is not None,
             "may_close": may_change and is_waiting,
-            "may_extend": may_change and one.is_open and one.was_due_on is None,
+            "may_extend": may_change and services.may_be_extended(one),
             "may_download": request.user.has_perm(DOWNLOAD),
             "may_lift": may_change and stop is not None and _is_stopped(person, stop),
             "person_form": forms.Person(),
@@ -222,6 +226,7 @@ FIELDS = {
     "/objects_to": "objects_to",
     "/purpose": "purpose",
     "/corrections": "corrections",
+    "/wrong_identifiers": "wrong_identifiers",
     "/received_at": "received_on",
 }
 
@@ -231,7 +236,8 @@ FIGURES = {
     "events": "{} events", "waiting": "{} messages that waited", "quarantined": "{} in quarantine", "already": "erased before",
     "suppressed": "{} identifiers suppressed", "keys": "{} keys destroyed", "ended": "{} memberships ended",
     "versions": "{} versions of rules", "segments": "of {}", "files": "{} files deleted", "notes": "{} notes emptied",
-    "until": "until {}", "bytes": "{} bytes", "traits": "{} traits",
+    "until": "until {}", "bytes": "{} bytes", "traits": "{} traits", "flags": "flagged {}", "rows": "{} rows of imports",
+    "identifiers": "{} identifiers removed", "shared": "look at {}: what others are called, too",
 }  # fmt: skip
 
 

@@ -96,6 +96,11 @@ class NewPrivacyRequest(serializers.Serializer[Any]):
         required=False,
         help_text="Of a rectification: trait -> what it should be.",
     )
+    wrong_identifiers = serializers.ListField(
+        child=serializers.CharField(max_length=600),
+        required=False,
+        help_text="Of a rectification: what they are known by and isn't theirs, as `namespace:value` each.",
+    )
     identity_method = serializers.ChoiceField(
         IdentityMethod.choices,
         required=False,
@@ -177,6 +182,7 @@ class PrivacyRequests(ApiView):
             objects_to=ObjectsTo(given["objects_to"]) if "objects_to" in given else None,
             purpose=purpose_or_error(given["purpose"]) if "purpose" in given else None,
             corrections=given.get("corrections"),
+            wrong_identifiers=given.get("wrong_identifiers", ()),
             by=actor_of(request),
         )
         if "identity_method" in given:

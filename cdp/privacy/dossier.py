@@ -177,6 +177,45 @@ NOTICES_SERVED: Final = Kind(
          WHERE d.profile_id = ANY(%(ids)s::bigint[]) ORDER BY d.served_at DESC
     """,
 )
+STOPS: Final = Kind(
+    name="stops",
+    title="What you had us stop",
+    about="From when on, and until when: restrictions, and objections to more than one purpose.",
+    sql="""
+        SELECT kind, since, lifted_at, why AS because_of FROM consent_stop
+         WHERE profile_id = ANY(%(ids)s::bigint[]) ORDER BY since DESC, kind
+    """,
+)
+SIGNALS: Final = Kind(
+    name="signals",
+    title="What your browsers say",
+    about="Signals such as Global Privacy Control, as each of your devices sent it last, and what it meant for us.",
+    sql="""
+        SELECT i.value AS device, s.kind, s.stances, s.heard_at
+          FROM consent_signalheard s JOIN profiles_identifier i ON i.id = s.device_id
+         WHERE i.profile_id = ANY(%(ids)s::bigint[]) ORDER BY s.heard_at DESC, s.kind
+    """,
+)
+UNUSABLE: Final = Kind(
+    name="unusable_messages",
+    title="What we couldn't use",
+    about="Messages about you that had an error in them. They are kept for some days, for somebody to mend, and used for nothing.",
+    sql="""
+        SELECT q.received_at, s.name AS source, q.code, q.pointer, convert_from(q.body, 'UTF8') AS message
+          FROM ingestion_quarantined q LEFT JOIN ingestion_source s ON s.id = q.source_id
+         WHERE q.id = ANY(%(quarantined)s::bigint[]) ORDER BY q.id
+    """,
+)
+REQUESTS: Final = Kind(
+    name="requests",
+    title="What you asked of us",
+    about="Requests about your data, by which law and by when we had to answer, and what became of them.",
+    sql="""
+        SELECT 'PR-' || id AS number, kind, objects_to, state, came_by, received_at, law, due_on, was_due_on, extension_reason,
+               identity_method, identity_at, refusal_reason, closed_at
+          FROM privacy_privacyrequest WHERE profile_uuid = ANY(%(uuids)s::uuid[]) ORDER BY id
+    """,
+)
 READ_BY: Final = Kind(
     name="read_by",
     title="Who read your data, and what for",
@@ -201,16 +240,18 @@ READ_BY: Final = Kind(
 )
 KINDS: Final = (
     PROFILE, IDENTIFIERS, TRAITS, EVENTS, TOTALS, SESSIONS, SCORES, SEGMENTS, SEGMENT_HISTORY, LISTS, CONSENTS, CONSENT_RECORDS,
-    NOTICES_SERVED, READ_BY,
+    NOTICES_SERVED, STOPS, SIGNALS, UNUSABLE, REQUESTS, READ_BY,
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """The person: numbers of all profiles that are them, and the ids by which the audit log names these."""
+    """The person: numbers of all profiles that are them, and the ids by which the audit log names these; and the numbers of their
+    messages in quarantine, which only reading all of it can tell."""
 
     ids: Sequence[int]
     uuids: Sequence[UUID]
+    quarantined: Sequence[int] = ()
 
 
 def rows_of(kind: Kind, whose: Whose, *, most: int | None = None) -> Iterator[dict[str, Any]]:
@@ -219,7 +260,8 @@ def rows_of(kind: Kind, whose: Whose, *, most: int | None = None) -> Iterator[di
     Args:
         most: not more than so many. Whoever stopped reading would end the transaction with the statement.
     """
-    asked = {"ids": sorted(whose.ids), "uuids": sorted(str(one) for one in whose.uuids), "most": most}
+    uuids = sorted(str(one) for one in whose.uuids)
+    asked = {"ids": sorted(whose.ids), "uuids": uuids, "quarantined": list(whose.quarantined), "most": most}
     rows = _streamed(kind, asked)
     # More is asked about each of these, which can't be while they are being read; of both a person has few.
     match kind.name:

@@ -11,7 +11,8 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -26,19 +27,22 @@ from django.utils import timezone
 from cdp.audit.actors import SYSTEM, Actor
 from cdp.audit.services import record
 from cdp.database import snapshot
-from cdp.errors import NotFound
+from cdp.errors import Conflict, NotFound
 from cdp.identity import ledger
 from cdp.identity.merging import survivor_of
-from cdp.identity.models import Merge
+from cdp.identity.normalise import Identifier as Named
+from cdp.ingestion.erasure import Whose as Theirs
+from cdp.ingestion.erasure import quarantined_of
 from cdp.privacy.dossier import KINDS, Kind, Whose, rows_of
-from cdp.privacy.models import PrivacyExport, PrivacyRequest
+from cdp.privacy.models import PrivacyExport, PrivacyRequest, RequestKind, RequestState
 from cdp.privacy.page import page
-from cdp.profiles.models import Workspace
+from cdp.profiles import store
+from cdp.profiles.models import Identifier, Profile, Workspace
 from consent.querysets import PRIVACY_RIGHTS
 
 EXPORT_SECONDS: Final = 3600  # that one kind may take
-# What a spreadsheet would run as a formula.
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet would run as a formula, also as East Asian keyboards write it.
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def make_export(*, request: PrivacyRequest, by: Actor) -> PrivacyExport:
@@ -46,6 +50,7 @@ def make_export(*, request: PrivacyRequest, by: Actor) -> PrivacyExport:
 
     Raises:
         NotFound: nobody is known by the request's id any more.
+        Conflict: they are being erased.
     """
     export = PrivacyExport(request=request, profile_uuid=request.asker)
     folder = export_folder()
@@ -54,7 +59,7 @@ def make_export(*, request: PrivacyRequest, by: Actor) -> PrivacyExport:
         with open(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
             as_of = timezone.now()
             with snapshot(seconds=EXPORT_SECONDS):
-                _write(file, whose(request.asker), as_of=as_of)
+                _write(file, _with_quarantine(whose(request.asker)), as_of=as_of)
             file.flush()
             os.fsync(file.fileno())
             export.bytes = file.seek(0, os.SEEK_END)
@@ -65,11 +70,28 @@ def make_export(*, request: PrivacyRequest, by: Actor) -> PrivacyExport:
         part.unlink(missing_ok=True)
     export.made_at = as_of
     export.expires_at = timezone.now() + timedelta(days=settings.PRIVACY_EXPORT_DAYS)
-    with transaction.atomic():
-        export.save(force_insert=True)
-        detail = {"request": request.number, "bytes": export.bytes, "sha256": export.sha256}
-        record(by=by, action="privacy.export_made", object=request, purpose=PRIVACY_RIGHTS, detail=detail)
+    try:
+        _enter(export, by=by)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return export
+
+
+@transaction.atomic
+def _enter(export: PrivacyExport, *, by: Actor) -> None:
+    """Enters the file, unless the person was erased while it was written, or is about to be: an erasure deletes what was entered
+    before it looks, and waits for whoever holds the person."""
+    request = export.request
+    person = survivor_of(request.asker)
+    if not store.lock_profiles([person.pk]):
+        raise NotFound("profile_not_found", "They were merged or erased while the file was written; try again.")
+    erasures = PrivacyRequest.objects.filter(kind=RequestKind.ERASURE, state=RequestState.IN_PROGRESS)
+    if erasures.filter(profile_uuid__in=whose(person.uuid).uuids).exists():
+        raise Conflict("erasure_begun", "They are being erased, and asked for that later than for this.")
+    export.save(force_insert=True)
+    detail = {"request": request.number, "bytes": export.bytes, "sha256": export.sha256}
+    record(by=by, action="privacy.export_made", object=request, purpose=PRIVACY_RIGHTS, detail=detail)
 
 
 def whose(profile_uuid: UUID) -> Whose:
@@ -79,10 +101,14 @@ def whose(profile_uuid: UUID) -> Whose:
     """
     person = survivor_of(profile_uuid)
     inside = ledger.all_inside(person.pk)
-    absorbed = Merge.objects.filter(absorbed_id__in=inside, undone_at__isnull=True).values_list(
-        "absorbed_uuid", flat=True
-    )
-    return Whose(ids=sorted(inside), uuids=[person.uuid, *absorbed])
+    return Whose(ids=sorted(inside), uuids=[person.uuid, *sorted(ledger.uuids_inside(inside))])
+
+
+def _with_quarantine(person: Whose) -> Whose:
+    held = Identifier.objects.filter(profile_id__in=person.ids).values_list("namespace", "value")
+    named = {Named(*pair) for pair in held}
+    [survivor] = Profile.objects.filter(pk__in=person.ids).values_list("pk", flat=True)
+    return replace(person, quarantined=quarantined_of(Theirs(survivor, named)))
 
 
 def open_export(*, export: PrivacyExport, by: Actor) -> BinaryIO:
@@ -195,7 +221,7 @@ def _field(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     match value:
-        case datetime():
+        case date():  # a moment is one, too
             return value.isoformat()
         case Decimal():
             return str(value)

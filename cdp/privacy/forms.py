@@ -71,6 +71,13 @@ class NewRequest(forms.Form):
         widget=forms.Textarea(attrs=ONE_LINE | {"rows": 4}),
     )
 
+    wrong_identifiers = forms.CharField(
+        required=False,
+        label="Identifiers that aren't theirs, of a rectification",
+        help_text="One in each line, as email:old@example.com. They are removed; what was done under them stays.",
+        widget=forms.Textarea(attrs=ONE_LINE | {"rows": 2, "autocomplete": "off"}),
+    )
+
     def clean_who(self) -> Profile | None:
         text = self.cleaned_data["who"].strip()
         if not text:
@@ -104,6 +111,9 @@ class NewRequest(forms.Form):
         if len(said) > MOST_CORRECTIONS:
             raise forms.ValidationError(f"A request corrects up to {MOST_CORRECTIONS} traits.")
         return said
+
+    def clean_wrong_identifiers(self) -> list[str]:
+        return [line.strip() for line in self.cleaned_data["wrong_identifiers"].splitlines() if line.strip()]
 
 
 class Person(forms.Form):

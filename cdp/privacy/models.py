@@ -70,8 +70,12 @@ class PrivacyRequest(models.Model):
     profile_uuid = models.UUIDField(null=True, db_index=True, help_text="Who asks; empty until it is known.")
     # Numbers of all profiles that were this person when it began: what is sealed or listed elsewhere goes by them.
     subject_ids = ArrayField(models.BigIntegerField(), default=list)
+    # And their public ids: what was asked for by one of them is theirs, also once nobody knows any more who absorbed whom.
+    subject_uuids = ArrayField(models.UUIDField(), default=list)
     # In which namespaces they had identifiers: what is left of these in rules is found by digests, which don't say.
     namespaces = ArrayField(models.CharField(max_length=50), default=list)
+    # Where rules compare a personal trait with what was said of them: places (see `cdp.privacy.trait_literals`), no values.
+    literals = models.JSONField(default=list)
     country = models.CharField(max_length=2, blank=True)
     region = models.CharField(max_length=6, blank=True)
     law = models.CharField(max_length=150, help_text="By which the last day was counted.")
@@ -82,6 +86,9 @@ class PrivacyRequest(models.Model):
     objects_to = models.CharField(max_length=24, choices=ObjectsTo.choices, blank=True)
     purpose = models.ForeignKey(Purpose, null=True, on_delete=models.PROTECT, related_name="+")
     corrections = models.JSONField(default=dict, help_text="Trait -> what it should be; emptied once it is done.")
+    wrong_identifiers = models.JSONField(
+        default=list, help_text="Namespace and value of each that isn't theirs; emptied once they are removed."
+    )
     identity_method = models.CharField(max_length=16, choices=IdentityMethod.choices, blank=True)
     identity_by = models.CharField(max_length=150, blank=True)
     identity_at = models.DateTimeField(null=True)
@@ -114,7 +121,10 @@ class PrivacyRequest(models.Model):
                 name="privacy_identity_first",
             ),
         ]
-        permissions = [("download_export", "Can download the export of a person's data")]
+        permissions = [
+            ("download_export", "Can download the export of a person's data"),
+            ("issue_link", "Can take a link to a person's own page, to hand it to them"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.number}"

@@ -23,7 +23,9 @@ BEGIN: Final = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8">'
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
     '<meta name="viewport" content="width=device-width, initial-scale=1"><title>What {} knows of you</title>'
-    "<style>{}</style></head><body><h1>What {} knows of you</h1><p>As of {}. All moments are in UTC.</p><nav>"
+    "<style>{}</style></head><body><h1>What {} knows of you</h1><p>As of {}. All moments are in UTC.</p>"
+    "<p>You can have this corrected, erased or restricted, object to what is done with it, take back what you permitted, and complain to "
+    "a data protection authority.</p><nav>"
 )
 
 

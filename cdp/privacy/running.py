@@ -4,13 +4,15 @@ The work is a job (`cdp.jobs`). Killed at any moment it is begun again, and goes
 """
 
 from contextlib import suppress
+from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from cdp.audit.actors import SYSTEM, Actor
+from cdp.audit.models import AuditEntry
 from cdp.audit.services import record
 from cdp.database import bound_cursor
 from cdp.errors import DomainError, NotFound
@@ -18,7 +20,7 @@ from cdp.jobs.models import Job
 from cdp.jobs.services import Progress, enqueue
 from cdp.logs import get_logger
 from cdp.privacy.models import CLOSED, PrivacyRequest, PrivacyTarget, RequestState, TargetState, Tombstone
-from cdp.privacy.targets import remember_who, targets_of
+from cdp.privacy.targets import Counts, Target, remember_who, targets_of
 from cdp.vault.ring import VaultUnusable
 from consent.querysets import PRIVACY_RIGHTS
 
@@ -26,6 +28,9 @@ log = get_logger(__name__)
 
 KIND: Final = "privacy.carry_out"
 AT_ONCE: Final = 5_000
+TRIES: Final = 3
+# Ours and the database's; and an erasure may be on record some time before it is committed.
+CLOCKS_DIFFER: Final = timedelta(minutes=10)
 
 
 class TargetsFailed(DomainError):
@@ -64,7 +69,7 @@ def carry_out(request: PrivacyRequest, *, progress: Progress, by: Actor = SYSTEM
             continue
         _set(target, TargetState.RUNNING, attempts=target.attempts + 1)
         try:
-            counts = what.do(request, by)
+            counts = _do(what, request, by)
         except (OperationalError, InterfaceError):
             raise
         except Exception as error:  # noqa: BLE001  (of any kind: it must hide none of the targets after it)
@@ -82,6 +87,24 @@ def carry_out(request: PrivacyRequest, *, progress: Progress, by: Actor = SYSTEM
     if failed:
         raise TargetsFailed(failed)
     finish_if_done(request, by=by)
+
+
+def _do(what: Target, request: PrivacyRequest, by: Actor) -> Counts:
+    """What came of it. A database that is there and says no (a deadlock, a limit of time) is asked again, and then says so for
+    this target alone.
+
+    Raises:
+        django.db.OperationalError: the database went, for all targets.
+    """
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return what.do(request, by)
+        except (OperationalError, InterfaceError):
+            if not connection.is_usable():
+                raise
+            if not tries_left:
+                raise DomainError("database_refused", "The database had no room or time for it; try again.") from None
+    raise AssertionError("the last try answers or raises")
 
 
 def finish_if_done(request: PrivacyRequest, *, by: Actor) -> bool:
@@ -119,6 +142,21 @@ def drop_tombstones() -> int:
                 cursor.execute("DELETE FROM segments_membershipchange WHERE profile_id = ANY(%s::bigint[])", [ids])
                 gone += cursor.rowcount
             Tombstone.objects.filter(pk__in=ids).delete()
+
+
+def forget_statistics() -> bool:
+    """Has the database sample its columns anew if anybody was erased since it did: what it had noted may be values of theirs."""
+    erasures = AuditEntry.objects.filter(action="profile.erased").order_by("-recorded_at")
+    erased_at = erasures.values_list("recorded_at", flat=True).first()
+    if erased_at is None:
+        return False
+    with transaction.atomic(), bound_cursor() as cursor:
+        cursor.execute("SELECT max(last_analyze) FROM pg_stat_user_tables WHERE relname = 'profiles_identifier'")
+        sampled_at = cursor.fetchall()[0][0]
+        if sampled_at is not None and sampled_at > erased_at + CLOCKS_DIFFER:
+            return False
+        cursor.execute("SELECT cdp_forget_statistics()")
+    return True
 
 
 def _set(target: PrivacyTarget, state: TargetState, **fields: object) -> None:

@@ -4,7 +4,7 @@ Carrying it out is in `cdp.privacy.running`. Whatever is done here is on record 
 what anybody wrote.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from cdp.audit.services import record
 from cdp.errors import Conflict, DomainError
 from cdp.identity.merging import survivor_of
 from cdp.jobs.models import Job
+from cdp.privacy.correcting import read_wrong
 from cdp.privacy.due import Due, due_of
 from cdp.privacy.models import (
     CameBy,
@@ -49,6 +50,7 @@ def open_request(
     objects_to: ObjectsTo | None = None,
     purpose: Purpose | None = None,
     corrections: Mapping[str, Any] | None = None,
+    wrong_identifiers: Sequence[str] = (),
 ) -> PrivacyRequest:
     """The new request, with its last day by the law of where the person is.
 
@@ -57,6 +59,7 @@ def open_request(
         received_at: when it came; now, if nothing is said.
         objects_to: of an objection, what to; with the ``purpose`` where it is one.
         corrections: of a rectification, trait -> what it should be; None takes it away.
+        wrong_identifiers: of a rectification, as `namespace:value`: what they are known by and isn't theirs.
 
     Raises:
         DomainError: what the kind needs is missing, or it came after now.
@@ -65,7 +68,8 @@ def open_request(
     if received_at > timezone.now():
         raise DomainError("received_in_the_future", "A request can't have come after now.", "/received_at")
     corrections = dict(corrections or {})
-    _refuse_incomplete(kind, objects_to, purpose, corrections)
+    _refuse_incomplete(kind, objects_to, purpose, corrections, wrong_identifiers)
+    wrong = read_wrong(list(wrong_identifiers), profile)
     found = _due(kind, country, region, received_at)
     request = PrivacyRequest.objects.create(
         kind=kind,
@@ -80,6 +84,7 @@ def open_request(
         objects_to=objects_to or "",
         purpose=purpose,
         corrections=corrections,
+        wrong_identifiers=[list(one) for one in wrong],
         created_by=by.label[:150],
     )
     detail = {"kind": kind, "came_by": came_by, "due_on": found.on.isoformat(), "profile": _public(profile)}
@@ -88,7 +93,11 @@ def open_request(
 
 
 def _refuse_incomplete(
-    kind: RequestKind, objects_to: ObjectsTo | None, purpose: Purpose | None, corrections: Mapping[str, Any]
+    kind: RequestKind,
+    objects_to: ObjectsTo | None,
+    purpose: Purpose | None,
+    corrections: Mapping[str, Any],
+    wrong_identifiers: Sequence[str],
 ) -> None:
     if kind == RequestKind.OBJECTION and objects_to is None:
         raise DomainError(
@@ -100,14 +109,13 @@ def _refuse_incomplete(
         raise DomainError("objection_to_which", "Name the purpose they object to, where it is one.", "/purpose")
     if purpose is not None and purpose.key == PRIVACY_RIGHTS:
         raise DomainError("purpose_not_open", "Nobody can object to being answered.", "/purpose")
-    if kind == RequestKind.RECTIFICATION and not corrections:
+    if kind == RequestKind.RECTIFICATION and not corrections and not wrong_identifiers:
         raise DomainError("corrections_missing", "Say what is wrong and what it should be.", "/corrections")
-    if kind != RequestKind.RECTIFICATION and corrections:
-        raise DomainError("no_rectification", "Only a rectification corrects something.", "/corrections")
-    if len(corrections) > MOST_CORRECTIONS:
-        raise DomainError(
-            "too_many_corrections", f"A request corrects up to {MOST_CORRECTIONS} traits.", "/corrections"
-        )
+    for name, said in (("corrections", corrections), ("wrong_identifiers", wrong_identifiers)):
+        if kind != RequestKind.RECTIFICATION and said:
+            raise DomainError("no_rectification", "Only a rectification corrects something.", f"/{name}")
+        if len(said) > MOST_CORRECTIONS:
+            raise DomainError("too_many_corrections", f"A request corrects up to {MOST_CORRECTIONS}.", f"/{name}")
 
 
 @transaction.atomic
@@ -116,8 +124,10 @@ def name_person(*, request: PrivacyRequest, profile: Profile, by: Actor) -> Priv
 
     Raises:
         Conflict: it has begun, or is over.
+        DomainError: it asks to remove an identifier that isn't this person's.
     """
     request = _locked(request, RequestState.RECEIVED, RequestState.IDENTITY_NEEDED)
+    read_wrong([f"{namespace}:{value}" for namespace, value in request.wrong_identifiers], profile)
     request.profile_uuid, request.state = profile.uuid, RequestState.IDENTITY_NEEDED
     request.save(update_fields=["profile_uuid", "state"])
     _record(request, "privacy.person_named", by, {"profile": str(profile.uuid)})
@@ -193,12 +203,16 @@ def extend(*, request: PrivacyRequest, reason: str, by: Actor) -> PrivacyRequest
 
     Raises:
         DomainError: no reason, or no law that may apply extends it.
-        Conflict: it is over, or was extended before.
+        Conflict: it is over, was extended before, or its last day has passed.
     """
     request = _locked(request, RequestState.RECEIVED, RequestState.IDENTITY_NEEDED, RequestState.IN_PROGRESS)
     reason = _reason(reason)
     if request.was_due_on is not None:
         raise Conflict("extended_before", "It was extended before, and can't be again.")
+    if not may_be_extended(request):
+        raise Conflict(
+            "extended_too_late", "Its last day is over; the person had to be told of an extension before that."
+        )
     until = _due(RequestKind(request.kind), request.country, request.region, request.received_at).extended_to
     if until is None:
         raise DomainError("no_extension", f"Under {request.law} the time to answer can't be extended.")
@@ -206,6 +220,11 @@ def extend(*, request: PrivacyRequest, reason: str, by: Actor) -> PrivacyRequest
     request.save(update_fields=["was_due_on", "due_on", "extension_reason"])
     _record(request, "privacy.extended", by, {"due_on": until.isoformat()})
     return request
+
+
+def may_be_extended(request: PrivacyRequest) -> bool:
+    """Whether there is still time to tell the person of it, and it wasn't done before."""
+    return request.is_open and request.was_due_on is None and timezone.localdate() <= request.due_on
 
 
 @transaction.atomic
@@ -256,8 +275,9 @@ def stop_of(request: PrivacyRequest) -> StopKind | None:
 
 
 def _close(request: PrivacyRequest, state: RequestState, by: Actor) -> PrivacyRequest:
-    request.state, request.closed_at, request.corrections = state, timezone.now(), {}
-    request.save(update_fields=["state", "closed_at", "corrections", "refusal_reason"])
+    request.state, request.closed_at = state, timezone.now()
+    request.corrections, request.wrong_identifiers = {}, []
+    request.save(update_fields=["state", "closed_at", "corrections", "wrong_identifiers", "refusal_reason"])
     _record(request, f"privacy.{state}", by, {})
     return request
 

@@ -8,26 +8,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
+from uuid import UUID
 
-import msgspec
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from cdp.audit.actors import Actor
+from cdp.collecting.forgetting import forget_rows
 from cdp.database import bound_cursor
 from cdp.erasure import erase_profile
-from cdp.errors import DomainError, NotFound
+from cdp.errors import DomainError
 from cdp.identity.merging import survivor_of
-from cdp.identity.normalise import ANONYMOUS_ID, USER_ID, priority
-from cdp.identity.normalise import Identifier as Named
-from cdp.ingestion import inbox
-from cdp.ingestion.keys import create_source
-from cdp.ingestion.models import Source, SourceKind
 from cdp.pipeline import drain_dirty
+from cdp.privacy.correcting import correct, remove
 from cdp.privacy.exporting import delete_exports, make_export, whose
 from cdp.privacy.literals import blot_out
 from cdp.privacy.models import ObjectsTo, PrivacyExport, PrivacyRequest, RequestKind, Tombstone
+from cdp.privacy.trait_literals import places_of, remove_at
+from cdp.profiles import store
 from cdp.profiles.models import Profile
 from cdp.profiles.querysets import namespaces
 from cdp.vault.services import destroy
@@ -37,8 +36,6 @@ from consent.services import record_decision
 from segments.feed import number_changes
 
 Counts = dict[str, Any]
-CORRECTIONS: Final = "Privacy requests"
-"""The source by which corrections come, like all else that is said of people."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +59,7 @@ def targets_of(request: PrivacyRequest) -> Sequence[Target]:
         case RequestKind.ACCESS | RequestKind.PORTABILITY:
             return (EXPORT,)
         case RequestKind.RECTIFICATION:
-            return (CORRECTION,)
+            return RECTIFICATION
         case RequestKind.RESTRICTION:
             return (RESTRICTION,)
         case _:
@@ -70,7 +67,8 @@ def targets_of(request: PrivacyRequest) -> Sequence[Target]:
 
 
 def remember_who(request: PrivacyRequest) -> None:
-    """Notes which profiles are the person, and in which namespaces they have identifiers: afterwards nobody could say.
+    """Notes which profiles are the person, in which namespaces they have identifiers, and before an erasure where rules name
+    them: afterwards nobody could say.
 
     Raises:
         NotFound: nobody is known by the request's id.
@@ -78,8 +76,10 @@ def remember_who(request: PrivacyRequest) -> None:
     person = whose(request.asker)
     named = Profile.objects.filter(pk__in=person.ids).values_list("identifiers__namespace", flat=True).distinct()
     request.subject_ids = sorted({*request.subject_ids, *person.ids})
+    request.subject_uuids = sorted({*request.subject_uuids, *person.uuids})
     request.namespaces = sorted({*request.namespaces, *(one for one in named if one)})
-    request.save(update_fields=["subject_ids", "namespaces"])
+    request.literals = places_of(person.ids) if request.kind == RequestKind.ERASURE else []
+    request.save(update_fields=["subject_ids", "subject_uuids", "namespaces", "literals"])
 
 
 # ---- Erasure -------------------------------------------------------------------------------------------------------
@@ -92,7 +92,8 @@ def _erase(request: PrivacyRequest, by: Actor) -> Counts:
             return {"already": True}
         # Whom they were found to be under lock may be more than when it began.
         request.subject_ids = sorted({*request.subject_ids, *erased.everybody})
-        request.save(update_fields=["subject_ids"])
+        request.subject_uuids = sorted({*request.subject_uuids, *erased.uuids})
+        request.save(update_fields=["subject_ids", "subject_uuids"])
     return {name: getattr(erased, name) for name in ("events", "waiting", "quarantined", "suppressed", "keys")}
 
 
@@ -120,17 +121,37 @@ def _end_memberships(request: PrivacyRequest, by: Actor) -> Counts:
 
 
 def _forget_rules(request: PrivacyRequest, by: Actor) -> Counts:
-    done = blot_out(namespaces=sorted({*request.namespaces, *namespaces()}), by=by)
-    return {"versions": done.versions, "segments": done.segments}
+    done = blot_out(namespaces=_namespaces(request), by=by)
+    traits = remove_at(request.literals, by=by)
+    counts = {
+        "versions": done.versions + traits.versions,
+        "segments": sorted({*done.segments, *traits.segments}),
+    }
+    return counts | ({"shared": traits.shared} if traits.shared else {})
+
+
+def _forget_imports(request: PrivacyRequest, by: Actor) -> Counts:
+    return {"rows": forget_rows(namespaces=_namespaces(request), uuids=_uuids(request), by=by)}
+
+
+def _namespaces(request: PrivacyRequest) -> list[str]:
+    return sorted({*request.namespaces, *namespaces()})
+
+
+def _uuids(request: PrivacyRequest) -> list[UUID]:
+    return [request.asker, *request.subject_uuids]
 
 
 def _delete_files(request: PrivacyRequest, by: Actor) -> Counts:
-    """Their exports, and whatever was noted in words on this and their earlier requests."""
-    theirs = PrivacyExport.objects.filter(profile_uuid=request.asker, deleted_at__isnull=True)
+    """Their exports, and whatever was noted in words on this and their earlier requests, by whichever of their ids they came."""
+    with transaction.atomic():
+        # An export that is just being finished holds them; one that comes after this finds the erasure begun.
+        store.lock_profiles(sorted(request.subject_ids))
+    theirs = PrivacyExport.objects.filter(profile_uuid__in=_uuids(request), deleted_at__isnull=True)
     files = delete_exports(theirs.select_related("request"), by=by)
-    requests = PrivacyRequest.objects.filter(profile_uuid=request.asker)
-    noted = requests.exclude(identity_note="", extension_reason="", corrections={})
-    notes = noted.update(identity_note="", extension_reason="", corrections={})
+    requests = PrivacyRequest.objects.filter(profile_uuid__in=_uuids(request))
+    words: dict[str, Any] = {"identity_note": "", "extension_reason": "", "corrections": {}, "wrong_identifiers": []}
+    notes = requests.exclude(**words).update(**words)
     refused = requests.exclude(refusal_reason__in=["", "erased"]).update(refusal_reason="erased")
     return {"files": files, "notes": notes + refused}
 
@@ -149,42 +170,6 @@ def _bury(request: PrivacyRequest, by: Actor) -> Counts:
 def _export(request: PrivacyRequest, by: Actor) -> Counts:
     export = make_export(request=request, by=by)
     return {"bytes": export.bytes}
-
-
-def _correct(request: PrivacyRequest, by: Actor) -> Counts:
-    """Says it as any source would, so that history shows what was said before, and segments follow. Said twice it is one message."""
-    if not request.corrections:
-        return {"traits": 0}
-    person = survivor_of(request.asker)
-    known = [Named(*pair) for pair in person.identifiers.values_list("namespace", "value")]
-    if not known:
-        raise NotFound("nothing_names_them", "This profile has no identifier by which a correction could name it.")
-    strongest = min(known, key=priority)
-    call: dict[str, Any] = {
-        "type": "identify", "messageId": f"privacy-{request.uuid}", "traits": request.corrections,
-        "timestamp": timezone.now().isoformat(),
-    }  # fmt: skip
-    match strongest.namespace:
-        case str(name) if name == USER_ID:
-            call["userId"] = strongest.value
-        case str(name) if name == ANONYMOUS_ID:
-            call["anonymousId"] = strongest.value
-        case name:
-            call["context"] = {"externalIds": [{"type": name, "id": strongest.value}]}
-    with transaction.atomic():
-        source = Source.objects.filter(name=CORRECTIONS, kind=SourceKind.SERVER).order_by("pk").first()
-        source = source or create_source(name=CORRECTIONS, kind=SourceKind.SERVER, by=by)
-        inbox.put(
-            source_id=source.pk,
-            endpoint="batch",
-            body=msgspec.json.encode({"batch": [call]}),
-            message_count=1,
-            received_at=timezone.now(),
-        )
-        count = len(request.corrections)
-        PrivacyRequest.objects.filter(pk=request.pk).update(corrections={})
-        request.corrections = {}
-    return {"traits": count}
 
 
 def _restrict(request: PrivacyRequest, by: Actor) -> Counts:
@@ -224,10 +209,14 @@ ERASURE: Final = (
     Target(key="keys", label="Keys of sealed evidence and audit payload", do=_shred, after="people"),
     Target(key="memberships", label="Segments", do=_end_memberships, after="people"),
     Target(key="rules", label="Rules that named them", do=_forget_rules, after="people"),
+    Target(key="imports", label="Imports that wait to be applied", do=_forget_imports, after="people"),
     Target(key="files", label="Exports, and notes on requests", do=_delete_files),
     Target(key="feed", label="Feeds of changes", do=_bury, after="people"),
 )
 EXPORT: Final = Target(key="export", label="File with their data", do=_export)
-CORRECTION: Final = Target(key="correction", label="Corrected traits", do=_correct)
+RECTIFICATION: Final = (
+    Target(key="correction", label="Corrected traits", do=correct),
+    Target(key="identifiers", label="Identifiers that aren't theirs", do=remove, after="correction"),
+)
 RESTRICTION: Final = Target(key="stop", label="Restriction", do=_restrict)
 OBJECTION: Final = Target(key="stop", label="Objection", do=_object)

@@ -26,4 +26,5 @@ def carry_out(self: Task, job_id: int) -> None:
 
 @shared_task(name="privacy.purge", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=3)
 def purge() -> dict[str, int]:
-    return {"exports": exporting.purge_exports(), "changes": running.drop_tombstones()}
+    done = {"exports": exporting.purge_exports(), "changes": running.drop_tombstones()}
+    return {**done, "statistics": int(running.forget_statistics())}

@@ -6,6 +6,7 @@ suppressed identifiers are known again (RFC 5869). A new one would make every su
 
 import base64
 import binascii
+import fcntl
 import json
 import os
 import secrets
@@ -122,6 +123,18 @@ def replace_ring(path: Path, ring: Ring) -> None:
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Nobody else changes the ring in this folder meanwhile: of two who added a master key at once one would take the other's away,
+    and with it all that it has wrapped by then."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(folder)
 

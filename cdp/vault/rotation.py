@@ -3,6 +3,8 @@
 Every step may be killed and run again: the ring holds both keys from the first moment to the last.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.db import transaction
@@ -14,18 +16,23 @@ from cdp.database import bound_cursor
 from cdp.errors import Conflict
 from cdp.vault import sealing
 from cdp.vault.models import SubjectKey
-from cdp.vault.ring import Ring, load_ring, replace_ring
+from cdp.vault.ring import Ring, alone, load_ring, replace_ring
 
 AT_ONCE = 5_000
 
 
 def rotate(path: Path, *, by: Actor) -> int:
-    """How many people's keys are wrapped by a new master key now. The old one stays on the ring until `retire`."""
-    ring = load_ring(path).with_new_master()
-    replace_ring(path, ring)
-    with transaction.atomic():
-        record(by=by, action="vault.key_rotated", detail={"to": ring.current})
-    return rewrap(ring)
+    """How many people's keys are wrapped by a new master key now. The old one stays on the ring until `retire`.
+
+    Raises:
+        cdp.vault.ring.VaultUnusable: there is no ring.
+    """
+    with _alone(path):
+        ring = load_ring(path).with_new_master()
+        replace_ring(path, ring)
+        with transaction.atomic():
+            record(by=by, action="vault.key_rotated", detail={"to": ring.current})
+        return rewrap(ring)
 
 
 def rewrap(ring: Ring) -> int:
@@ -76,14 +83,26 @@ def retire(path: Path, *, by: Actor) -> list[str]:
 
     Raises:
         Conflict: something is still wrapped by one of them; rotate first.
+        cdp.vault.ring.VaultUnusable: there is no ring.
     """
-    ring = load_ring(path)
-    old = set(ring.masters) - {ring.current}
-    if still := old & wrapped_by_each().keys():
-        raise Conflict("master_key_in_use", f"Keys are still wrapped by {', '.join(sorted(still))}; rotate first.")
-    if not old:
-        return []
-    with transaction.atomic():
+    with _alone(path), transaction.atomic():
+        ring = load_ring(path)
+        old = set(ring.masters) - {ring.current}
+        if not old:
+            return []
+        with bound_cursor() as cursor:
+            # Whoever is just making a key may have wrapped it by an old one; until they commit nobody sees that.
+            cursor.execute("LOCK TABLE vault_subjectkey IN SHARE ROW EXCLUSIVE MODE")
+        if still := old & wrapped_by_each().keys():
+            raise Conflict("master_key_in_use", f"Keys are still wrapped by {', '.join(sorted(still))}; rotate first.")
         record(by=by, action="vault.key_retired", detail={"keys": sorted(old)})
         replace_ring(path, ring.without(old))
     return sorted(old)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    if not path.parent.is_dir():
+        load_ring(path)  # which says what is wrong
+    with alone(path):
+        yield

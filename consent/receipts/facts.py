@@ -12,6 +12,10 @@ DECIDED_THEMSELVES: Final = frozenset(
 RECEIPTS: Final = UUID("1b2a6f2e-8b7d-5a0c-9c58-0d5c1b7ab9a4")
 
 
+def receipt_id(record: UUID) -> str:
+    return str(uuid5(RECEIPTS, str(record)))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Controller:
     """Who answers for the data. ``country`` is ISO 3166-1 alpha-2, of the address and of where data is stored."""
@@ -68,7 +72,7 @@ class Facts:
     @property
     def receipt_id(self) -> str:
         """The same for the same record, whenever and however often it is issued."""
-        return str(uuid5(RECEIPTS, str(self.record)))
+        return receipt_id(self.record)
 
     @property
     def policy_url(self) -> str:

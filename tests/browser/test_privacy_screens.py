@@ -81,6 +81,9 @@ def test_the_queue_says_what_is_overdue_and_the_narrow_forms_open(console: Conso
     expect(page.locator("tbody tr").first).to_contain_text("4 days overdue")
     console.look("privacy-queue")
     page.get_by_role("link", name="Access").last.click()
+    expect(page.get_by_text("Extend the time to answer")).to_have_count(0)  # the last day to tell of it is over
+    page.go_back()
+    page.get_by_role("link", name="Restriction").last.click()
     page.get_by_text("Extend the time to answer").click()
     page.get_by_label("Reason").first.fill("Three archives to read")
     console.look("privacy-extend")

@@ -2,6 +2,7 @@
 of the database, in no file of ours, in no line of our logs."""
 
 import base64
+import io
 import json
 import logging
 import zipfile
@@ -17,6 +18,8 @@ from django.utils import timezone
 
 from cdp.audit.models import AuditEntry
 from cdp.audit.services import record
+from cdp.collecting import files
+from cdp.collecting.models import ConsentImport, ImportRow
 from cdp.ingestion.models import Quarantined, SourceKind
 from cdp.jobs.models import Job
 from cdp.privacy import running, services
@@ -24,7 +27,8 @@ from cdp.privacy.models import CameBy, IdentityMethod, PrivacyRequest, RequestKi
 from cdp.privacy.tasks import carry_out
 from cdp.profiles.score_services import Scored, add_scores, publish_run, start_run
 from cdp.vault.services import Item, open_sealed, seal
-from consent.models import ConsentRecord, Decision, Method, Purpose
+from consent.models import ConsentRecord, Decision, Method, NoticeVersion, Purpose, ServedNotice
+from consent.notices import serve
 from consent.services import record_decision
 from segments.lists import add_people, create_list
 from segments.models import SegmentVersion
@@ -103,6 +107,7 @@ def plant() -> None:
             ago=3 * DAY,
             anonymousId=device,
         ),
+        identify("bob", traits={"name": "Bob"}),
         identify(
             user, traits={"gone": None}, ago=2 * DAY, context={"externalIds": [{"type": "crm", "id": f"{MARK}-crm"}]}
         ),
@@ -133,6 +138,13 @@ def plant() -> None:
         run=run, scores=[Scored(one.pk, "label", label=f"{MARK} champion"), Scored(one.pk, "r", number=Decimal(3))]
     )
     publish_run(run=run, by=BY)
+    # By what they are called: once alone, once beside what bob is called, too.
+    draft("called", {"trait": "name", "op": "equals", "value": f"{MARK} NAME"})
+    draft("several", {"trait": "name", "op": "any_of", "value": ["Bob", f"{MARK} name"]})
+    plant_showing(one.pk)
+    imported = f"namespace,value,purpose,decision,collected_at\nemail,{EMAIL},sms,denied,2026-01-01T00:00:00Z\n"
+    imported += f"uuid,{one.uuid},sms,denied,2026-01-01T00:00:00Z\nuser_id,bob,sms,denied,2026-01-01T00:00:00Z\n"
+    files.upload(name="old.csv", content=io.BytesIO(imported.encode()), creates_people=True, by=BY)
     live("named", {"trait": "email", "op": "equals", "value": EMAIL})
     set_live(draft("any", {"trait": "email", "op": "any_of", "value": ["bob@example.com", EMAIL]}))
     draft(
@@ -144,6 +156,18 @@ def plant() -> None:
         kind=RequestKind.RECTIFICATION, profile=one, came_by=CameBy.PHONE, corrections={"name": f"{MARK} Nom"}, by=BY
     )
     shop.send(track("Bought", "bob"), identify(user, traits={"city": f"{MARK}ville"}))
+
+
+def plant_showing(subject_id: int) -> None:
+    """A notice on a page whose address says who they are: once shown to them, once told to be theirs by what they decided."""
+    version = NoticeVersion.objects.filter(notice__key="banner").latest("pk")
+    serve(version=version, place=f"https://shop.test/account/{MARK}", profile_id=subject_id)
+    before = serve(version=version, place=f"https://shop.test/welcome/{MARK}")
+    ConsentRecord.objects.create(
+        profile_id=subject_id, purpose=Purpose.objects.get(key="sms"), decision=Decision.DENIED, method=Method.BANNER,
+        collected_at=timezone.now(), served=before, notice_version=version,
+    )  # fmt: skip
+    serve(version=version, place="https://shop.test/of-somebody-else")
 
 
 def seal_evidence(subject_id: int) -> None:
@@ -168,7 +192,7 @@ def test_no_trace_is_left_anywhere(db: None, exports: Path, caplog: pytest.LogCa
         assert everywhere >= {
             "profiles_identifier", "profiles_event", "profiles_traitvalue", "profiles_profile", "profiles_score",
             "ingestion_inboxmessage", "ingestion_quarantined", "segments_listentry", "segments_segmentversion",
-            "profiles_session", "privacy_privacyrequest",
+            "profiles_session", "privacy_privacyrequest", "consent_servednotice", "collecting_importrow",
         }, "or the test would prove nothing"  # fmt: skip
         assert files_that_say(exports, MARK)
         before = Quarantined.objects.count()
@@ -191,7 +215,46 @@ def test_no_trace_is_left_anywhere(db: None, exports: Path, caplog: pytest.LogCa
     assert members_of("named") == set()
     rules = {v.segment.key: v.rule for v in SegmentVersion.objects.select_related("segment")}
     assert rules["any"]["value"] == ["bob@example.com", "••••"]
-    assert erasure.targets.get(key="rules").counts == {"versions": 3, "segments": ["any", "named", "not-them"]}
+    assert rules["several"]["value"] == ["Bob", "••••"]
+    assert erasure.targets.get(key="rules").counts == {
+        "versions": 5, "segments": ["any", "called", "named", "not-them", "several"]
+    }  # fmt: skip
+    assert erasure.targets.get(key="imports").counts == {"rows": 2}
+    assert ImportRow.objects.get().value == "bob" and ConsentImport.objects.get().unknown == 2
+    # That words were shown, and which, stays: it is the proof of what was decided.
+    shown = ServedNotice.objects.order_by("served_at")
+    assert [(one.profile_id, one.place) for one in shown] == [
+        (None, ""), (None, ""), (None, "https://shop.test/of-somebody-else"),
+    ]  # fmt: skip
+    assert ConsentRecord.objects.get(served__isnull=False).served == shown[1]
+
+
+def test_what_others_are_called_too_stays_in_rules_and_is_told(db: None, exports: Path) -> None:
+    plant()
+    tracker().send(identify("namesake", traits={"name": f"{MARK} NaMe"}))
+    process_all()
+    erasure = request_of(RequestKind.ERASURE)
+    assert erasure.targets.get(key="rules").counts == {
+        "versions": 3, "segments": ["any", "named", "not-them"], "shared": ["called", "several"]
+    }  # fmt: skip
+    assert SegmentVersion.objects.get(segment__key="called").rule["value"] == f"{MARK} NAME"
+
+
+def test_names_are_found_in_rules_after_a_kill_in_between(db: None, exports: Path) -> None:
+    """Once the person is gone nothing says what they were called; the places were noted before."""
+    plant()
+    made = services.open_request(kind=RequestKind.ERASURE, profile=person(f"{MARK}-user"), came_by=CameBy.EMAIL, by=BY)
+    services.confirm_identity(request=made, method=IdentityMethod.KNOWN, by=BY)
+
+    def killed(done: int, total: int, phase: str) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        running.carry_out(PrivacyRequest.objects.get(pk=made.pk), progress=killed)
+    assert "segments_segmentversion" in tables_that_say(MARK)
+    running.carry_out(PrivacyRequest.objects.get(pk=made.pk), progress=lambda *_: None)
+    assert tables_that_say(MARK) == set()
 
 
 def members_of(key: str) -> set[str]:

@@ -14,6 +14,7 @@ from cdp.audit.models import AuditEntry
 from cdp.collecting import files
 from cdp.collecting.models import ConsentImport, ImportRow, ImportState
 from cdp.collecting.tasks import apply_import
+from cdp.erasure import erase_profile
 from cdp.errors import Conflict, DomainError, DomainErrors
 from cdp.jobs.models import Job, JobState
 from cdp.jobs.services import cancel
@@ -256,3 +257,14 @@ def test_only_who_may_report_decisions_imports_them() -> None:
         assert marketer.get(f"/admin/collecting/consentimport/{path}").status_code == 403
     assert marketer.post(f"/admin/collecting/consentimport/{file.uuid}/apply/").status_code == 403
     assert person("ann") and allowed() == set()
+
+
+def test_a_file_brings_nobody_back_who_was_erased(people: None) -> None:
+    """Neither by what they were known by, nor by the id of ours that another system kept."""
+    ann = person("ann")
+    rows = (row("user_id,ann"), row("email,ann@example.com"), row(f"uuid,{ann.uuid}"), row("user_id,new"))
+    erase_profile(profile=ann, by=BY, reason="PR-1")
+    file = applied(uploaded(*rows, creates=True))
+    assert (file.recorded, file.unknown) == (1, 3)
+    assert not Profile.objects.filter(identifiers__value__in=["ann", "ann@example.com"]).exists()
+    assert person("new").pk and ImportRow.objects.count() == 0

@@ -113,6 +113,7 @@ NOBODY = {
     "consent-import": "counts, and numbers of rows",
     "consent-import-apply": "a job",
     "consent-receipt": "one record by its own id, for who may see personal data: answering people about their own data",
+    "links": "links to the pages of people whom the caller names, for who may report what they decided",
     "jobs": "jobs",
     "job": "one job",
     "job-cancel": "one job",
@@ -181,6 +182,7 @@ CONSOLE: dict[str, Callable[[World], list[HttpResponse]]] = {
     "profiles_profile_detail": lambda world: [_browse(world, "profiles_profile_detail", world.bob.uuid)],
     "profiles_profile_timeline": lambda world: [_browse(world, "profiles_profile_timeline", world.bob.uuid)],
     "profiles_profile_consent": lambda world: [_browse(world, "profiles_profile_consent", world.bob.uuid)],
+    "profiles_profile_link": lambda world: [_browse(world, "profiles_profile_link", world.bob.uuid)],
     "profiles_profile_reveal": lambda world: [_browse(world, "profiles_profile_reveal", world.bob.uuid)],
     "profiles_profile_mask": lambda world: [_browse(world, "profiles_profile_mask", world.bob.uuid)],
     "segments_segment_preview": lambda world: [_preview(world)],
@@ -256,6 +258,9 @@ TASKS = {
 TRACKING = re.compile(r"(healthz|readyz|v1/|analytics|banner\.js|\.well-known/gpc\.json)")
 OWN_PAGES = {
     "preferences": "what one person chose themselves, to whoever has their signed link",
+    "receipts": "the same person's decisions",
+    "receipt": "one of them",
+    "receipt-file": "one of them",
     "ask": "what can be asked for, to whoever has their signed link; nothing about anybody",
     "prove": "what was asked for, to whoever has the link that was sent to the address of who asked",
     "confirm": "the words of one purpose, to whoever has the link",

@@ -13,7 +13,7 @@ from django.utils import timezone
 from cdp.audit.models import AuditEntry
 from cdp.errors import Conflict, DomainErrors
 from consent.models import Decision, Method, Mode, Notice, NoticeVersion, Purpose
-from consent.notices import Content, Told, canonical, content_of, create_notice, newest, publish, serve
+from consent.notices import Content, Told, canonical, content_of, create_notice, forget_showings, newest, publish, serve
 from consent.services import Shown, record_decisions
 from tests.factories import BY, identify, person, process_all, tracker
 from tests.integration.test_audit_screen import staff
@@ -79,6 +79,17 @@ def test_nobody_changes_what_was_published_or_shown(notice: Notice, table: str) 
     for statement in (f"UPDATE {table} SET id = id", f"DELETE FROM {table}"):
         with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(statement)
+
+
+def test_of_a_showing_only_to_whom_and_where_is_forgotten(notice: Notice) -> None:
+    shown = serve(version=put(notice), place="https://shop.test/ann", profile_id=7)
+    table = "consent_servednotice"
+    for change in ("profile_id = 8", "place = 'elsewhere'", "profile_id = NULL", "place = '', profile_id = 7"):
+        with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"UPDATE {table} SET {change} WHERE id = %s", [shown.pk])
+    forget_showings([7])
+    shown.refresh_from_db()
+    assert (shown.profile_id, shown.place) == (None, "") and shown.version.notice == notice
 
 
 @pytest.mark.parametrize(

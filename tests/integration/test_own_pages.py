@@ -1,6 +1,7 @@
 """People's own pages: who may open them, what they show, and what a choice there does."""
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from cdp.erasure import erase_profile
 from cdp.identity.merging import merge_profiles
 from cdp.pages import brake, entries
 from cdp.profiles.models import Profile
-from consent.links import Kind, token
+from consent.links import STAFF, Kind, token
 from consent.models import ConsentRecord, ConsentState, Decision, Method, Purpose, ServedNotice
 from consent.querysets import permitted
 from consent.services import record_decision
@@ -343,5 +344,23 @@ def test_it_takes_as_many_questions_of_the_database_for_many_purposes(
 def test_what_else_there_is_to_do_stands_at_the_end(ann: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Ask for my data" not in ann.look()
     monkeypatch.setattr(entries, "_entries", [])
-    entries.offer(entries.Entry(text="Ask for my data", about="Within a month.", address=lambda who: f"/ask/{who.pk}/"))
-    assert f'<a href="/ask/{person("ann").pk}/">Ask for my data</a>' in ann.look()
+    entries.offer(entries.Entry(text="Ask for my data", about="Within a month.", address=lambda link: f"/ask/{link}/"))
+    assert f'<a href="/ask/{ann.url.split("/")[2]}/?lang=en">Ask for my data</a>' in ann.look()
+
+
+def test_looking_begins_no_link_anew(ann: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or whoever was once forwarded one would have it for ever."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(time, "time", lambda: datetime.now(UTC).timestamp() - 3600)
+        ann.url = address(person("ann"))
+    given = ann.url.split("/")[2]
+    found = set(re.findall(r'href="/privacy/([^/"]+)/', ann.look()))
+    found |= set(re.findall(r'href="/privacy/([^/"]+)/', ann.client.get(f"{ann.url}receipts/").content.decode()))
+    assert found == {given}
+
+
+def test_what_is_decided_by_a_link_that_staff_had_says_so(ann: Visitor) -> None:
+    ann.url = f"/privacy/{token(Kind.PREFERENCES, person('ann').uuid, STAFF)}/"
+    ann.look()
+    ann.save(**{EMAIL: "yes"})
+    assert ConsentRecord.objects.get().evidence == {"language": "en", "link": "staff"}

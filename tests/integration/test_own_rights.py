@@ -10,7 +10,9 @@ from django.test import Client
 
 from cdp.audit.models import AuditEntry
 from cdp.erasure import erase_profile
+from cdp.ingestion.models import SourceKind
 from cdp.privacy.models import PrivacyRequest, RequestState
+from cdp.privacy.services import name_person
 from cdp.profiles.models import Profile
 from consent.links import Kind, token
 from tests.factories import BY, Tracker, identify, person, process_all, tracker
@@ -62,6 +64,33 @@ def test_who_asks_twice_has_asked_once(ann: Profile) -> None:
     for _ in range(2):
         Client().post(asking(ann), {"wish": "access"})
     assert PrivacyRequest.objects.count() == 1 and len(mail.outbox) == 2
+
+
+def test_letters_have_an_end(ann: Profile) -> None:
+    """Whoever was forwarded a link can't fill the letter box of the person."""
+    answers = [Client().post(asking(ann), {"wish": "access"}).status_code for _ in range(7)]
+    assert answers == [200] * 5 + [429] * 2 and len(mail.outbox) == 5
+
+
+def test_a_browser_adds_no_address_to_which_the_link_would_go(ann: Profile) -> None:
+    """Anybody can say to a browser's key that a user has one more address."""
+    email = {"email": "thief@example.net"}
+    external = {"externalIds": [{"type": "email", "id": "thief@example.net"}], "traits": email}
+    tracker(SourceKind.BROWSER).send(identify("ann", traits=email, context=external))
+    process_all()
+    Client().post(asking(ann), {"wish": "access"})
+    assert mail.outbox[-1].to == ["ann@example.com"]
+
+
+def test_a_link_proves_nothing_for_somebody_else_who_is_found_to_have_asked(ann: Profile) -> None:
+    tracker().send(identify("bob", traits={"email": "bob@example.com"}))
+    process_all()
+    Client().post(asking(ann), {"wish": "access"})
+    asked = PrivacyRequest.objects.get()
+    name_person(request=asked, profile=person("bob"), by=BY)
+    assert Client().post(sent_link()).status_code == 404
+    asked.refresh_from_db()
+    assert asked.state == RequestState.IDENTITY_NEEDED
 
 
 def test_nothing_is_asked_for_by_nothing(ann: Profile) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import tracemalloc
 import zipfile
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,33 +17,24 @@ from django.utils import timezone
 
 from cdp.audit.models import AuditEntry
 from cdp.errors import Conflict, DomainError, NotFound
-from cdp.jobs.models import Job, JobState
-from cdp.jobs.services import cancel
-from cdp.privacy import running, services, targets
+from cdp.privacy import correcting, running, services
 from cdp.privacy.due import due_of
 from cdp.privacy.exporting import export_folder, open_export, path_of, purge_exports
 from cdp.privacy.models import (
-    CameBy,
-    IdentityMethod,
     ObjectsTo,
     PrivacyExport,
     PrivacyRequest,
-    PrivacyTarget,
     RequestKind,
     RequestState,
     TargetState,
-    Tombstone,
 )
-from cdp.privacy.tasks import carry_out
 from cdp.profiles.models import Event, Profile
-from cdp.vault.services import Item, seal
 from consent.models import ConsentRecord, ConsentStop, Decision, Purpose
 from consent.querysets import permitted
-from segments.models import MembershipChange
 from tests.factories import BY, Tracker, identify, live, members, performed, person, process_all, track, tracker
 from tests.integration.callers import decide, key, logged_in
+from tests.integration.rights import ANN, asked, begun, done, run
 
-ANN = "ann-4711"
 DAY = timedelta(days=1)
 
 
@@ -61,35 +51,6 @@ def shop(db: None) -> Tracker:
     )
     process_all()
     return shop
-
-
-def asked(kind: RequestKind, **more: Any) -> PrivacyRequest:
-    given: dict[str, Any] = {"profile": person(ANN), "came_by": CameBy.EMAIL, "by": BY, **more}
-    return services.open_request(kind=kind, **given)
-
-
-def begun(request: PrivacyRequest) -> PrivacyRequest:
-    """With identity shown; not carried out yet."""
-    services.confirm_identity(request=request, method=IdentityMethod.LOGGED_IN, note=f"{ANN} was there", by=BY)
-    request.refresh_from_db()
-    return request
-
-
-def run(request: PrivacyRequest) -> PrivacyRequest:
-    """As the worker does it."""
-    carry_out.apply(args=[Job.objects.get(uuid=PrivacyRequest.objects.get(pk=request.pk).job_uuid).pk])
-    request.refresh_from_db()
-    return request
-
-
-def done(kind: RequestKind, **more: Any) -> PrivacyRequest:
-    request = run(begun(asked(kind, **more)))
-    assert request.state == RequestState.DONE, list(request.targets.values())
-    return request
-
-
-def states(request: PrivacyRequest) -> dict[str, str]:
-    return dict(request.targets.values_list("key", "state"))
 
 
 # ---- When it is due ------------------------------------------------------------------------------------------------
@@ -125,6 +86,15 @@ def test_it_is_extended_once_with_a_reason(shop: Tracker) -> None:
     assert request.was_due_on == first and request.due_on > first + 50 * DAY
     with pytest.raises(Conflict):
         services.extend(request=request, reason="More", by=BY)
+
+
+def test_it_is_not_extended_once_its_last_day_is_over(shop: Tracker) -> None:
+    """The person had to be told within the first month (GDPR Art. 12(3))."""
+    request = asked(RequestKind.ACCESS, country="DE", received_at=timezone.now() - 45 * DAY)
+    with pytest.raises(Conflict, match="last day is over"):
+        services.extend(request=request, reason="Three archives", by=BY)
+    PrivacyRequest.objects.filter(pk=request.pk).update(due_on=timezone.localdate())
+    assert services.extend(request=request, reason="Three archives", by=BY).was_due_on == timezone.localdate()
 
 
 # ---- What may be done when -----------------------------------------------------------------------------------------
@@ -219,10 +189,24 @@ def test_the_file_has_everything_and_only_theirs(shop: Tracker) -> None:
             read = list(csv.DictReader(io.StringIO(archive.read(f"{kind}.csv").decode())))
             assert len(read) == len(rows) and (not rows or list(read[0]) == list(rows[0])), kind
     page = archive.read("index.html").decode()
-    assert ANN in page and "default-src 'none'" in page
+    assert ANN in page and "default-src 'none'" in page and "complain to a data protection authority" in page
     assert not [word for word in ("http:", "https:", "src=", "<script", "@import", "url(") if word in page]
     everything = b"".join(archive.read(name) for name in archive.namelist())
     assert b"bob" not in everything
+
+
+def test_the_file_has_what_they_stopped_asked_and_what_could_not_be_used(shop: Tracker) -> None:
+    shop.send({"type": "trick", "userId": ANN, "note": "theirs"}, {"type": "trick", "userId": "bob"})
+    process_all()
+    done(RequestKind.RESTRICTION)
+    request = done(RequestKind.ACCESS)
+    data = _data(request)
+    assert [(row["code"], json.loads(row["message"])["note"]) for row in data["unusable_messages"]] == [
+        ("unknown_type", "theirs")
+    ]
+    assert [(row["kind"], row["lifted_at"]) for row in data["stops"]] == [("restriction", None)]
+    assert [row["kind"] for row in data["requests"]] == ["restriction", "access"]
+    assert data["requests"][1]["number"] == request.number and data["signals"] == []
 
 
 def test_who_read_them_is_told_without_naming_staff(shop: Tracker) -> None:
@@ -249,12 +233,14 @@ def _data(request: PrivacyRequest) -> dict[str, Any]:
 
 
 def test_what_spreadsheets_would_run_is_text(shop: Tracker) -> None:
-    shop.send(identify(ANN, traits={"note": "=cmd|' /C calc'!A0", "html": "<script>alert(1)</script>"}))
+    wide = "\uff1dHYPERLINK(1)"  # as East Asian keyboards write it
+    traits = {"note": "=cmd|' /C calc'!A0", "html": "<script>alert(1)</script>", "wide": wide}
+    shop.send(identify(ANN, traits=traits))
     process_all()
     request = done(RequestKind.PORTABILITY)
     with open_export(export=request.exports.get(), by=BY) as file:
         archive = zipfile.ZipFile(io.BytesIO(file.read()))
-    assert "'=cmd|" in archive.read("traits.csv").decode()
+    assert "'=cmd|" in archive.read("traits.csv").decode() and f"'{wide}" in archive.read("traits.csv").decode()
     assert "<script>alert" not in archive.read("index.html").decode()
     assert {"=cmd|' /C calc'!A0"} <= {row["value"] for row in json.loads(archive.read("data.json"))["traits"]}
 
@@ -308,6 +294,62 @@ def test_a_correction_comes_as_anything_else_is_said(shop: Tracker) -> None:
     assert said.properties == {"city": "Basel", "email": None}, "what was said before stays in their history"
 
 
+def test_a_correction_that_the_pipeline_refuses_is_not_done(shop: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What can't be named any more is the only way in which our own message can be refused.
+    monkeypatch.setattr(correcting, "_naming", lambda *_: {"userId": "undefined"})
+    request = run(begun(asked(RequestKind.RECTIFICATION, corrections={"city": "Basel"})))
+    failed = request.targets.get(key="correction")
+    assert (failed.state, failed.error_code) == (TargetState.FAILED, "correction_not_taken")
+    assert request.corrections == {"city": "Basel"}, "so that it can be tried again"
+    monkeypatch.undo()
+    services.retry_target(target=failed, by=BY)
+    assert run(request).state == RequestState.DONE and person(ANN).traits["city"] == "Basel"
+
+
+def test_an_address_that_is_not_theirs_is_removed_and_its_trait_with_it(shop: Tracker) -> None:
+    wrong = f"{ANN}@b.ch"
+    request = done(RequestKind.RECTIFICATION, wrong_identifiers=[f"email: {wrong.upper()}"])
+    ann = person(ANN)
+    assert set(ann.identifiers.values_list("namespace", "value")) == {("user_id", ANN)}
+    assert ann.traits == {"city": "Bern"} and request.wrong_identifiers == []
+    [entry] = AuditEntry.objects.filter(action="profile.identifier_removed")
+    assert (entry.object_id, entry.detail) == (str(ann.uuid), {"namespace": "email", "why": request.number})
+    assert ANN not in "".join(
+        bytes(one.envelope).decode() for one in AuditEntry.objects.filter(object_id=str(request.uuid))
+    )
+    # It is nobody's now, so whose it is can be known by it.
+    shop.send(identify("cyd", traits={"email": wrong}))
+    process_all()
+    assert person("cyd").pk != ann.pk and person("cyd").identifiers.filter(value=wrong).exists()
+
+
+def test_what_is_right_comes_before_what_is_wrong_goes(shop: Tracker) -> None:
+    """Of somebody who is known by nothing but the wrong address."""
+    shop.send(identify(traits={"email": "typo@b.ch"}, anonymousId="phone"))
+    process_all()
+    them = Profile.objects.get(identifiers__value="typo@b.ch")
+    them.identifiers.filter(value="phone").delete()
+    asked_for = {"profile": them, "wrong_identifiers": ["email:typo@b.ch"]}
+    request = run(begun(asked(RequestKind.RECTIFICATION, **asked_for)))
+    assert request.targets.get(key="identifiers").error_code == "last_identifier", "nobody could find them again"
+    request = done(RequestKind.RECTIFICATION, **asked_for, corrections={"email": "right@b.ch"})
+    assert list(them.identifiers.values_list("value", flat=True)) == ["right@b.ch"]
+    them.refresh_from_db()
+    assert them.traits == {"email": "right@b.ch"}
+
+
+@pytest.mark.parametrize(
+    ("named", "code"), [("email:bob@b.ch", "identifier_not_theirs"), ("email", "identifier_malformed")]
+)
+def test_nobody_loses_an_identifier_that_they_do_not_have(shop: Tracker, named: str, code: str) -> None:
+    with pytest.raises(DomainError) as raised:
+        asked(RequestKind.RECTIFICATION, wrong_identifiers=[f"email:{ANN}@b.ch", named])
+    assert (raised.value.code, raised.value.pointer) == (code, "/wrong_identifiers/1")
+    later = asked(RequestKind.RECTIFICATION, profile=None, wrong_identifiers=["user_id:x"])
+    with pytest.raises(DomainError, match="nothing to remove"):
+        services.name_person(request=later, profile=person(ANN), by=BY)
+
+
 def test_a_restriction_hides_them_everywhere_until_it_is_lifted(shop: Tracker) -> None:
     ann = person(ANN)
     request = done(RequestKind.RESTRICTION)
@@ -334,127 +376,3 @@ def test_an_objection_to_one_purpose_is_their_decision(shop: Tracker) -> None:
     assert (word.decision, word.method, word.evidence) == ("denied", "privacy_request", {"request": request.number})
     assert word.collected_at == request.received_at
     assert services.stop_of(request) is None
-
-
-# ---- Erasure -------------------------------------------------------------------------------------------------------
-
-
-def test_an_erasure_reaches_every_target_and_tells_each(shop: Tracker) -> None:
-    segment = live("buyers", performed("Bought"))
-    request = done(RequestKind.ERASURE)
-    assert list(states(request)) == ["people", "keys", "memberships", "rules", "files", "feed"]
-    assert set(states(request).values()) == {"done"}
-    assert request.targets.get(key="people").counts["events"] == 2
-    assert members(segment) == {"bob"}
-    assert request.identity_note == ""
-    assert Tombstone.objects.filter(profile_id__in=request.subject_ids).count() == 1
-
-
-def test_one_target_that_fails_hides_none_of_the_others_and_is_tried_again_alone(
-    shop: Tracker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What is broken is a target of ours, put in the place of one: nothing else could make just this one fail."""
-
-    def broken(request: PrivacyRequest, by: Any) -> dict[str, Any]:
-        raise OSError(f"no space for {ANN}")
-
-    told = tuple(replace(one, do=broken) if one.key == "rules" else one for one in targets.ERASURE)
-    request = begun(asked(RequestKind.ERASURE))
-    with monkeypatch.context() as patched:
-        patched.setattr(targets, "ERASURE", told)
-        run(request)
-    assert request.state == RequestState.IN_PROGRESS
-    failed = request.targets.get(key="rules")
-    assert (failed.state, failed.error_code, failed.attempts) == (TargetState.FAILED, "internal", 1)
-    assert set(states(request).values()) == {"done", "failed"} and list(states(request).values()).count("done") == 5
-    assert Job.objects.get(uuid=request.job_uuid).error_code == "targets_failed"
-    assert ANN not in caplog.text
-    with pytest.raises(Conflict):
-        services.retry_target(target=request.targets.get(key="people"), by=BY)
-    services.retry_target(target=failed, by=BY)
-    run(request)
-    assert request.state == RequestState.DONE
-    assert request.targets.get(key="rules").attempts == 2 and request.targets.get(key="people").attempts == 1
-
-
-def test_killed_in_the_middle_it_goes_on_with_what_is_left(shop: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker is stopped before each of the targets in turn, as a signal stops it."""
-    request = begun(asked(RequestKind.ERASURE))
-    for number in range(len(targets.ERASURE)):
-        cut = targets.ERASURE[number]
-
-        def stopped(request: PrivacyRequest, by: Any) -> dict[str, Any]:
-            raise KeyboardInterrupt
-
-        told = tuple(replace(o, do=stopped) if o is cut else o for o in targets.ERASURE)
-        with monkeypatch.context() as patched:
-            patched.setattr(targets, "ERASURE", told)
-            with pytest.raises(KeyboardInterrupt):
-                running.carry_out(PrivacyRequest.objects.get(pk=request.pk), progress=lambda *_: None)
-        assert request.targets.get(key=cut.key).state == TargetState.RUNNING
-    run(request)
-    assert request.state == RequestState.DONE and not Profile.objects.filter(uuid=request.profile_uuid).exists()
-
-
-def test_work_that_was_cancelled_is_taken_up_again(shop: Tracker) -> None:
-    request = begun(asked(RequestKind.RESTRICTION))
-    target = request.targets.get()
-    with pytest.raises(Conflict):
-        services.retry_target(target=target, by=BY)
-    cancel(job=Job.objects.get(uuid=request.job_uuid), by=BY)
-    assert run(request).state == RequestState.IN_PROGRESS
-    services.retry_target(target=target, by=BY)
-    assert run(request).state == RequestState.DONE
-
-
-def test_systems_outside_are_ticked_off_by_hand(shop: Tracker, settings: Any) -> None:
-    settings.PRIVACY_OUTSIDE = ["Mail house", "Warehouse"]
-    request = run(begun(asked(RequestKind.ERASURE)))
-    assert request.state == RequestState.IN_PROGRESS
-    mail, house = request.targets.filter(is_outside=True)
-    with pytest.raises(Conflict):
-        services.tick_off(target=request.targets.get(key="people"), by=BY)
-    assert services.tick_off(target=mail, by=BY) is False
-    with pytest.raises(Conflict):
-        services.tick_off(target=mail, by=BY)
-    assert services.tick_off(target=house, by=BY) is True
-    request.refresh_from_db()
-    assert request.state == RequestState.DONE and PrivacyTarget.objects.get(pk=mail.pk).done_by == BY.label
-
-
-def test_feeds_keep_a_tombstone_for_its_days(shop: Tracker) -> None:
-    live("buyers", performed("Bought"))
-    request = done(RequestKind.ERASURE)
-    theirs = MembershipChange.objects.filter(profile_id__in=request.subject_ids)
-    assert list(theirs.order_by("position").values_list("kind", "why")) == [("entered", "time"), ("exited", "erasure")]
-    assert running.drop_tombstones() == 0
-    Tombstone.objects.update(drop_after=timezone.now())
-    assert running.drop_tombstones() == 2
-    assert not theirs.exists() and not Tombstone.objects.exists()
-    assert MembershipChange.objects.count() == 1, "bob's"
-
-
-def test_without_the_vaults_key_the_person_stays_and_the_target_says_why(shop: Tracker, settings: Any) -> None:
-    request = begun(asked(RequestKind.ERASURE))
-    before, settings.VAULT_KEY_FILE = settings.VAULT_KEY_FILE, "/nowhere/keys.json"
-    run(request)
-    assert request.targets.get(key="people").error_code == "vault_unusable"
-    assert person(ANN).traits["city"] == "Bern"
-    # What would be wrong while the person is there waits for it; what wouldn't doesn't.
-    waiting = {key for key, state in states(request).items() if state == "waiting"}
-    assert waiting == {"keys", "memberships", "rules", "feed"} and states(request)["files"] == "done"
-    settings.VAULT_KEY_FILE = before
-    with transaction.atomic():
-        assert seal([Item(person(ANN).pk, uuid4(), b"they called again")]), "their key is there as well"
-    services.retry_target(target=request.targets.get(key="people"), by=BY)
-    run(request)
-    assert request.state == RequestState.DONE
-    assert Job.objects.filter(state=JobState.SUCCEEDED, kind=running.KIND).exists()
-
-
-def test_an_erasure_of_somebody_who_is_gone_already_is_done(shop: Tracker) -> None:
-    first, second = begun(asked(RequestKind.ERASURE)), begun(asked(RequestKind.ERASURE))
-    run(first)
-    run(second)
-    assert first.state == RequestState.DONE
-    assert second.state == RequestState.DONE and second.targets.get(key="people").counts == {"already": True}

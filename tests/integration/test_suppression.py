@@ -143,6 +143,21 @@ def test_a_new_master_key_forgets_nobody(shop: Tracker, settings: Any, tmp_path:
     }
 
 
+def test_another_ring_lets_nobody_back_unnoticed(shop: Tracker, settings: Any, tmp_path: Path) -> None:
+    """Whoever lost the file and made a new one would let everybody back who was ever erased."""
+    erase()
+    settings.VAULT_KEY_FILE = str(tmp_path / "another.json")
+    make_ring(Path(settings.VAULT_KEY_FILE))
+    shop.send(identify(ANN, traits={"email": EMAIL}))
+    with pytest.raises(VaultUnusable, match="lasting secret"), transaction.atomic():
+        process_batch()
+    assert InboxMessage.objects.count() == 1, "it waits for the right one"
+    with pytest.raises(VaultUnusable), transaction.atomic():
+        erase_profile(profile=person("bob"), by=BY, reason="PR-2")
+    with pytest.raises(VaultUnusable), transaction.atomic():
+        lift(namespace="email", value=EMAIL, by=BY)
+
+
 def test_without_the_key_nothing_is_erased_and_nobody_is_let_in(shop: Tracker, settings: Any, tmp_path: Path) -> None:
     file, settings.VAULT_KEY_FILE = settings.VAULT_KEY_FILE, str(tmp_path / "none.json")
     with pytest.raises(VaultUnusable), transaction.atomic():
@@ -165,7 +180,8 @@ def test_while_nobody_is_suppressed_it_costs_one_short_question(shop: Tracker) -
         process_batch()
         asked = [q["sql"] for q in list(connection.queries_log)[before:] if "suppress" in q["sql"]]
         connection.force_debug_cursor = False
-    assert asked == ["SELECT EXISTS (SELECT FROM identity_suppression)"]
+    question = "SELECT EXISTS (SELECT FROM identity_suppression), (SELECT digest FROM identity_suppressionmark)"
+    assert asked == [question]
 
 
 def test_whoever_is_erased_while_a_batch_waits_for_them_does_not_come_back_by_it(own_database: Any) -> None:

@@ -10,14 +10,14 @@ import pytest
 from django.core.checks import Tags, run_checks
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 from cdp.audit.models import AuditEntry
 from cdp.audit.services import record
 from cdp.errors import Conflict
 from cdp.vault import rotation
 from cdp.vault.models import SubjectKey
-from cdp.vault.ring import Ring, VaultUnusable, load_ring, make_ring, replace_ring
+from cdp.vault.ring import Ring, VaultUnusable, alone, load_ring, make_ring, replace_ring
 from cdp.vault.sealing import Unopenable
 from cdp.vault.services import Item, Sealed, SubjectShredded, destroy, open_all, open_sealed, ring_of_settings, seal
 from tests.factories import BY
@@ -158,6 +158,46 @@ def test_a_rotation_that_was_killed_is_finished_and_no_key_in_use_is_retired(key
     assert rotation.rewrap(load_ring(key_file)) == 3
     assert rotation.retire(key_file, by=BY) == [old.current]
     assert open_all(before) == [b"about 1", b"about 2", b"about 3", b"about 4"]
+
+
+@pytest.mark.django_db
+def test_of_two_who_rotate_at_once_the_second_waits(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else one would write over the other's master key, and what it had wrapped by then could never be opened again."""
+    monkeypatch.setattr(rotation, "record", lambda **_: None)
+    monkeypatch.setattr(rotation, "rewrap", lambda ring: 0)
+
+    def rotate() -> None:
+        rotation.rotate(key_file, by=BY)
+        connection.close()
+
+    other = threading.Thread(target=rotate)
+    with alone(key_file):
+        before = load_ring(key_file)
+        other.start()
+        other.join(0.3)
+        assert other.is_alive() and load_ring(key_file) == before
+        replace_ring(key_file, before.with_new_master())
+    other.join(10)
+    assert len(load_ring(key_file).masters) == 3
+
+
+@pytest.mark.django_db
+def test_no_master_key_is_retired_while_somebody_may_be_wrapping_by_it(key_file: Path) -> None:
+    old = load_ring(key_file).current
+    rotation.rotate(key_file, by=BY)
+    other = connection.copy()
+    other.set_autocommit(False)
+    try:
+        with other.cursor() as cursor:  # not committed yet, so nobody else sees it
+            cursor.execute("INSERT INTO vault_subjectkey (subject_id, wrapped, wrapped_by) VALUES (9, 'x', %s)", [old])
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '200ms'")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            rotation.retire(key_file, by=BY)
+    finally:
+        other.rollback()
+        other.close()
+    assert old in load_ring(key_file).masters
 
 
 @pytest.mark.django_db

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from tests.integration.books import rows
 
 # Where the number of somebody who is gone may stand: what nothing can change, and leads to nobody.
-LASTING = {"consent_consentrecord", "consent_servednotice", "consent_stop", "segments_membershipchange"}
+LASTING = {"consent_consentrecord", "consent_stop", "segments_membershipchange"}
 
 
 def tables() -> Iterator[tuple[str, set[str]]]:

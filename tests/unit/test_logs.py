@@ -1,9 +1,11 @@
 """Log lines: what they may carry, and what is taken out of them whoever wrote it."""
 
 import logging
+import re
 import sys
 
 from cdp.logs import PathsWithoutPeople, formatter
+from cdp.pages.urls import urlpatterns as own_pages
 
 
 def line(*, exc_info: object = None, **named: object) -> str:
@@ -35,7 +37,9 @@ def test_a_traceback_keeps_its_frames_and_classes_and_drops_its_messages() -> No
 
 
 def test_a_failed_request_leaves_no_link_and_no_identifier_in_the_log() -> None:
-    for path in ("/privacy/SECRET/", "/confirm/SECRET/", "/unsubscribe/SECRET", "/api/v1/profiles/email:SECRET/"):
+    links = ["/" + re.sub("<str:token>.*", "SECRET/", str(page.pattern)) for page in own_pages]
+    looked_up = ("profiles/", "segments/vip/why/", "consents/current/", "consents/history/", "consents/consent-mode/")
+    for path in (*links, *(f"/api/v1/{one}email:SECRET/" for one in looked_up)):
         record = logging.LogRecord(
             "django.request", logging.ERROR, __file__, 1, "%s: %s", ("Internal Server Error", path), None
         )
