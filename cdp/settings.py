@@ -387,14 +387,24 @@ DEFAULT_FROM_EMAIL = os.environ.get("CDP_EMAIL_FROM", "cdp@localhost")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"paths_without_people": {"()": "cdp.logs.PathsWithoutPeople"}},
+    "filters": {
+        "paths_without_people": {"()": "cdp.logs.PathsWithoutPeople"},
+        "tasks_without_people": {"()": "cdp.logs.TasksWithoutPeople"},
+    },
     "formatters": {
         "structured": {"()": "cdp.logs.formatter", "as_json": env_bool("CDP_LOG_JSON")},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "structured",
+            # Whoever writes the line: not only Django's own log of requests names addresses.
+            "filters": ["paths_without_people", "tasks_without_people"],
+        }
+    },
     "root": {"handlers": ["console"], "level": os.environ.get("CDP_LOG_LEVEL", "INFO")},
     "loggers": {
-        "django.request": {"level": "ERROR", "filters": ["paths_without_people"]},
+        "django.request": {"level": "ERROR"},
         "django.server": {"level": "WARNING"},
     },
 }
