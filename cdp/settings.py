@@ -310,6 +310,8 @@ DRIFT_DAYS = env_int("CDP_DRIFT_DAYS", 90)
 # ---- Consent ------------------------------------------------------------------------------------------------
 # For how long the link in a double opt-in message works.
 CONFIRMATION_DAYS = env_int("CDP_CONFIRMATION_DAYS", 7)
+# How long an uploaded file of decisions waits to be applied; its rows are people's data, so not for ever.
+IMPORT_DAYS = env_int("CDP_IMPORT_DAYS", 30)
 # For how long the link to somebody's preference centre works; and the one by which they prove who asks for their data.
 PREFERENCE_LINK_DAYS = env_int("CDP_PREFERENCE_LINK_DAYS", 30)
 IDENTITY_LINK_HOURS = env_int("CDP_IDENTITY_LINK_HOURS", 48)

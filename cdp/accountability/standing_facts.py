@@ -25,6 +25,7 @@ def fixed_periods() -> list[tuple[str, str]]:
         ("Audit log", "for ever: the database refuses to delete entries"),
         ("Who came into and left segments", "for ever, or until the segment is deleted"),
         ("Requests that wait to be processed", "until they are processed, usually for less than a second"),
+        ("Uploaded files of decisions", f"until they are applied, for {settings.IMPORT_DAYS} days at most"),
         ("Hashes by which repeated messages are known", f"{settings.SEEN_MESSAGE_DAYS} days"),
         ("Jobs that are finished", f"{settings.JOB_DAYS} days"),
         ("Exports", "not at all: they are given to whoever asks, and no copy is kept"),

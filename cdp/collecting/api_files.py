@@ -24,7 +24,6 @@ from cdp.rest.pagination import KeysetPagination
 from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 
-
 IN_MEMORY: Final = 512 * 1024
 
 

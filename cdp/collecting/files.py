@@ -9,10 +9,12 @@ import csv
 import hashlib
 import io
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from datetime import timedelta
 from itertools import islice
 from typing import IO, Any, Final
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import F
@@ -35,6 +37,7 @@ MOST_ROWS: Final = 500_000
 MOST_ERRORS: Final = 10_000
 AT_ONCE: Final = 1_000
 LONGEST_HEADING: Final = 20_000
+PURGE: Final = Actor.system("purge of imports")
 # Of two that stand equally often, as where there is one column, the first.
 SEPARATORS: Final = (",", ";", "\t")
 
@@ -186,13 +189,32 @@ def _choice(row: ImportRow, purposes: dict[int, Purpose], file: ConsentImport) -
 
 @transaction.atomic
 def discard(*, file: ConsentImport, by: Actor) -> None:
-    """Lets a file go that nobody wants to apply, with its rows.
+    """Lets a file go that nobody wants to apply, with its rows; of one whose job was stopped, the rows that are left.
 
     Raises:
         Conflict: it is being applied, or was.
     """
-    file = ConsentImport.objects.select_for_update().get(pk=file.pk)
-    if file.state in (ImportState.APPLYING, ImportState.APPLIED):
+    file = ConsentImport.objects.select_for_update(of=("self",)).select_related("job").get(pk=file.pk)
+    is_moving = file.state == ImportState.APPLYING and not (file.job and file.job.is_finished)
+    if is_moving or file.state == ImportState.APPLIED:
         raise Conflict("import_applied", "The file is being applied, or was: what it said is on record.")
-    record(by=by, action="consent_import.discarded", object=file, detail={"sha256": file.sha256})
-    file.delete()
+    left, _ = ImportRow.objects.filter(file=file).delete()
+    record(by=by, action="consent_import.discarded", object=file, detail={"sha256": file.sha256, "rows": left})
+    if file.state != ImportState.APPLYING:
+        file.delete()
+        return
+    # Records name the file that they came from.
+    file.state, file.applied_at = ImportState.APPLIED, timezone.now()
+    file.save(update_fields=["state", "applied_at"])
+
+
+def discard_forgotten() -> int:
+    """How many files were let go that nobody applied in time, or went on applying: their rows hold people's data."""
+    before = timezone.now() - timedelta(days=settings.IMPORT_DAYS)
+    forgotten = ConsentImport.objects.filter(uploaded_at__lt=before).exclude(state=ImportState.APPLIED)
+    discarded = 0
+    for file in forgotten.order_by("pk")[:AT_ONCE]:
+        with suppress(Conflict):  # its job has just begun, or ended
+            discard(file=file, by=PURGE)
+            discarded += 1
+    return discarded

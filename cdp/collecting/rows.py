@@ -158,7 +158,11 @@ def _user(row: dict[str, str], add: Any) -> tuple[str, str] | None:
         try:
             return namespace, str(UUID(row["value"]))
         except ValueError:
-            add("value", "identifier_malformed", "The platform's own ids are written as in 01910f3c-6b5e-7cc0-8000-5f2d3a1b4c6d.")
+            add(
+                "value",
+                "identifier_malformed",
+                "The platform's own ids are written as in 01910f3c-6b5e-7cc0-8000-5f2d3a1b4c6d.",
+            )
             return None
     try:
         found = normalise(namespace, row["value"])

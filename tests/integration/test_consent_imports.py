@@ -17,7 +17,7 @@ from cdp.collecting import files
 from cdp.collecting.api_files import CsvParser
 from cdp.collecting.foreseeing import preview
 from cdp.collecting.models import ConsentImport, ImportRow, ImportState
-from cdp.collecting.tasks import apply_import
+from cdp.collecting.tasks import apply_import, discard_forgotten
 from cdp.errors import Conflict, DomainError, DomainErrors
 from cdp.identity.merging import merge_profiles
 from cdp.jobs.models import Job, JobState
@@ -119,7 +119,9 @@ def test_a_large_file_takes_the_memory_of_some_of_its_rows(monkeypatch: pytest.M
 
 
 def test_tabs_and_ids_of_our_own_are_read_as_they_are_written() -> None:
-    content = "\n".join([HEADING, row(f"uuid,{person('ann').uuid.hex}"), row("uuid,made-up")]).replace(",", "\t").encode()
+    content = (
+        "\n".join([HEADING, row(f"uuid,{person('ann').uuid.hex}"), row("uuid,made-up")]).replace(",", "\t").encode()
+    )
     file = files.upload(name="x.tsv", content=io.BytesIO(content), creates_people=False, by=BY)
     assert [error[:3] for error in file.errors] == [[3, "value", "identifier_malformed"]] and file.rows == 2
 
@@ -231,6 +233,29 @@ def test_a_job_that_was_stopped_can_be_asked_for_again() -> None:
     again = files.ask_to_apply(file=file, by=BY, user=None)
     apply_import.apply(args=[again.pk]).get()
     assert allowed() == {"ann"}
+
+
+def test_of_a_job_that_was_stopped_the_rows_that_are_left_can_be_let_go() -> None:
+    file = uploaded(row(), row("user_id,bob"))
+    job = files.ask_to_apply(file=file, by=BY, user=None)
+    with pytest.raises(Conflict):
+        files.discard(file=file, by=BY)
+    cancel(job=job, by=BY)
+    files.discard(file=file, by=BY)
+    file.refresh_from_db()
+    assert (file.state, file.recorded) == (ImportState.APPLIED, 0) and not ImportRow.objects.exists()
+    assert AuditEntry.objects.get(action="consent_import.discarded").detail["rows"] == 2
+
+
+def test_a_file_that_nobody_applies_is_not_kept_for_ever() -> None:
+    uploaded(row())
+    stopped, fresh, done = uploaded(row()), uploaded(row()), applied(uploaded(row()))
+    cancel(job=files.ask_to_apply(file=stopped, by=BY, user=None), by=BY)
+    long_ago = datetime.now(UTC) - timedelta(days=31)
+    ConsentImport.objects.exclude(pk=fresh.pk).update(uploaded_at=long_ago)
+    assert discard_forgotten.apply().get() == 2
+    assert set(ConsentImport.objects.values_list("pk", flat=True)) == {stopped.pk, fresh.pk, done.pk}
+    assert set(ImportRow.objects.values_list("file", flat=True)) == {fresh.pk}, "people's data has gone"
 
 
 # ---- Doors -------------------------------------------------------------------------------------------------------------
