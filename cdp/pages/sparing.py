@@ -36,12 +36,8 @@ def why_over(link: Confirmation, person: Profile) -> str:
 
 def not_before(link: Confirmation, person: Profile, *, now: datetime) -> datetime | None:
     """When they may be written to again; None if that is now."""
-    sent = list(
-        _links_of(person)
-        .filter(sent_at__gt=now - DAY)
-        .order_by("-sent_at")
-        .values_list("sent_at", "record__purpose_id")[: MOST_A_DAY_IN_ALL + 1]
-    )
+    links = _links_of(person).filter(sent_at__gt=now - DAY).select_related("record").order_by("-sent_at")
+    sent = [(one.sent_at, one.record.purpose_id) for one in links[:MOST_A_DAY_IN_ALL] if one.sent_at is not None]
     of_this = [at for at, purpose_id in sent if purpose_id == link.record.purpose_id]
     waits = [of_this[0] + APART] if of_this else []
     waits += [of_this[MOST_A_DAY - 1] + DAY] if len(of_this) >= MOST_A_DAY else []
