@@ -46,7 +46,8 @@ class PlatformAdminSite(AdminSite):
             path("breach/people/", self.admin_view(breach_screens.people_view), name="breach_people"),
             path("consent/rates/", self.admin_view(consent_rates.rates_view), name="consent_rates"),
         ]
-        return [*own, *super().get_urls()]
+        # Nothing here has a page on a site of its own to lead to.
+        return [*own, *(one for one in super().get_urls() if getattr(one, "name", "") != "view_on_site")]
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Django's own, with what came of it in the audit log. Who was refused is not said: it may be a mistyped secret."""

@@ -17,6 +17,7 @@ app.conf.beat_schedule = {
     "recompute-thresholds-at-night": {"task": "segments.request_recomputation", "schedule": 600.0},
     "purge-privacy": {"task": "privacy.purge", "schedule": 6 * 3600.0},
     "send-confirmations": {"task": "pages.send_confirmations", "schedule": 20.0},
+    "discard-forgotten-imports": {"task": "collecting.discard_forgotten", "schedule": 24 * 3600.0},
     "verify-the-audit-log": {"task": "audit.request_verification", "schedule": 3600.0},
     "apply-retention-at-night": {"task": "retention.request", "schedule": 600.0},
     "purge-finished-jobs": {"task": "jobs.purge_finished", "schedule": 24 * 3600.0},

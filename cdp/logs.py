@@ -101,5 +101,14 @@ structlog.configure(
 )
 
 
+class TasksWithoutPeople(logging.Filter):
+    """Takes the text of an error out of what Celery says of a task that failed; a database's may repeat what a person typed."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, dict) and "exc" in record.args:
+            record.args = {**record.args, "exc": str(record.args["exc"]).partition("(")[0], "traceback": ""}
+        return True
+
+
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return structlog.get_logger(name)

@@ -310,6 +310,8 @@ DRIFT_DAYS = env_int("CDP_DRIFT_DAYS", 90)
 # ---- Consent ------------------------------------------------------------------------------------------------
 # For how long the link in a double opt-in message works.
 CONFIRMATION_DAYS = env_int("CDP_CONFIRMATION_DAYS", 7)
+# How long an uploaded file of decisions waits to be applied; its rows are people's data, so not for ever.
+IMPORT_DAYS = env_int("CDP_IMPORT_DAYS", 30)
 # For how long the link to somebody's preference centre works; and the one by which they prove who asks for their data.
 PREFERENCE_LINK_DAYS = env_int("CDP_PREFERENCE_LINK_DAYS", 30)
 IDENTITY_LINK_HOURS = env_int("CDP_IDENTITY_LINK_HOURS", 48)
@@ -387,14 +389,24 @@ DEFAULT_FROM_EMAIL = os.environ.get("CDP_EMAIL_FROM", "cdp@localhost")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"paths_without_people": {"()": "cdp.logs.PathsWithoutPeople"}},
+    "filters": {
+        "paths_without_people": {"()": "cdp.logs.PathsWithoutPeople"},
+        "tasks_without_people": {"()": "cdp.logs.TasksWithoutPeople"},
+    },
     "formatters": {
         "structured": {"()": "cdp.logs.formatter", "as_json": env_bool("CDP_LOG_JSON")},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "structured",
+            # Whoever writes the line: not only Django's own log of requests names addresses.
+            "filters": ["paths_without_people", "tasks_without_people"],
+        }
+    },
     "root": {"handlers": ["console"], "level": os.environ.get("CDP_LOG_LEVEL", "INFO")},
     "loggers": {
-        "django.request": {"level": "ERROR", "filters": ["paths_without_people"]},
+        "django.request": {"level": "ERROR"},
         "django.server": {"level": "WARNING"},
     },
 }

@@ -20,9 +20,14 @@ MOST_BYTES: Final = 16 * 1024
 def check_size(personal: Mapping[str, Any], pointer: str = "/evidence") -> None:
     """
     Raises:
-        DomainError: it is too large. Whoever has screenshots keeps them, and names them here.
+        DomainError: it is too large, or can't be written down. Whoever has screenshots keeps them, and names them here.
     """
-    if len(msgspec.json.encode(personal)) > MOST_BYTES:
+    try:
+        size = len(msgspec.json.encode(personal))
+    except (OverflowError, UnicodeEncodeError):
+        message = "Evidence has text, and numbers of up to 19 digits; write a longer one as text."
+        raise DomainError("evidence_malformed", message, pointer) from None
+    if size > MOST_BYTES:
         raise DomainError("evidence_too_large", f"Evidence has at most {MOST_BYTES // 1024} KB as JSON.", pointer)
 
 

@@ -14,7 +14,8 @@ from django.urls import path
 from django.views.decorators.http import require_POST
 
 from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
-from cdp.collecting.files import MOST_BYTES, MOST_ROWS, ask_to_apply, discard, preview, upload
+from cdp.collecting.files import MOST_BYTES, MOST_ROWS, ask_to_apply, discard, upload
+from cdp.collecting.foreseeing import preview
 from cdp.collecting.models import ConsentImport, ImportState
 from cdp.collecting.rows import EVIDENCE, NEEDED, OPTIONAL
 from cdp.errors import DomainError

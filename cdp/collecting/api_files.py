@@ -1,7 +1,7 @@
 """Files of decisions over REST: upload one, see what it comes to and what is to be mended, and apply it as a job."""
 
-import io
-from typing import IO, Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, Final
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -13,7 +13,8 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cdp.collecting.files import MOST_BYTES, ask_to_apply, preview, upload
+from cdp.collecting.files import MOST_BYTES, ask_to_apply, upload
+from cdp.collecting.foreseeing import preview
 from cdp.collecting.models import ConsentImport, ImportState
 from cdp.errors import DomainError, NotFound
 from cdp.jobs.api import JobSerializer
@@ -23,6 +24,8 @@ from cdp.rest.pagination import KeysetPagination
 from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 
+IN_MEMORY: Final = 512 * 1024
+
 
 class CsvParser(BaseParser):
     """A file as the body of the request."""
@@ -30,10 +33,16 @@ class CsvParser(BaseParser):
     media_type = "text/csv"
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
-        body = stream.read(MOST_BYTES + 1)
-        if len(body) > MOST_BYTES:
-            raise DomainError("file_too_large", f"A file has at most {MOST_BYTES // 1024**2} MB.", status=413)
-        return io.BytesIO(body)
+        # On disk once it is large: however many are uploaded at once, each takes the memory of a small one.
+        file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  (closed when nobody holds it any more)
+        size = 0
+        while part := stream.read(IN_MEMORY):
+            size += len(part)
+            if size > MOST_BYTES:
+                raise DomainError("file_too_large", f"A file has at most {MOST_BYTES // 1024**2} MB.", status=413)
+            file.write(part)
+        file.seek(0)
+        return file
 
 
 class RowErrorSerializer(serializers.Serializer[Any]):
@@ -51,6 +60,11 @@ class ImportPreviewSerializer(serializers.Serializer[Any]):
     people = serializers.IntegerField(help_text="How many people who are known are in it.")
     unknown = serializers.IntegerField(help_text="How many aren't.")
     outdated = serializers.IntegerField(help_text="Rows no newer than what is known already: they change nothing.")
+    recorded = serializers.IntegerField(help_text="Rows that make a record, as the job will count them.")
+    repeated = serializers.IntegerField(help_text="Rows that are on record already, or stand in the file before.")
+    unreported = serializers.IntegerField(help_text="Rows of people who aren't known and won't be made.")
+    to_confirm = serializers.IntegerField(help_text="Yeses that count once they are confirmed (double opt-in).")
+    letters = serializers.IntegerField(help_text="To how many people a link to confirm is sent, for a purpose each.")
 
 
 class ImportSerializer(serializers.ModelSerializer[ConsentImport]):
@@ -123,10 +137,11 @@ class ConsentImports(ApiView):
         """Upload a CSV file (UTF-8). It is read whole and nothing is applied yet: the answer says what applying it would come to,
         or what is to be mended, row by row. A *granted* needs at least one column `evidence_…` that isn't empty."""
         asked = UploadQuery.of(request)
-        if not isinstance(request.data, io.BytesIO):
+        content = request.data
+        if not isinstance(content, SpooledTemporaryFile):
             raise DomainError("file_missing", "Send the file as the body, with Content-Type: text/csv.")
-        by = actor_of(request)
-        file = upload(name=asked["name"], content=request.data, creates_people=asked["create"], by=by)
+        with content:
+            file = upload(name=asked["name"], content=content, creates_people=asked["create"], by=actor_of(request))
         headers = {"Location": reverse("api:consent-import", args=[file.uuid])}
         return Response(_shown(file), status=status.HTTP_201_CREATED, headers=headers)
 
@@ -176,6 +191,6 @@ def _import(uuid: UUID) -> ConsentImport:
 
 def _shown(file: ConsentImport) -> dict[str, Any]:
     errors = [{"row": row, "column": column, "code": code, "detail": said} for row, column, code, said in file.errors]
-    comes_to = preview(file) if file.state in (ImportState.READY, ImportState.APPLYING) else None
+    comes_to = preview(file) if file.state == ImportState.READY else None
     shown = dict(ImportSerializer(file).data)
     return shown | {"preview": ImportPreviewSerializer(comes_to).data if comes_to else None, "errors": errors}

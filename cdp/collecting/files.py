@@ -1,18 +1,20 @@
 """Files of decisions: read whole before anything is applied, then applied in batches that may be killed and run again.
 
 An import widens nothing by itself: it says what people decided and when, and an older word changes nothing. A yes needs evidence.
-How one decision is recorded is in `cdp.collecting.services`; how a row is read, in `cdp.collecting.rows`.
+How one decision is recorded is in `cdp.collecting.services`; how a row is read, in `cdp.collecting.rows`; what a file would come to,
+in `cdp.collecting.foreseeing`.
 """
 
 import csv
 import hashlib
 import io
 from collections.abc import Generator, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from datetime import timedelta
 from itertools import islice
 from typing import IO, Any, Final
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import F
@@ -23,7 +25,6 @@ from cdp.audit.services import record
 from cdp.collecting.models import ConsentImport, ImportRow, ImportState
 from cdp.collecting.rows import RowReader
 from cdp.collecting.services import Choice, collect_known
-from cdp.database import bound_cursor
 from cdp.errors import Conflict, DomainError
 from cdp.jobs.models import Job
 from cdp.jobs.services import Progress, enqueue
@@ -35,18 +36,10 @@ MOST_BYTES: Final = 50 * 1024 * 1024
 MOST_ROWS: Final = 500_000
 MOST_ERRORS: Final = 10_000
 AT_ONCE: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """What applying a file comes to, as things stand."""
-
-    granted: int
-    denied: int
-    people: int
-    unknown: int
-    # Rows that are older than what is known of the person, or as old: they go on record and change nothing.
-    outdated: int
+LONGEST_HEADING: Final = 20_000
+PURGE: Final = Actor.system("purge of imports")
+# Of two that stand equally often, as where there is one column, the first.
+SEPARATORS: Final = (",", ";", "\t")
 
 
 @transaction.atomic
@@ -106,8 +99,8 @@ def _take(rows: Iterator[list[str]], file: ConsentImport) -> None:
 def _read(content: IO[bytes]) -> Generator[list[str], None, None]:
     text = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
     try:
-        heading = text.readline()
-        separator = ";" if heading.count(";") > heading.count(",") else ","
+        heading = text.readline(LONGEST_HEADING)
+        separator = max(SEPARATORS, key=heading.count)
         yield next(csv.reader([heading], delimiter=separator, strict=True), [])
         yield from csv.reader(text, delimiter=separator, strict=True)
     except UnicodeDecodeError:
@@ -118,28 +111,6 @@ def _read(content: IO[bytes]) -> Generator[list[str], None, None]:
         ) from None
     finally:
         text.detach()  # or it would close what isn't ours
-
-
-def preview(file: ConsentImport) -> Preview:
-    """What the waiting rows come to."""
-    with bound_cursor() as cursor:
-        cursor.execute(PREVIEW, {"file": file.pk})
-        granted, denied, people, unknown, outdated = cursor.fetchall()[0]
-    return Preview(granted=granted, denied=denied, people=people, unknown=unknown, outdated=outdated)
-
-
-PREVIEW = """
-    WITH named AS (
-        SELECT r.*, coalesce(i.profile_id, p.id) AS profile_id FROM collecting_importrow r
-          LEFT JOIN profiles_identifier i ON i.namespace = r.namespace AND i.value = r.value
-          LEFT JOIN profiles_profile p ON r.namespace = 'uuid' AND p.uuid::text = r.value
-         WHERE r.file_id = %(file)s
-    )
-    SELECT count(*) FILTER (WHERE n.is_granted), count(*) FILTER (WHERE NOT n.is_granted),
-           count(DISTINCT n.profile_id), count(DISTINCT (n.namespace, n.value)) FILTER (WHERE n.profile_id IS NULL),
-           count(*) FILTER (WHERE n.collected_at <= s.collected_at)
-      FROM named n LEFT JOIN consent_consentstate s ON s.profile_id = n.profile_id AND s.purpose_id = n.purpose_id
-"""
 
 
 @transaction.atomic
@@ -218,13 +189,32 @@ def _choice(row: ImportRow, purposes: dict[int, Purpose], file: ConsentImport) -
 
 @transaction.atomic
 def discard(*, file: ConsentImport, by: Actor) -> None:
-    """Lets a file go that nobody wants to apply, with its rows.
+    """Lets a file go that nobody wants to apply, with its rows; of one whose job was stopped, the rows that are left.
 
     Raises:
         Conflict: it is being applied, or was.
     """
-    file = ConsentImport.objects.select_for_update().get(pk=file.pk)
-    if file.state in (ImportState.APPLYING, ImportState.APPLIED):
+    file = ConsentImport.objects.select_for_update(of=("self",)).select_related("job").get(pk=file.pk)
+    is_moving = file.state == ImportState.APPLYING and not (file.job and file.job.is_finished)
+    if is_moving or file.state == ImportState.APPLIED:
         raise Conflict("import_applied", "The file is being applied, or was: what it said is on record.")
-    record(by=by, action="consent_import.discarded", object=file, detail={"sha256": file.sha256})
-    file.delete()
+    left, _ = ImportRow.objects.filter(file=file).delete()
+    record(by=by, action="consent_import.discarded", object=file, detail={"sha256": file.sha256, "rows": left})
+    if file.state != ImportState.APPLYING:
+        file.delete()
+        return
+    # Records name the file that they came from.
+    file.state, file.applied_at = ImportState.APPLIED, timezone.now()
+    file.save(update_fields=["state", "applied_at"])
+
+
+def discard_forgotten() -> int:
+    """How many files were let go that nobody applied in time, or went on applying: their rows hold people's data."""
+    before = timezone.now() - timedelta(days=settings.IMPORT_DAYS)
+    forgotten = ConsentImport.objects.filter(uploaded_at__lt=before).exclude(state=ImportState.APPLIED)
+    discarded = 0
+    for file in forgotten.order_by("pk")[:AT_ONCE]:
+        with suppress(Conflict):  # its job has just begun, or ended
+            discard(file=file, by=PURGE)
+            discarded += 1
+    return discarded

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from django.utils import timezone
 
@@ -154,7 +155,15 @@ def _user(row: dict[str, str], add: Any) -> tuple[str, str] | None:
         )
         return None
     if namespace == PUBLIC_ID:
-        return namespace, row["value"].lower()
+        try:
+            return namespace, str(UUID(row["value"]))
+        except ValueError:
+            add(
+                "value",
+                "identifier_malformed",
+                "The platform's own ids are written as in 01910f3c-6b5e-7cc0-8000-5f2d3a1b4c6d.",
+            )
+            return None
     try:
         found = normalise(namespace, row["value"])
     except Unusable as reason:

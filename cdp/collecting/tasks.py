@@ -1,4 +1,4 @@
-"""Celery's door to imports of consent: thin, safe to run twice."""
+"""Celery's doors to imports of consent: thin, safe to run twice."""
 
 from celery import Task, shared_task
 from django.db import OperationalError
@@ -28,3 +28,8 @@ def apply_import(self: Task, job_id: int) -> None:
         by = Actor.system(f"import asked for by {file.uploaded_by}")
         done = files.apply(file=file, by=by, progress=held.progress)
         held.job.result = {"recorded": done.recorded, "repeated": done.repeated, "unknown": done.unknown}
+
+
+@shared_task(name="collecting.discard_forgotten", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=3)
+def discard_forgotten() -> int:
+    return files.discard_forgotten()

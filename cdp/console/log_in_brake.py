@@ -3,6 +3,7 @@
 Counted in Valkey; while that is away nobody is held back. Who logs in, and what of it is audited, is in `cdp.admin_site`.
 """
 
+import unicodedata
 from dataclasses import dataclass
 from time import time
 from typing import Final
@@ -46,8 +47,10 @@ class Attempt:
 def attempt(*, account: str, network: str) -> Attempt:
     """The try, on its way to the password unless it is held."""
     span = int(time() // SPAN_SECONDS)
+    # As the log-in form itself reads it, or a full-width “ａdmin” would be another count for the same account.
+    meant = unicodedata.normalize("NFKC", account).strip().casefold()
     # What was typed as an account may be a mistyped password, so it is kept as little as in the audit log.
-    hidden = salted_hmac("log-in", account.strip().casefold(), algorithm="sha256").hexdigest()[:32]
+    hidden = salted_hmac("log-in", meant.encode(errors="replace"), algorithm="sha256").hexdigest()[:32]
     names = (f"log-in:account:{hidden}:{span}", f"log-in:network:{network}:{span}")
     try:
         over = [_counted(name) - limit for name, limit in zip(names, (PER_ACCOUNT, PER_NETWORK), strict=True)]

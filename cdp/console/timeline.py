@@ -220,7 +220,7 @@ def _changes(profile: Profile, at: datetime | None, room: int, segments: QuerySe
 
 def _decisions(profile: Profile, at: datetime | None, room: int) -> list[Item]:
     rows = ConsentRecord.objects.filter(profile_id=profile.pk).select_related("purpose")
-    tones = {Decision.GRANTED: "ok", Decision.DENIED: "no", Decision.WITHDRAWN: "no"}
+    tones = {Decision.GRANTED: "ok", Decision.DENIED: "no", Decision.WITHDRAWN: "no", Decision.PENDING: ""}
     return [
         Item(
             at=record.collected_at,

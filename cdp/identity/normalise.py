@@ -12,7 +12,9 @@ ANONYMOUS_ID: Final = "anonymous_id"
 
 MAX_LENGTH: Final = 512
 NAMESPACE = re.compile(r"[a-z][a-z0-9_.-]{0,49}")
-EMAIL_SHAPE = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
+# Nor is one what a mail program would read as a name and another address, or as several: “x<ann@example.com>”, “a,b@example.com”.
+_IN_EMAIL = r'[^@\s<>()\[\]:;,"\\\x00-\x1f\x7f]'
+EMAIL_SHAPE = re.compile(rf"{_IN_EMAIL}{{1,64}}@{_IN_EMAIL}+\.{_IN_EMAIL}+")
 
 # Values that broken trackers send for everybody. One of them would weld thousands of people together.
 BLOCKED: Final = frozenset(
@@ -77,5 +79,7 @@ def normalise(namespace: str, value: Any) -> Identifier:
     if namespace == EMAIL:
         if not EMAIL_SHAPE.fullmatch(folded):
             raise Unusable("identifier_not_an_email")
+        if len(folded) > MAX_LENGTH:  # some letters become two when they are folded
+            raise Unusable("identifier_too_long")
         text = folded
     return Identifier(namespace, text)

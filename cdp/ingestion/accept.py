@@ -73,6 +73,9 @@ def gunzip(body: bytes) -> bytes:
         raise DomainError("batch_too_large", f"A request may have {BATCH_LIMIT} bytes unpacked.")
     if not unpacker.eof:
         raise DomainError("invalid_gzip", "The gzip body ends too early.")
+    if unpacker.unused_data:
+        # A second part would be dropped without a word.
+        raise DomainError("invalid_gzip", "The gzip body goes on after its end; pack it in one part.")
     return plain
 
 

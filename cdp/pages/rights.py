@@ -118,7 +118,7 @@ def _send(asked: PrivacyRequest, person: Profile) -> bool:
         return bool(letters.proof(asked, person).send())
     except DomainError as error:
         reason = error.code
-    except (SMTPException, OSError) as error:
+    except (SMTPException, OSError, ValueError) as error:  # the last: an address that can't be written into a message
         reason = type(error).__name__
     log.warning("identity_link_not_sent", request=asked.number, reason=reason)
     return False

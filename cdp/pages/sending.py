@@ -5,7 +5,7 @@ What a message says is in `cdp.pages.letters`.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from smtplib import (
     SMTPAuthenticationError,
     SMTPConnectError,
@@ -27,9 +27,8 @@ from cdp.audit.services import record
 from cdp.errors import DomainError
 from cdp.identity import ledger
 from cdp.logs import get_logger
-from cdp.pages import letters
+from cdp.pages import letters, sparing
 from cdp.profiles.models import Profile
-from consent.confirming import has_said_no_since
 from consent.models import Confirmation
 
 log = get_logger(__name__)
@@ -48,15 +47,20 @@ CODES: Final[tuple[tuple[type[Exception], str], ...]] = (
     (SMTPConnectError, "no_connection"),
     (SMTPException, "not_accepted"),
     (OSError, "no_connection"),
+    (ValueError, "address_unusable"),  # no mail program could write it into a message
 )
 # A message for which there is no longer any reason.
-OVER: Final = frozenset({"nobody", "withdrawn_since"})
+OVER: Final = frozenset({"nobody", "withdrawn_since", "confirmed_since", "superseded"})
+# One for which it is too soon after another.
+SENT_LATELY: Final = "sent_lately"
 
 
 @dataclass(slots=True)
 class Report:
     sent: int = 0
     failed: int = 0
+    # For which there is no reason any more, or not yet.
+    spared: int = 0
 
 
 def send_waiting(*, limit: int = AT_ONCE, connection: BaseEmailBackend | None = None) -> Report:
@@ -67,10 +71,12 @@ def send_waiting(*, limit: int = AT_ONCE, connection: BaseEmailBackend | None = 
     try:
         while len(tried) < limit and (link_id := _take_up()) is not None and link_id not in tried:
             tried.add(link_id)
-            error = _send(link_id, mail)
-            _say(link_id, error)
+            error, due_at = _send(link_id, mail)
+            _say(link_id, error, due_at)
+            is_spared = error == SENT_LATELY or error in OVER
             report.sent += not error
-            report.failed += bool(error)
+            report.spared += is_spared
+            report.failed += bool(error) and not is_spared
     finally:
         mail.close()
     if report.failed:
@@ -99,32 +105,34 @@ def _take_up() -> UUID | None:
     return link.pk
 
 
-def _send(link_id: UUID, mail: BaseEmailBackend) -> str:
-    """Why it couldn't be sent, as a code; empty when it was."""
+def _send(link_id: UUID, mail: BaseEmailBackend) -> tuple[str, datetime | None]:
+    """Why it wasn't sent, as a code, and when it may be, where that is known; an empty code when it was."""
     link = Confirmation.objects.select_related("record__purpose", "record__notice_version").get(pk=link_id)
     profile_id = ledger.now_known_as(link.record.profile_id)
     person = Profile.objects.filter(pk=profile_id).first() if profile_id is not None else None
     if person is None:
-        return "nobody"
-    if has_said_no_since(link.record, person.pk):
-        return "withdrawn_since"
+        return "nobody", None
+    if over := sparing.why_over(link, person):
+        return over, None
+    if later := sparing.not_before(link, person, now=timezone.now()):
+        return SENT_LATELY, later
     try:
         message = letters.confirmation(link, person)
         message.connection = mail
-        return "" if message.send() else "not_accepted"
+        return "" if message.send() else "not_accepted", None
     except DomainError as error:
-        return error.code
-    except (SMTPException, OSError) as error:
-        return next(code for kind, code in CODES if isinstance(error, kind))
+        return error.code, None
+    except (SMTPException, OSError, ValueError) as error:
+        return next(code for kind, code in CODES if isinstance(error, kind)), None
 
 
 @transaction.atomic
-def _say(link_id: UUID, error: str) -> None:
+def _say(link_id: UUID, error: str, due_at: datetime | None = None) -> None:
     link = Confirmation.objects.select_for_update(of=("self",)).select_related("record__purpose").get(pk=link_id)
     link.error = error[:32]
     if error:
-        if error in OVER:
-            link.due_at = link.expires_at
+        if error in OVER or due_at is not None:
+            link.due_at = due_at or link.expires_at
         link.save(update_fields=["error", "due_at"])
         return
     link.sent_at = timezone.now()

@@ -1,6 +1,8 @@
 """Reading request bodies: JSON that is small, shallow and says everything once, or a plain refusal."""
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from typing import IO, Any, Final
 
@@ -11,6 +13,7 @@ from cdp.errors import DomainError
 LARGEST_BODY: Final = 1_000_000  # bytes; a rule of 1,000 conditions has some 200,000
 # Lists and objects within each other. What reads a body after us may recurse, so this is far below Python's own limit.
 DEEPEST: Final = 200
+NO_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 class StrictJsonParser(BaseParser):
@@ -25,7 +28,12 @@ class StrictJsonParser(BaseParser):
         if len(body) > LARGEST_BODY:
             raise DomainError("body_too_large", f"A request may have {LARGEST_BODY:,} bytes.", status=413)
         try:
-            document = json.loads(body, object_pairs_hook=_each_name_once, parse_constant=_refuse_constant)
+            document = json.loads(
+                body.decode("utf-8-sig"),
+                object_pairs_hook=_each_name_once,
+                parse_constant=_refuse_constant,
+                parse_float=_finite,
+            )
         except RecursionError:
             raise DomainError("invalid_json", "The JSON is nested too deep.") from None
         except UnicodeDecodeError:
@@ -39,7 +47,27 @@ class StrictJsonParser(BaseParser):
             raise DomainError("invalid_json", message) from None
         if _is_deeper(document, DEEPEST):
             raise DomainError("invalid_json", f"The JSON is nested too deep: {DEEPEST} lists and objects are the most.")
+        if b"\\u" in body and (pointer := _no_text(document, "")) is not None:
+            # Neither UTF-8 nor a database can hold it, so it could be neither kept nor answered.
+            raise DomainError(
+                "invalid_text", "There is a NUL or half a character (a lone surrogate) in this text.", pointer
+            )
         return document
+
+
+def _no_text(value: Any, pointer: str) -> str | None:
+    """Where a text, or the name of a value, is none; None where all are. No deeper than a document may be."""
+    if isinstance(value, str):
+        return pointer if NO_TEXT.search(value) else None
+    if isinstance(value, dict):
+        if any(NO_TEXT.search(name) for name in value):
+            return pointer
+        inner = ((name.replace("~", "~0").replace("/", "~1"), one) for name, one in value.items())
+    elif isinstance(value, list):
+        inner = ((str(place), one) for place, one in enumerate(value))
+    else:
+        return None
+    return next((found for name, one in inner if (found := _no_text(one, f"{pointer}/{name}")) is not None), None)
 
 
 def _is_deeper(document: Any, limit: int) -> bool:
@@ -65,6 +93,13 @@ def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise _RefusedJson("An object of the body has the same name twice.")
     return found
+
+
+def _finite(written: str) -> float:
+    number = float(written)
+    if not math.isfinite(number):
+        raise _RefusedJson("A number of the body is out of range: 1.8e308 is the largest.")
+    return number
 
 
 def _refuse_constant(name: str) -> Any:

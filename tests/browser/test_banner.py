@@ -89,6 +89,12 @@ class Shop:
             assert time.monotonic() < patience, self.log()
             self.page.wait_for_timeout(50)
 
+    def wait_for_kept(self, name: str) -> None:
+        patience = time.monotonic() + 8
+        while name not in self.kept():
+            assert time.monotonic() < patience, self.kept()
+            self.page.wait_for_timeout(50)
+
     def kept(self) -> dict[str, Any]:
         """All that lies on the device."""
         assert self.context.cookies() == []
@@ -375,6 +381,48 @@ def test_who_logs_in_is_named_from_then_on_and_not_after_a_reset(shop: Shop) -> 
     device = shop.kept()["id"]
     page.evaluate("cdp('reset')")
     assert shop.kept()["id"] != device and "user" not in shop.kept()
+    # A page may say so before the words have come.
+    device = shop.kept()["id"]
+    shop.open(script=SITE.split('cdp("page"')[0] + "cdp('reset'); cdp('track', 'After');")
+    shop.wait("sent")
+    assert shop.kept()["id"] != device
+
+
+def test_a_choice_that_did_not_arrive_is_told_by_the_next_page_and_counts_once(shop: Shop) -> None:
+    page = shop.open(script=SITE.split('cdp("page"')[0])
+    page.route("**/v1/track", lambda route: route.abort())
+    shop.press("Reject all")
+    page.wait_for_timeout(1500)
+    assert shop.kept()["telling"] and "told" not in shop.kept()
+    page.unroute("**/v1/track")
+    for _ in range(2):
+        page.reload()
+        shop.stored(1)
+    shop.wait_for_kept("told")
+    assert "telling" not in shop.kept() and "id" not in shop.kept()
+    assert choices() == dict.fromkeys(PURPOSES, "denied") and ConsentRecord.objects.count() == 3
+    shop.complaints = [one for one in shop.complaints if "ERR_FAILED" not in one]
+
+
+def test_a_clock_that_was_wrong_makes_no_yes_that_never_ends(shop: Shop) -> None:
+    page = shop.open()
+    shop.press("Accept all")
+    shop.wait_for_kept("told")
+    page.evaluate("""() => { const kept = JSON.parse(localStorage["cdp.consent.banner"]);
+        kept.at = "2099-01-01T00:00:00.000Z"; localStorage["cdp.consent.banner"] = JSON.stringify(kept); }""")
+    page.reload()
+    expect(shop.region).to_be_visible()
+
+
+def test_what_goes_wrong_on_a_page_keeps_nobody_from_being_asked(shop: Shop) -> None:
+    loop = "const loop = {}; loop.self = loop; cdp('track', 'Circular', loop); cdp.q.push(7);"
+    page = shop.open(script=SITE + "cdp('on', 'sms', () => { throw new Error('of the page'); });" + loop)
+    shop.press("Accept all")
+    assert {"Page Viewed", "Product Viewed", CONSENT} == set(names(shop.stored(3)))
+    said = [one for one in shop.complaints if "of the page" in one or "circular" in one or "iterable" in one]
+    assert len(said) == 3, shop.complaints
+    shop.complaints = [one for one in shop.complaints if one not in said]
+    assert page.evaluate("log").count(["held", "Circular"]) == 0
 
 
 # ---- When something is missing -----------------------------------------------------------------------------------------

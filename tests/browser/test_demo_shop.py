@@ -12,7 +12,6 @@ from cdp.pipeline import process_batch
 from cdp.profiles.models import Event, Workspace
 from consent.models import ConsentRecord
 from demo.accounts import open_access
-from demo.notices import make_notices
 from tests.browser.conftest import Console
 from tests.factories import identify, process_all, tracker
 
@@ -22,8 +21,6 @@ def shop(console: Console, tmp_path: Path) -> Console:
     open_access(path=tmp_path / "credentials.json", url=console.url)
     assert Source.objects.filter(allowed_origins__contains=[console.url]).exists()
     keys.forget()
-    make_notices()
-    make_notices()  # a second load changes nothing
     somebody = tracker()
     somebody.send(identify("ann", traits={"email": "ann@example.com"}))
     process_all()
@@ -33,7 +30,8 @@ def shop(console: Console, tmp_path: Path) -> Console:
 def test_a_visitor_sees_what_becomes_of_what_they_do(shop: Console) -> None:
     page = shop.page
     page.goto(f"{shop.url}/demo/shop")
-    banner = page.get_by_role("region", name="May we remember your visit?")
+    # The words that every installation begins with: the demo publishes none over them, nor over what somebody wrote since.
+    banner = page.get_by_role("region", name="May we?")
     expect(banner).to_be_visible()
     page.get_by_role("button", name="Look at").first.click()
     expect(page.get_by_role("status")).to_have_text("2 held")
@@ -53,7 +51,7 @@ def test_a_visitor_sees_what_becomes_of_what_they_do(shop: Console) -> None:
     page.get_by_role("button", name="Look at").first.click()
     expect(page.get_by_role("status")).to_contain_text("1 dropped")
     page.get_by_role("link", name="Preference centre of somebody made up").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("What may we do with your data?")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your choices")
 
 
 def test_there_is_no_demo_where_the_data_is_real(shop: Console) -> None:

@@ -2,8 +2,10 @@
 
 import csv
 import io
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -12,15 +14,18 @@ from django.test import Client
 
 from cdp.audit.models import AuditEntry
 from cdp.collecting import files
+from cdp.collecting.api_files import CsvParser
+from cdp.collecting.foreseeing import preview
 from cdp.collecting.models import ConsentImport, ImportRow, ImportState
-from cdp.collecting.tasks import apply_import
+from cdp.collecting.tasks import apply_import, discard_forgotten
 from cdp.erasure import erase_profile
 from cdp.errors import Conflict, DomainError, DomainErrors
+from cdp.identity.merging import merge_profiles
 from cdp.jobs.models import Job, JobState
 from cdp.jobs.services import cancel
 from cdp.profiles.models import Profile
 from consent.evidence import opened
-from consent.models import ConsentRecord, Decision, Method, Purpose
+from consent.models import Confirmation, ConsentRecord, Decision, Method, Purpose
 from consent.querysets import permitted
 from tests.factories import BY, identify, live, members, person, process_all, track, tracker
 from tests.integration.callers import Caller, decide, found, key, problem
@@ -67,10 +72,59 @@ def test_what_a_file_comes_to_is_said_before_anything_is_recorded() -> None:
         row(), row("user_id,bob"), row("email,zoe@example.com", "denied"), row("EMAIL,Ann@Example.com", "withdrawn")
     )
     assert file.state == ImportState.READY and not ConsentRecord.objects.filter(method=Method.IMPORT).exists()
-    assert files.preview(file) == files.Preview(granted=2, denied=2, people=2, unknown=1, outdated=1)
+    said = preview(file)
+    assert (said.granted, said.denied, said.people, said.unknown, said.outdated) == (2, 2, 2, 1, 1)
     done = applied(file)
     assert (done.state, done.recorded, done.repeated, done.unknown) == (ImportState.APPLIED, 3, 0, 1)
     assert not ImportRow.objects.exists(), "personal data goes with what was applied"
+
+
+@pytest.mark.parametrize("creates", [False, True])
+def test_what_is_foretold_is_what_the_job_ends_with(creates: bool) -> None:
+    Purpose.objects.filter(key="sms").update(needs_double_opt_in=True)
+    source = tracker()
+    source.send(identify("cleo"), identify("dora", traits={"email": "dora@example.com"}))
+    process_all()
+    cleo, dora = person("cleo").uuid, person("dora")
+    applied(uploaded(row("user_id,cleo"), row("user_id,dora", "denied", purpose="personalisation")))
+    merge_profiles(survivor=dora, absorbed=person("cleo"), reason="one person", by=BY)
+    long_ago = (datetime.now(UTC) - timedelta(days=300)).isoformat()
+    rows = [
+        row("user_id,cleo"), row(f"uuid,{cleo}"), row(f"uuid,{str(cleo).upper()}", "denied"),  # once on record, twice the same
+        row("email,dora@example.com", "denied", purpose="personalisation"), row("email,DORA@example.com", at=long_ago),
+        row("user_id,ann", purpose="sms"), row("user_id,ann", purpose="sms", at=long_ago), row("email,ann@example.com", purpose="sms"),
+        row("user_id,bob", purpose="sms", at=long_ago), row("user_id,bob", "denied", purpose="sms"),
+        row("email,zoe@example.com", purpose="sms"), row("email,zoe@example.com", purpose="sms"), row(f"uuid,{uuid4()}", "denied"),
+    ]  # fmt: skip
+    file = uploaded(*rows, creates=creates)
+    said = preview(file)
+    done = applied(file)
+    assert (said.recorded, said.repeated, said.unreported) == (done.recorded, done.repeated, done.unknown)
+    assert said.recorded + said.repeated + said.unreported == len(rows)
+    assert said.to_confirm == ConsentRecord.objects.filter(decision=Decision.PENDING).count() == 3 + creates
+    can_be_sent = Confirmation.objects.filter(expires_at__gt=datetime.now(UTC)).values("record__profile_id").distinct()
+    assert said.letters == can_be_sent.count() == 1 + creates
+    again = preview(uploaded(*rows, creates=creates))
+    assert (again.recorded, again.letters) == (0, 0), "nothing would be recorded twice"
+
+
+def test_a_large_file_takes_the_memory_of_some_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "AT_ONCE", 100)
+    content = "\n".join([HEADING, *(row(f"user_id,u{n}", "denied", form="x" * 2_000) for n in range(3_000))]).encode()
+    tracemalloc.start()
+    with CsvParser().parse(io.BytesIO(content)) as parsed:
+        file = files.upload(name="large.csv", content=parsed, creates_people=False, by=BY)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert file.rows == 3_000 and peak < len(content) / 2
+
+
+def test_tabs_and_ids_of_our_own_are_read_as_they_are_written() -> None:
+    content = (
+        "\n".join([HEADING, row(f"uuid,{person('ann').uuid.hex}"), row("uuid,made-up")]).replace(",", "\t").encode()
+    )
+    file = files.upload(name="x.tsv", content=io.BytesIO(content), creates_people=False, by=BY)
+    assert [error[:3] for error in file.errors] == [[3, "value", "identifier_malformed"]] and file.rows == 2
 
 
 def test_decisions_hold_with_sealed_evidence_and_segments_follow() -> None:
@@ -180,6 +234,29 @@ def test_a_job_that_was_stopped_can_be_asked_for_again() -> None:
     again = files.ask_to_apply(file=file, by=BY, user=None)
     apply_import.apply(args=[again.pk]).get()
     assert allowed() == {"ann"}
+
+
+def test_of_a_job_that_was_stopped_the_rows_that_are_left_can_be_let_go() -> None:
+    file = uploaded(row(), row("user_id,bob"))
+    job = files.ask_to_apply(file=file, by=BY, user=None)
+    with pytest.raises(Conflict):
+        files.discard(file=file, by=BY)
+    cancel(job=job, by=BY)
+    files.discard(file=file, by=BY)
+    file.refresh_from_db()
+    assert (file.state, file.recorded) == (ImportState.APPLIED, 0) and not ImportRow.objects.exists()
+    assert AuditEntry.objects.get(action="consent_import.discarded").detail["rows"] == 2
+
+
+def test_a_file_that_nobody_applies_is_not_kept_for_ever() -> None:
+    uploaded(row())
+    stopped, fresh, done = uploaded(row()), uploaded(row()), applied(uploaded(row()))
+    cancel(job=files.ask_to_apply(file=stopped, by=BY, user=None), by=BY)
+    long_ago = datetime.now(UTC) - timedelta(days=31)
+    ConsentImport.objects.exclude(pk=fresh.pk).update(uploaded_at=long_ago)
+    assert discard_forgotten.apply().get() == 2
+    assert set(ConsentImport.objects.values_list("pk", flat=True)) == {stopped.pk, fresh.pk, done.pk}
+    assert set(ImportRow.objects.values_list("file", flat=True)) == {fresh.pk}, "people's data has gone"
 
 
 # ---- Doors -------------------------------------------------------------------------------------------------------------

@@ -251,7 +251,7 @@ TASKS = {
     "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
     "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh", "audit.verify",
     "audit.request_verification", "privacy.carry_out", "privacy.purge", "retention.request", "retention.apply_retention",
-    "pages.send_confirmations", "collecting.apply_import",
+    "pages.send_confirmations", "collecting.apply_import", "collecting.discard_forgotten",
     "segments.recompute_thresholds", "segments.request_recomputation",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""

@@ -17,17 +17,19 @@ from django.core.cache import cache
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import connection
+from django.db.models import F
 from django.test import Client, override_settings
 
 from cdp.audit.models import AuditEntry
 from cdp.erasure import erase_profile
 from cdp.identity.merging import merge_profiles
 from cdp.pages.sending import FIRST_WAIT, send_waiting, wait_after
-from cdp.profiles.models import Profile
+from cdp.pages.sparing import APART, MOST_A_DAY, MOST_A_DAY_IN_ALL
+from cdp.profiles.models import Identifier, Profile
 from consent.choices import choices_of
 from consent.models import Confirmation, ConsentRecord, Decision, Method, Purpose
 from consent.querysets import permitted
-from consent.services import record_decision
+from consent.services import record_decision, record_decisions
 from tests.conftest import OwnDatabase
 from tests.factories import BY, Tracker, identify, person, process_all, track, tracker
 from tests.integration.notices import publish_notice
@@ -281,6 +283,62 @@ def test_the_preference_centre_says_that_a_link_is_on_its_way(shop: Tracker) -> 
     assert "Nothing was changed" in ann.save()
     Client().post(link_in(mail.outbox[-1]))
     assert "You said yes on" in ann.look()
+
+
+# ---- Who didn't ask ------------------------------------------------------------------------------------------------
+
+
+def test_a_strangers_letter_box_is_not_filled_however_often_somebody_types_their_address(shop: Tracker) -> None:
+    """A form on a site can be sent a thousand times by a program; whoever is written to has asked for nothing."""
+    for seconds in range(50, 0, -1):
+        say_yes(ago=timedelta(seconds=seconds))
+    assert send_waiting(limit=100).sent == 1 and len(mail.outbox) == 1
+    assert Confirmation.objects.filter(error="superseded").count() == 49
+    say_yes(ago=timedelta(0))
+    send_waiting()
+    link = Confirmation.objects.latest("record__collected_at")
+    assert (len(mail.outbox), link.error) == (1, "sent_lately")
+    assert timedelta(minutes=9) < link.due_at - datetime.now(UTC) <= APART, "who has lost the first gets another"
+    for _ in range(5):
+        Confirmation.objects.filter(sent_at__isnull=False).update(sent_at=F("sent_at") - APART)
+        due_now()
+        send_waiting()
+        say_yes(ago=timedelta(0))
+    assert len(mail.outbox) == MOST_A_DAY
+    due_now()
+    send_waiting()
+    assert Confirmation.objects.latest("record__collected_at").due_at > datetime.now(UTC) + timedelta(hours=20)
+    assert len({link_in(message) for message in mail.outbox}) == MOST_A_DAY
+    assert b"counts from now on" in Client().post(link_in(mail.outbox[0])).content, "the first link goes on to work"
+    due_now()
+    send_waiting()
+    assert Confirmation.objects.filter(sent_at=None).latest("record__collected_at").error in ("sent_lately", "confirmed_since")
+    assert allowed() and len(mail.outbox) == MOST_A_DAY
+
+
+def test_nobody_is_written_to_without_end_for_one_purpose_after_the_other(shop: Tracker) -> None:
+    Purpose.objects.bulk_create(
+        Purpose(key=f"news{n}", label=f"News {n}", text="x", lawful_basis="consent", needs_double_opt_in=True)
+        for n in range(MOST_A_DAY_IN_ALL + 3)
+    )
+    decisions = dict.fromkeys(Purpose.objects.filter(key__startswith="news"), Decision.GRANTED)
+    record_decisions(profile=person("ann"), decisions=decisions, method=Method.FORM, at=datetime.now(UTC), by=BY)
+    report = send_waiting()
+    assert (report.sent, report.spared, report.failed) == (MOST_A_DAY_IN_ALL, 3, 0)
+
+
+def test_an_address_that_no_message_can_have_keeps_no_other_from_being_sent(shop: Tracker) -> None:
+    shop.send(identify("bob", traits={"email": "bob@example.com"}))
+    process_all()
+    Identifier.objects.filter(value=ADDRESS).update(value=f"ann@{'ü' * 70}.example")  # IDNA has no such label
+    first = say_yes()
+    record_decision(
+        profile=person("bob"), purpose=Purpose.objects.get(key=EMAIL), decision=Decision.GRANTED, method=Method.FORM,
+        at=datetime.now(UTC), by=BY,
+    )  # fmt: skip
+    send_waiting()
+    first.refresh_from_db()
+    assert first.error == "address_unusable" and [one.to for one in mail.outbox] == [["bob@example.com"]]
 
 
 def test_links_that_wait_are_found_by_an_index(shop: Tracker) -> None:

@@ -42,6 +42,12 @@ def test_after_so_many_refusals_an_account_is_held_even_from_elsewhere_and_other
     assert AuditEntry.objects.filter(action="user.logins_held").count() == 1
 
 
+def test_an_account_written_in_other_letters_is_the_same_account() -> None:
+    """Django's form reads a full-width letter as the plain one: guesses at either are guesses at one password."""
+    assert [log_in(name).status_code for name in ("ａnn", "aｎn", "anｎ")] == [200] * 3
+    assert log_in("ann", RIGHT, address="198.51.100.7").status_code == 429
+
+
 def test_a_network_is_held_whichever_accounts_it_tries() -> None:
     assert [log_in(f"guess-{n}", address=f"203.0.113.{n}").status_code for n in range(6)] == [200] * 6
     assert log_in("ann", RIGHT).status_code == 429

@@ -207,6 +207,15 @@ def test_a_batch_that_cannot_be_taken_is_refused_with_a_code(
     assert_refused(post(client, "batch", body, **basic(server.key)), 400, code)
 
 
+def test_a_second_part_of_a_gzip_body_is_not_dropped_without_a_word(client: Client, server: Tracker) -> None:
+    body = json.dumps({"batch": [{"type": "track", "event": "Looked", "userId": "u1"}]}).encode()
+    for more in (gzip.compress(body), b"and more"):
+        packed = gzip.compress(body) + more
+        response = post(client, "batch", packed, **basic(server.key), **{"Content-Encoding": "gzip"})
+        assert (response.status_code, response.json()["code"]) == (400, "invalid_gzip")
+    assert not InboxMessage.objects.exists()
+
+
 def test_a_gzip_bomb_is_refused(client: Client, server: Tracker) -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
     response = post(client, "batch", bomb, **basic(server.key), **{"Content-Encoding": "gzip"})

@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 
-from cdp.logs import PathsWithoutPeople, formatter
+from cdp.logs import PathsWithoutPeople, TasksWithoutPeople, formatter
 from cdp.pages.urls import urlpatterns as own_pages
 
 
@@ -45,3 +45,12 @@ def test_a_failed_request_leaves_no_link_and_no_identifier_in_the_log() -> None:
         )
         PathsWithoutPeople().filter(record)
         assert "SECRET" not in record.getMessage() and "[personal]" in record.getMessage()
+
+
+def test_a_task_that_failed_leaves_its_kind_of_error_and_not_its_words() -> None:
+    said = {"name": "jobs.x", "id": "7", "description": "raised unexpected", "exc": "DataError('Key (value)=(ann@example.com)')",
+            "traceback": "ann@example.com", "args": "()"}  # fmt: skip
+    text = "Task %(name)s[%(id)s] %(description)s: %(exc)s %(traceback)s"
+    record = logging.LogRecord("celery.app.trace", logging.ERROR, __file__, 1, text, (said,), None)
+    assert TasksWithoutPeople().filter(record)
+    assert record.getMessage().strip() == "Task jobs.x[7] raised unexpected: DataError"

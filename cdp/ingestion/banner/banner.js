@@ -3,7 +3,8 @@
 //   <script>window.cdp = window.cdp || function () { (cdp.q = cdp.q || []).push(arguments); };</script>
 //   <script src="https://cdp.example/banner.js" data-write-key="wk_…" data-notice="banner" async></script>
 //
-// Nothing is sent, and nothing but the choice itself is kept on the device, before a yes. What isn't known is no.
+// Nothing that somebody does is sent, and nothing but the choice itself is kept on the device, before a yes. What isn't known is
+// no. The server is asked for the words and told that they were shown, without an id of anybody.
 // What the words are comes from the server (`/v1/banner/<write key>`); what a choice means is decided there, too.
 (() => {
   "use strict";
@@ -17,7 +18,7 @@
   const place = "cdp.consent." + notice;
   const asksGoogle = tag.dataset.consentMode === "google";
   const optsOut = navigator.globalPrivacyControl === true;
-  const MOST_HELD = 200, MOST_TRIES = 5, PATIENCE_MS = 1000;
+  const MOST_HELD = 200, MOST_TRIES = 5, PATIENCE_MS = 1000, DAY_MS = 864e5;
   const CONSENT_EVENT = "Segment Consent Preference Updated";
 
   let wording = null;      // what the server says there is to decide
@@ -34,7 +35,11 @@
   // Whether the choice was made on the text that is shown now, in the language in which it was made.
   const isCurrent = () => Boolean(choice && wording && wording.versions[choice.locale] === choice.sha256);
 
-  const hasEnded = (purpose, at) => Boolean(purpose.days) && Date.now() >= Date.parse(at) + purpose.days * 864e5;
+  // By the device's own clock. A yes that it dates ahead was said while it was wrong, and would hold for as long as it was.
+  function hasEnded(purpose, at) {
+    const age = Date.now() - Date.parse(at);
+    return !(age > -DAY_MS && (!purpose.days || age < purpose.days * DAY_MS));
+  }
 
   // true, false, or undefined while nobody has said.
   function permits(key) {
@@ -69,7 +74,7 @@
 
   // An id of the device is kept once something was permitted, and no longer than that.
   function settleId() {
-    if (anyYes()) choice.id = choice.id || uuid();
+    if (wording && anyYes()) choice.id = choice.id || uuid();
     else { delete choice.id; delete choice.user; }
   }
 
@@ -86,19 +91,28 @@
     document.dispatchEvent(new CustomEvent("cdp", { detail: { state, type: call.type, name: call.event || call.name || "", purpose: call.purpose || "" } }));
   }
 
-  function post(call, tries = 0) {
+  // What a page gives us to run must not keep us from going on; its error is the page's to see.
+  function guarded(work) {
+    try { return work(); } catch (error) { setTimeout(() => { throw error; }); }
+  }
+
+  function post(call, arrived = () => {}, tries = 0) {
     const { purpose, ...message } = call;
     fetch(`${host}/v1/${call.type}`, {
       method: "POST", keepalive: true, credentials: "omit", headers: { "Content-Type": "text/plain" },
       body: JSON.stringify({ ...message, writeKey, sentAt: now() }),
     }).then(
-      answer => { if (answer.status === 429 || answer.status >= 500) again(call, tries); else tell(answer.ok ? "sent" : "refused", call); },
-      () => again(call, tries),
+      answer => {
+        if (answer.status === 429 || answer.status >= 500) return again(call, arrived, tries);
+        if (answer.ok) arrived();
+        tell(answer.ok ? "sent" : "refused", call);
+      },
+      () => again(call, arrived, tries),
     );
   }
 
-  function again(call, tries) {
-    if (tries < MOST_TRIES) setTimeout(() => post(call, tries + 1), 2000 * 2 ** tries);
+  function again(call, arrived, tries) {
+    if (tries < MOST_TRIES) setTimeout(() => post(call, arrived, tries + 1), 2000 * 2 ** tries);
     else tell("lost", call);
   }
 
@@ -110,7 +124,10 @@
   }
 
   function say(type, more, purpose = usualPurpose) {
-    const call = { type, messageId: uuid(), timestamp: now(), context: context(), ...more, purpose };
+    // As it is now: what the page makes of its objects later wasn't said. What can't be written down ends here, by itself.
+    const call = guarded(() => JSON.parse(JSON.stringify({ type, messageId: uuid(), timestamp: now(), context: context(), ...more })));
+    if (!call) return;
+    call.purpose = purpose;
     held.push(call);
     if (permits(purpose) === undefined) {
       if (held.length > MOST_HELD) tell("dropped", held.shift()); // the memory of a page is no store
@@ -138,14 +155,25 @@
   const idForEvents = () => (choice && choice.id) || (pageId = pageId || uuid());
 
   // The choice goes on record whatever it is; a device that permits nothing is given no lasting id for it.
+  // Until the server has answered it is told again by each page that is opened, under one id, and so counts once.
   async function report(id) {
-    const said = effective();
-    choice.told = said;
+    const said = effective(), of = choice;
+    const telling = of.telling && same(of.telling.said, said) ? of.telling : { id: uuid(), said };
+    of.telling = telling;
     remember();
+    const at = Math.abs(Date.now() - Date.parse(of.at)) < 30 * DAY_MS ? of.at : now(); // else the clock was put right since
     const shown = served ? await Promise.race([served, new Promise(done => setTimeout(done, PATIENCE_MS, null))]) : null;
     const consent = { categoryPreferences: said, ...(shown ? { served: shown } : {}) };
-    post({ type: "track", event: CONSENT_EVENT, messageId: uuid(), timestamp: choice.at, anonymousId: id, properties: {}, context: { ...context(), consent } });
+    const call = { type: "track", event: CONSENT_EVENT, messageId: telling.id, timestamp: at, anonymousId: id, properties: {}, context: { ...context(), consent } };
+    post(call, () => {
+      if (choice !== of || of.telling !== telling) return; // they chose anew meanwhile
+      of.told = said;
+      delete of.telling;
+      remember();
+    });
   }
+
+  const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
   function decide(said) {
     const before = choice && choice.id;
@@ -167,7 +195,7 @@
     const verdict = permits(key);
     if (verdict !== undefined && callback.last !== verdict) {
       callback.last = verdict;
-      callback.call(null, verdict, verdict ? idForEvents() : null);
+      guarded(() => callback(verdict, verdict ? idForEvents() : null));
     }
   }
 
@@ -219,7 +247,7 @@
     [hidden] { display: none; }
     @media (max-width: 480px) { section { padding: 16px; } }`;
 
-  let box = null, cameFrom = null;
+  let box = null, cameFrom = null, theirPadding = null;
 
   function element(name, properties = {}, ...children) {
     const made = document.createElement(name);
@@ -299,7 +327,9 @@
 
   // What is moved to by keyboard must not end up behind the banner.
   function reserve() {
-    document.documentElement.style.scrollPaddingBottom = box ? `${box.shadowRoot.firstChild.offsetHeight + 8}px` : "";
+    const style = document.documentElement.style;
+    if (theirPadding === null) theirPadding = style.scrollPaddingBottom;
+    style.scrollPaddingBottom = box ? `${box.shadowRoot.firstChild.offsetHeight + 8}px` : theirPadding;
   }
 
   function shown() {
@@ -320,11 +350,16 @@
       listeners.push([purpose, own]);
       notify(purpose, own);
     },
-    consent() { if (wording) show(true); else later.push(["consent"]); },
+    consent() {
+      if (wording) return show(true);
+      later.push(["consent"]);
+      if (hasFailed) load(); // somebody wants to see it: the server may be there by now
+    },
     // Somebody else sits down at the device: they are given an id of their own.
     reset() { pageId = null; if (choice) { delete choice.user; delete choice.id; settleId(); remember(); } },
   };
   const later = [];
+  let hasFailed = false;
 
   function run(given) {
     const [name, ...rest] = given;
@@ -334,23 +369,33 @@
 
   function begin(given) {
     wording = given;
-    const wasTold = choice && isCurrent() && JSON.stringify(choice.told) === JSON.stringify(effective());
-    if (choice && isCurrent() && !wasTold && !mustAsk()) report(choice.id || uuid()); // the browser asks for less than was chosen
+    const wasTold = choice && isCurrent() && same(choice.told, effective());
+    // It didn't arrive, or the browser asks for less than was chosen.
+    if (choice && isCurrent() && !wasTold && !mustAsk()) report(choice.id || uuid());
     if (choice && isCurrent()) { settleId(); remember(); }
     follow();
     if (mustAsk()) show(false);
     later.splice(0).forEach(run);
   }
 
-  window.cdp = function () { run(arguments); };
+  function nothing(error) {
+    hasFailed = true;
+    later.length = 0;
+    console.warn(`cdp: there is nothing to ask, so nothing is sent (${error.message})`);
+  }
+
+  window.cdp = function () { guarded(() => run(arguments)); };
   window.cdp.isLoaded = true;
   askGoogle("default");
-  for (const given of early) run(given);
+  for (const given of early) guarded(() => run(given));
   const locales = [tag.dataset.locale, document.documentElement.lang, ...(navigator.languages || [])].filter(Boolean);
   const address = `${host}/v1/banner/${encodeURIComponent(writeKey)}?notice=${encodeURIComponent(notice)}&locales=${encodeURIComponent([...new Set(locales)].join(","))}`;
-  const load = () => fetch(address, { credentials: "omit" }).then(answer => {
-    if (!answer.ok) throw new Error(`the answer was ${answer.status}`);
-    return answer.json();
-  }).then(begin, error => console.warn(`cdp: there is nothing to ask, so nothing is sent (${error.message})`));
+  const load = () => {
+    hasFailed = false;
+    fetch(address, { credentials: "omit" }).then(answer => {
+      if (!answer.ok) throw new Error(`the answer was ${answer.status}`);
+      return answer.json();
+    }).then(begin, nothing);
+  };
   if (document.body) load(); else document.addEventListener("DOMContentLoaded", load, { once: true });
 })();

@@ -23,7 +23,6 @@ from demo.accounts import open_access
 from demo.audiences import let_see, make_audiences
 from demo.catalogue import CURRENCY, SHOP_NAME
 from demo.loading import LOADER, gather_statistics, once, quarantined, refuse_if_in_use, send
-from demo.notices import make_notices
 from demo.shop import DAYS, PEOPLE, SEED, first_day, messages
 from demo.traits import enter_traits
 
@@ -64,7 +63,6 @@ class Command(BaseCommand):
                 self.load(hold, access.write_keys, consumers)
         segments = make_audiences(owner=get_user_model().objects.get(username="marketer"))
         let_see(segments, user=access.api_key.user)
-        make_notices()
         if hold is not None:
             for segment in segments:
                 self.stdout.write(f"  {segment.member_count:>9,} {segment.name}")
