@@ -5,10 +5,12 @@ What held is worked out in `consent.moments`; who may see the person is decided 
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django import forms
 from django.db.models import Max, Min
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from cdp.identity import ledger
 from cdp.profiles.models import Profile
@@ -16,8 +18,19 @@ from consent.models import ConsentRecord, Method, Reach
 from consent.moments import Held, held_at
 
 
+class _LocalMoment(forms.DateTimeInput):
+    """Shows a moment that came with its offset, as in a link, in the workspace's time: a browser would show it as empty."""
+
+    def format_value(self, value: Any) -> str | None:
+        try:
+            told = parse_datetime(value) if isinstance(value, str) else None
+        except ValueError:
+            told = None
+        return super().format_value(timezone.localtime(told) if told and timezone.is_aware(told) else value)
+
+
 def _moment(**more: object) -> forms.DateTimeField:
-    widget = forms.DateTimeInput(
+    widget = _LocalMoment(
         attrs={"type": "datetime-local", "step": "1", "class": "in in--auto"}, format="%Y-%m-%dT%H:%M:%S"
     )
     return forms.DateTimeField(widget=widget, **more)  # type: ignore[arg-type]
@@ -47,6 +60,10 @@ class Answer:
     held: Held
     known_then: Held | None
 
+    @property
+    def is_apart(self) -> bool:
+        return self.known_then is not None and self.known_then.permits != self.held.permits
+
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
@@ -58,8 +75,8 @@ class Told:
 
     @property
     def differing(self) -> list[Answer]:
-        """Where nobody here could know what was true."""
-        return [one for one in self.answers if one.known_then]
+        """Where by what could be known another answer was right."""
+        return [one for one in self.answers if one.is_apart]
 
 
 @dataclass(frozen=True, kw_only=True)
