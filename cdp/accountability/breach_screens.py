@@ -126,6 +126,7 @@ def _shown(answer: Answer, aware_at: datetime | None) -> dict[str, Any]:
         "people_said": people_said(answer),
         "facts": facts(answer, controller=Controller.current(), aware_at=aware_at),
         "aware_at": aware_at,
+        "labels": dict(Purpose.objects.values_list("key", "label")),
         **clock,
     }
 

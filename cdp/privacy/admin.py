@@ -34,6 +34,7 @@ from cdp.privacy.models import (
     PrivacyRequest,
     RequestKind,
     RequestState,
+    TargetState,
 )
 from cdp.privacy.querysets import SHOWN, life_of, shown, with_counts
 from cdp.profiles.masking import masked_identifier
@@ -139,12 +140,16 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
         may_change = request.user.has_perm(CHANGE)
         is_waiting = one.state in (RequestState.RECEIVED, RequestState.IDENTITY_NEEDED)
         stop = services.stop_of(one)
+        targets = list(one.targets.all())
+        failed = [target for target in targets if target.state == TargetState.FAILED]
         return {
             "one": one,
             "days_left": one.days_left(timezone.localdate()),
             "person": person,
             "identifiers": _masked(person) if person else [],
-            "targets": [(target, _came_of(target.counts), _why(target.error_code)) for target in one.targets.all()],
+            "targets": [(target, _came_of(target.counts), _why(target.error_code)) for target in targets],
+            "failed": failed,
+            "labels": {target.key: target.label for target in targets if not target.is_outside},
             "exports": one.exports.all(),
             "entries": life_of(one)[:HISTORY],
             "is_moving": services.is_being_done(one),

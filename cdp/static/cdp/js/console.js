@@ -37,6 +37,7 @@
       area.dispatchEvent(new Event("input", { bubbles: true }));
       return;
     }
+    if (event.target.closest("[data-print]")) return window.print();
     const jump = event.target.closest("[data-line]");
     if (jump) goToLine(document.getElementById(jump.dataset.for), Number(jump.dataset.line));
   });
