@@ -182,7 +182,7 @@ class PeopleAdmin(ReadOnlyAdmin):
         form = consent_at.Asked(request.GET if "at" in request.GET else None, initial={"at": timezone.localtime()})
         context: dict[str, Any] = {"person": person, "form": form, "rows": []}
         if not form.is_bound or form.is_valid():
-            asked = form.cleaned_data if form.is_bound else {"at": timezone.now(), "known_at": None}
+            asked: dict[str, Any] = form.cleaned_data if form.is_bound else {"at": timezone.now(), "known_at": None}
             context |= {
                 **asked,
                 "rows": consent_at.told(person, **asked),
