@@ -313,6 +313,8 @@ def _name(request: HttpRequest, one: PrivacyRequest) -> str:
 
 def _confirm(request: HttpRequest, one: PrivacyRequest) -> str:
     given = _valid(forms.Identity(request.POST))
+    if one.kind == RequestKind.ERASURE and "sure" not in request.POST:
+        raise DomainError("not_sure", "Nothing was erased: tick that you know it can't be undone.", "/sure")
     method = IdentityMethod(given["method"])
     services.confirm_identity(request=one, method=method, note=given["note"], by=actor_of(request))
     return "Their identity is confirmed, and the work has begun."

@@ -47,6 +47,7 @@ def test_somebody_is_erased_and_what_failed_is_tried_again(console: Console, set
 
     key_file, settings.VAULT_KEY_FILE = settings.VAULT_KEY_FILE, "/nowhere/keys.json"
     page.get_by_label("How they showed who they are").select_option("document")
+    page.get_by_label("I know that erasing can't be undone").check()
     page.get_by_role("button", name="Confirm, and erase them").click()
     request = PrivacyRequest.objects.get()
     # As one that the operator has named.

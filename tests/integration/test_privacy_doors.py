@@ -162,6 +162,17 @@ def test_the_list_asks_the_database_as_often_for_many_as_for_few(clerk: Caller) 
     assert questions() == few
 
 
+def test_erasing_wants_a_tick_that_no_script_stands_in_for(clerk: Caller) -> None:
+    request = asked(RequestKind.ERASURE)
+    detail, confirm = address("detail", request.uuid), address("act", request.uuid, "confirm")
+    refused = post(clerk, confirm, detail, method="document")
+    request.refresh_from_db()
+    assert "Nothing was erased" in refused.content.decode() and request.state == RequestState.IDENTITY_NEEDED
+    post(clerk, confirm, detail, method="document", sure="on")
+    request.refresh_from_db()
+    assert request.state == RequestState.IN_PROGRESS
+
+
 def test_a_failed_target_is_tried_again_and_an_outside_one_ticked_off(clerk: Caller, settings: Any) -> None:
     settings.PRIVACY_OUTSIDE = ["Mail house"]
     before, settings.VAULT_KEY_FILE = settings.VAULT_KEY_FILE, "/nowhere/keys.json"
