@@ -43,6 +43,7 @@
   });
 
   document.addEventListener("submit", event => {
+    if (event.target.dataset.sent) return event.preventDefault();
     const question = event.submitter?.dataset.confirm;
     if (question && !window.confirm(question)) event.preventDefault();
   });
@@ -52,7 +53,6 @@
   document.addEventListener("submit", event => {
     const form = event.target;
     if (event.defaultPrevented || form.method !== "post") return;
-    if (form.dataset.sent) return event.preventDefault();
     const again = () => { delete form.dataset.sent; form.removeAttribute("aria-busy"); };
     form.dataset.sent = "1";
     form.setAttribute("aria-busy", "true");
