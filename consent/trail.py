@@ -1,10 +1,8 @@
 """Reading the trail of decisions: filtered, newest first, page by page. Who may read it, and how it looks, is the console's."""
 
-import csv
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from io import StringIO
 from typing import Final
 from uuid import UUID
 
@@ -14,6 +12,7 @@ from django.db.models.lookups import GreaterThan
 from cdp.audit.verify import moment_text
 from cdp.database import bound_cursor
 from cdp.profiles.models import Profile
+from cdp.spreadsheet import lines
 from consent.models import ConsentRecord, Method
 
 PAGE: Final = 50
@@ -164,25 +163,19 @@ def life_of(record: ConsentRecord) -> list[ConsentRecord]:
 
 def csv_lines(wanted: Wanted) -> Iterator[str]:
     """The records as CSV, line by line, in bounded memory. People stand in it by our ids alone."""
-    yield _line(COLUMNS)
+    return lines(COLUMNS, _rows(wanted))
+
+
+def _rows(wanted: Wanted) -> Iterator[Sequence[str]]:
     records = _with_words(with_person(records_of(wanted)))
     for one in records.iterator(chunk_size=CHUNK):
         version = one.notice_version
         person: UUID | None = one.person_uuid  # type: ignore[attr-defined]  # annotated above
-        yield _line(
-            (
-                str(one.uuid), str(person or ""), str(one.profile_id), one.purpose.key, one.decision, one.method, one.reach,
-                str(one.source_id or ""), one.jurisdiction,
-                version.notice.key if version else "", version.locale if version else "",
-                str(version.number) if version else "", version.sha256 if version else "",
-                moment_text(one.collected_at), moment_text(one.recorded_at),
-                moment_text(one.expires_at) if one.expires_at else "",
-            )
+        yield (
+            str(one.uuid), str(person or ""), str(one.profile_id), one.purpose.key, one.decision, one.method, one.reach,
+            str(one.source_id or ""), one.jurisdiction,
+            version.notice.key if version else "", version.locale if version else "",
+            str(version.number) if version else "", version.sha256 if version else "",
+            moment_text(one.collected_at), moment_text(one.recorded_at),
+            moment_text(one.expires_at) if one.expires_at else "",
         )  # fmt: skip
-
-
-def _line(cells: Collection[str]) -> str:
-    """What a spreadsheet would take for a formula is marked as text."""
-    out = StringIO()
-    csv.writer(out).writerow([f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t"} else cell for cell in cells])
-    return out.getvalue()

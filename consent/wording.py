@@ -85,6 +85,8 @@ def _piece(kind: Kind, words: Sequence[str]) -> list[Piece]:
 def _parts(content: Content) -> dict[str, str]:
     parts = {label: getattr(content, name) for name, label in PARTS.items()}
     for told in content.purposes:
-        parts[f"{told.key}: label"] = told.label
-        parts[f"{told.key}: text"] = told.text
+        # By the key, which stays the same while its words are what is compared.
+        purpose = told.key.replace("_", " ").capitalize()
+        parts[f"{purpose}: label"] = told.label
+        parts[f"{purpose}: text"] = told.text
     return parts

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 
 from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
 from cdp.errors import DomainError
-from segments import access, services, views
+from segments import access, services, use, views
 from segments.history import entered_and_left, with_sparklines
 from segments.models import Cadence, Segment, SegmentStatus, SegmentVersion
 from segments.rules import RuleErrors
@@ -46,6 +46,7 @@ class SegmentAdmin(ReadOnlyAdmin):
             path("preview/", post(views.preview_view), name="segments_segment_preview"),
             path("<uuid:uuid>/", get(self.rule_view), name="segments_segment_detail"),
             path("<uuid:uuid>/versions/", get(self.versions_view), name="segments_segment_versions"),
+            path("<uuid:uuid>/use/", get(self.use_view), name="segments_segment_use"),
             path("<uuid:uuid>/settings/", get(self.settings_view), name="segments_segment_settings"),
             path("<uuid:uuid>/access/", get(self.access_view), name="segments_segment_access"),
             path("<uuid:uuid>/access/<int:pk>/remove/", post(self.unshare_view), name="segments_segment_unshare"),
@@ -95,6 +96,12 @@ class SegmentAdmin(ReadOnlyAdmin):
         page = Paginator(segment.versions.select_related("created_by"), PAGE).get_page(request.GET.get("page"))
         rows = [(version, views.sentence_of(request, version.rule)) for version in page]
         return render(request, "segments/versions.html", {**self._frame(request, segment), "page": page, "rows": rows})
+
+    def use_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
+        """For whom it may be read, and why not for the others."""
+        segment = self._segment(request, uuid)
+        self._demand(request, segment, "view_members")
+        return render(request, "segments/use.html", {**self._frame(request, segment), **use.page(request, segment)})
 
     def standing_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
         segment = self._segment(request, uuid)
@@ -326,6 +333,7 @@ class SegmentAdmin(ReadOnlyAdmin):
             "job": job,
             "flow": entered_and_left(segment, days=7),
             "may_change": may(reader_of(request), "change_segment", segment),
+            "may_read": may(reader_of(request), "view_members", segment),
             "may_refresh": may(reader_of(request), "refresh_segment", segment),
             "may_delete": may(reader_of(request), "delete_segment", segment),
         }

@@ -12,7 +12,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
 from django.utils.http import urlencode
@@ -30,6 +30,7 @@ from cdp.audit.services import record
 from cdp.errors import DomainError
 from cdp.jobs.models import Job
 from cdp.profiles.models import EventName, EventType, TraitCategory
+from cdp.spreadsheet import as_file
 from consent.models import Purpose
 
 PAGE = 50
@@ -60,6 +61,7 @@ class RetentionAdmin(ReadOnlyAdmin):
             path("preview/", wrap(self.preview_view), name=f"{name}_preview"),
             path("apply/", wrap(require_POST(self.apply_view)), name=f"{name}_apply"),
             path("run/<int:pk>/", wrap(self.run_view), name=f"{name}_run"),
+            path("run/<int:pk>/csv/", wrap(self.run_csv_view), name=f"{name}_run_csv"),
             *super().get_urls(),
         ]
 
@@ -74,10 +76,11 @@ class RetentionAdmin(ReadOnlyAdmin):
         labels = dict(Purpose.objects.values_list("pk", "label"))
         told = _Teller(now, labels)
         endless = len(periods.names_without_end(now))
+        events = [told.line((Kind.EVENTS, name.pk, ""), name.name) for name in page]
         context = {
             "page": page,
-            "events": [told.line((Kind.EVENTS, name.pk, ""), name.name) for name in page],
-            "other_events": told.line((Kind.EVENTS, None, ""), "All other events"),
+            "ruled": [told.line((Kind.EVENTS, None, ""), "All other events"), *(one for one in events if one.is_own)],
+            "unruled": [one for one in events if not one.is_own],
             "traits": [told.line((Kind.TRAITS, None, one.value), f"{one.label} traits") for one in TraitCategory]
             + [told.line((Kind.TRAITS, None, ""), "All other traits")],
             "others": [told.line((kind, None, ""), str(kind.label)) for kind in (Kind.SCORES, Kind.QUARANTINE)],
@@ -215,6 +218,24 @@ class RetentionAdmin(ReadOnlyAdmin):
         return render(
             request, "accountability/run.html", {"run": run, "rows": run.deleted.order_by("kind", "what", "month")}
         )
+
+    def run_csv_view(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
+        """What a run deleted, in figures: the evidence that a rule is kept."""
+        self._refuse_unless(request, "view_retentionrule")
+        run = get_object_or_404(RetentionRun, pk=pk)
+        with transaction.atomic():
+            record(by=actor_of(request), action="retention.run_exported", object=run)
+        rows = (
+            (
+                run.as_of.isoformat(),
+                one.kind,
+                one.what,
+                f"{one.month:%Y-%m}" if one.kind == Kind.EVENTS else "",
+                str(one.count),
+            )
+            for one in run.deleted.order_by("kind", "what", "month")
+        )
+        return as_file(f"retention-{run.pk}.csv", ("as_of", "kind", "what", "month", "rows"), rows)
 
     @staticmethod
     def _refuse_unless(request: HttpRequest, permission: str) -> None:

@@ -92,6 +92,11 @@ class Reads:
         return READS[self.action].label
 
     @property
+    def shown(self) -> str:
+        """What of people was shown. The name of a field may have a comma in it."""
+        return "; ".join(sorted(self.fields))
+
+    @property
     def who(self) -> str:
         """What kind of reader it was, in words."""
         return KINDS[ActorKind(self.kind)]

@@ -3,8 +3,6 @@
 How it is answered is in `cdp.accountability.breach`.
 """
 
-import csv
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -24,6 +22,7 @@ from cdp.audit.admin_base import actor_of
 from cdp.errors import DomainError
 from cdp.ingestion.models import Source
 from cdp.rest.models import ApiKey
+from cdp.spreadsheet import as_file
 from consent.models import Purpose
 from segments.models import Segment
 
@@ -127,6 +126,7 @@ def _shown(answer: Answer, aware_at: datetime | None) -> dict[str, Any]:
         "people_said": people_said(answer),
         "facts": facts(answer, controller=Controller.current(), aware_at=aware_at),
         "aware_at": aware_at,
+        "labels": dict(Purpose.objects.values_list("key", "label")),
         **clock,
     }
 
@@ -143,30 +143,7 @@ def people_view(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
         _, people = people_to_notify(question=form.question(), by=actor_of(request))
     except DomainError as error:
         return render(request, "accountability/breach.html", {"form": form, "hours": HOURS, "error": error}, status=422)
-    return StreamingHttpResponse(
-        _lines(people),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="people-to-notify.csv"', "Cache-Control": "no-store"},
-    )
-
-
-class _Echo:
-    """A file that gives back what is written to it, so that rows can be streamed."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
-def _lines(people: Iterator[tuple[str, str, str, str]]) -> Iterator[str]:
-    writer = csv.writer(_Echo())
-    yield writer.writerow(("id", "certainty", "emails", "phones"))
-    for row in people:
-        yield writer.writerow(_inert(cell) for cell in row)
-
-
-def _inert(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    return as_file("people-to-notify.csv", ("id", "certainty", "emails", "phones"), people)
 
 
 def _refuse_unless_allowed(request: HttpRequest) -> None:

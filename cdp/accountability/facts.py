@@ -33,27 +33,28 @@ def people_said(answer: Answer) -> str:
 def facts(answer: Answer, *, controller: Controller, aware_at: datetime | None) -> list[Fact]:
     """What can be said by now, in the order of the article."""
     question = answer.question
-    span = f"{question.since:%Y-%m-%d %H:%M} to {question.until:%Y-%m-%d %H:%M} ({question.since:%Z})"
+    zone = question.since.tzinfo
+
+    def said(moment: datetime) -> str:
+        """All moments in the zone in which was asked: a report that mixes zones is read wrong."""
+        local = moment.astimezone(zone)
+        return f"{local.day} {local:%b %Y, %H:%M:%S %Z}"
+
+    span = f"{said(question.since)} to {said(question.until)}"
     first, last = answer.first, answer.last
-    when = (
-        f"; the first read {first:%Y-%m-%d %H:%M:%S} and the last {last:%Y-%m-%d %H:%M:%S} UTC"
-        if first and last
-        else ""
-    )
+    when = f"; the first read {said(first)}, the last {said(last)}" if first and last else ""
     if question.source is not None:
         records = f"{answer.sent:,} events that the source sent"
     else:
         records = f"rows shown: {answer.rows:,}, in reads: {sum(one.entries for one in answer.reads):,}"
-    known = (
-        "" if aware_at is None else f"{aware_at:%Y-%m-%d %H:%M}; to be notified by {deadline(aware_at):%Y-%m-%d %H:%M}"
-    )
+    known = "" if aware_at is None else f"{said(aware_at)}; to be notified by {said(deadline(aware_at))}"
     return [
         Fact(point="(1)", label="When the controller became aware", text=known),
         Fact(point="(3)(a)", label="Nature of the breach", text=""),
         Fact(point="(3)(a)", label="Span looked at", text=span + when),
         Fact(point="(3)(a)", label="Categories of data subjects", text=controller.subjects),
         Fact(point="(3)(a)", label="Approximate number of data subjects", text=people_said(answer)),
-        Fact(point="(3)(a)", label="Categories of data", text=", ".join(answer.fields)),
+        Fact(point="(3)(a)", label="Categories of data", text="; ".join(answer.fields)),
         Fact(point="(3)(a)", label="Approximate number of records", text=records),
         Fact(point="(3)(b)", label="Data protection officer", text=controller.officer),
         Fact(point="(3)(c)", label="Likely consequences", text=""),

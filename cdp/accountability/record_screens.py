@@ -1,5 +1,6 @@
 """The screens of the record of processing: as it is now, as it was published, what is entered by hand, and taking it away."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -141,4 +142,16 @@ class RecordAdmin(ReadOnlyAdmin):
 
 
 def _shown(content: Content) -> dict[str, Any]:
-    return {"content": content, "missing": record.missing(content)}
+    missing = record.missing(content)
+    return {"content": content, "missing": missing, "lacking": _by_what(missing)}
+
+
+def _by_what(missing: Iterable[record.Missing]) -> list[tuple[list[str], list[str]]]:
+    """The parts that lack the very same, together with what they lack: before anything is entered they are all alike."""
+    by_part: dict[str, list[str]] = {}
+    for one in missing:
+        by_part.setdefault(one.part, []).append(one.label)
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for part, labels in by_part.items():
+        alike.setdefault(tuple(labels), []).append(part)
+    return [(parts, list(labels)) for labels, parts in alike.items()]

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -55,15 +56,19 @@ class ConflictAdmin(ReadOnlyAdmin):
             if is_settled
             else found.filter(settled_at__isnull=True).order_by("raised_at")
         )
-        rows = list(found[: PAGE + 1])
+        page = Paginator(found, PAGE).get_page(request.GET.get("page"))
         context = {
-            "rows": rows[:PAGE],
-            "has_more": len(rows) > PAGE,
+            "page": page,
+            "rows": page.object_list,
             "is_settled": is_settled,
             "open_count": open_conflicts().count(),
         }
         with transaction.atomic():
-            audit(by=actor_of(request), action="consent.conflicts_listed", detail={"count": len(rows[:PAGE])})
+            audit(
+                by=actor_of(request),
+                action="consent.conflicts_listed",
+                detail={"count": len(page.object_list), "page": page.number},
+            )
         return render(request, "consent/conflicts.html", context)
 
     def conflict_view(self, request: HttpRequest, pk: int) -> HttpResponse:

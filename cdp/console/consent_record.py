@@ -19,6 +19,7 @@ from django.utils.dateparse import parse_datetime
 from cdp.audit.admin_base import actor_of
 from cdp.audit.services import record as audit
 from cdp.audit.standing import sealing
+from cdp.console.consent_at import just_after
 from cdp.errors import DomainError, NotFound
 from cdp.identity import ledger
 from cdp.ingestion.models import Source
@@ -59,6 +60,7 @@ def record_view(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "entry": entry,
         "place": sealing(entry) if entry else None,
         "forms": _forms(one),
+        "just_after": just_after(one.collected_at),
     }
     return render(request, "consent/record.html", context)
 

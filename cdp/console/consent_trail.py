@@ -25,6 +25,8 @@ from consent.models import ConsentRecord, Decision, Method, NoticeVersion, Purpo
 from consent.trail import Wanted, csv_lines, is_late, page_of
 
 MOST_PEOPLE = 20
+# The others are folded away until one is used.
+ALWAYS = ("person", "purpose", "decision")
 
 
 def _day(label: str) -> forms.DateField:
@@ -75,6 +77,16 @@ class Filters(forms.Form):
         if given.get("since") and given.get("until") and given["until"] < given["since"]:
             self.add_error("until", "It ends before it begins.")
         return given
+
+    def always(self) -> list[forms.BoundField]:
+        """The fields that most look for, for the template."""
+        return [self[name] for name in ALWAYS]
+
+    def more(self) -> list[forms.BoundField]:
+        return [field for field in self.visible_fields() if field.name not in ALWAYS]
+
+    def more_is_used(self) -> bool:
+        return any(self.data.get(field.name) or field.errors for field in self.more())
 
     def wanted(self) -> Wanted:
         """What the cleaned filters ask for."""

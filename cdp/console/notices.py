@@ -3,6 +3,7 @@
 Rates over time are in `cdp.console.consent_rates`.
 """
 
+from itertools import pairwise
 from typing import Any
 
 from django.contrib import admin, messages
@@ -114,11 +115,13 @@ class NoticeAdmin(ReadOnlyAdmin):
         return HttpResponse(bytes(version.content), content_type="application/json", headers=headers)
 
     def compare_view(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Any two versions of a notice, word by word; the newest two of a language, if none are named."""
+        """Any two versions of a notice, word by word; the newest two of the language published in last, if none are named."""
         notice = self._notice(request, key)
         versions = list(notice.versions.order_by("locale", "-number"))
         by_pk = {str(version.pk): version for version in versions}
         before, after = by_pk.get(request.GET.get("a", "")), by_pk.get(request.GET.get("b", ""))
+        if before is None or after is None:
+            before, after = _newest_two(versions)
         context: dict[str, Any] = {"notice": notice, "versions": versions, "before": before, "after": after}
         if before is not None and after is not None:
             context["changes"] = changes(content_of(before), content_of(after))
@@ -195,6 +198,12 @@ class NoticeAdmin(ReadOnlyAdmin):
     def _refuse_unless_allowed(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):
             raise PermissionDenied
+
+
+def _newest_two(versions: list[NoticeVersion]) -> tuple[NoticeVersion, NoticeVersion] | tuple[None, None]:
+    """Of the language that was published in last, the version before its newest, and that one."""
+    pairs = [(older, newer) for newer, older in pairwise(versions) if newer.locale == older.locale]
+    return max(pairs, key=lambda pair: pair[1].published_at, default=(None, None))
 
 
 def newest_versions() -> list[NoticeVersion]:

@@ -34,7 +34,7 @@ from cdp.ingestion.models import Source
 from cdp.profiles.masking import display_name, masked_identifier, masked_properties
 from cdp.profiles.models import Event, EventTotal, EventType, Profile, Trait, TraitValue, Workspace
 from cdp.profiles.orders import REVENUE_BOOKED
-from consent.models import Purpose
+from consent.models import ConsentStopped, Purpose
 from consent.querysets import INTERNAL_ANALYSIS, PRIVACY_RIGHTS, permitted
 from segments.models import SegmentStatus
 from segments.querysets import segments_of
@@ -183,8 +183,12 @@ class PeopleAdmin(ReadOnlyAdmin):
         form = consent_at.Asked(request.GET if "at" in request.GET else None, initial={"at": timezone.localtime()})
         context: dict[str, Any] = {"person": person, "form": form, "rows": []}
         if not form.is_bound or form.is_valid():
-            asked = form.cleaned_data if form.is_bound else {"at": timezone.now(), "known_at": None}
-            context |= {**asked, "rows": consent_at.told(person, **asked)}
+            asked: dict[str, Any] = form.cleaned_data if form.is_bound else {"at": timezone.now(), "known_at": None}
+            context |= {
+                **asked,
+                "rows": consent_at.told(person, **asked),
+                "steps": consent_at.steps(person, at=asked["at"]),
+            }
             moments = {name: moment.isoformat() for name, moment in asked.items() if moment}
             with transaction.atomic():
                 record(
@@ -299,7 +303,8 @@ class PeopleAdmin(ReadOnlyAdmin):
 
     @staticmethod
     def _standing(request: HttpRequest, person: Profile) -> dict[str, Any]:
-        """Live segments they are in, of those the reader may see, and their answer for each purpose; no record is one too."""
+        """Live segments they are in, of those the reader may see, and their answer for each purpose, and what is
+        halted for them whatever they answered; no record is an answer too."""
         has_ended = Case(When(expires_at__lte=Now(), then=True), default=False)
         known = person.consent_states.select_related("record").annotate(has_ended=has_ended)
         states = {state.purpose_id: state for state in known}
@@ -307,6 +312,7 @@ class PeopleAdmin(ReadOnlyAdmin):
         return {
             "segments": segments_of(person, live).order_by("name"),
             "purposes": [(purpose, states.get(purpose.pk)) for purpose in Purpose.objects.all()],
+            "stopped": set(ConsentStopped.objects.filter(profile_id=person.pk).values_list("purpose_id", flat=True)),
         }
 
     @staticmethod

@@ -11,6 +11,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -23,7 +24,7 @@ from cdp.audit.services import record
 from cdp.errors import DomainError, NotFound
 from cdp.identity.merging import survivor_of
 from cdp.identity.suppression import lift
-from cdp.privacy import forms, services
+from cdp.privacy import forms, register, services
 from cdp.privacy.exporting import open_export
 from cdp.privacy.models import (
     CameBy,
@@ -33,10 +34,12 @@ from cdp.privacy.models import (
     PrivacyRequest,
     RequestKind,
     RequestState,
+    TargetState,
 )
 from cdp.privacy.querysets import SHOWN, life_of, shown, with_counts
 from cdp.profiles.masking import masked_identifier
 from cdp.profiles.models import Profile
+from cdp.spreadsheet import as_file
 from cdp.vault.ring import VaultUnusable
 from consent.models import ConsentStop
 from consent.querysets import PRIVACY_RIGHTS
@@ -53,6 +56,7 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
         wrap = self.admin_site.admin_view
         return [
             path("new/", wrap(self.new_view), name="privacy_privacyrequest_new"),
+            path("export/", wrap(self.export_view), name="privacy_privacyrequest_export"),
             path("come-back/", wrap(self.come_back_view), name="privacy_privacyrequest_come_back"),
             path("<uuid:uuid>/", wrap(self.request_view), name="privacy_privacyrequest_detail"),
             path(
@@ -71,11 +75,7 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         today = timezone.localdate()
-        which = request.GET.get("show", "open")
-        which = which if which in SHOWN else "open"
-        found = shown(which, today=today)
-        kind = request.GET.get("kind", "")
-        found = found.filter(kind=kind) if kind in RequestKind.values else found
+        which, kind, found = _wanted(request)
         page = Paginator(with_counts(found), PAGE).get_page(request.GET.get("page"))
         with transaction.atomic():
             detail = {"count": len(page.object_list), "page": page.number, "show": which}
@@ -91,6 +91,16 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
             "may_lift": request.user.has_perm("identity.lift_suppression"),
         }
         return render(request, "privacy/list.html", context)
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """What the filters leave, for an authority or a colleague: nobody is named in it but by our id."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        which, kind, found = _wanted(request)
+        with transaction.atomic():
+            detail = {"show": which, "kind": kind}
+            record(by=actor_of(request), action="privacy.register_exported", purpose=PRIVACY_RIGHTS, detail=detail)
+        return as_file(f"privacy-requests-{which}.csv", register.COLUMNS, register.rows(with_counts(found)))
 
     def new_view(self, request: HttpRequest) -> HttpResponse:
         if not request.user.has_perm(ADD):
@@ -132,6 +142,8 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
         may_change = request.user.has_perm(CHANGE)
         is_waiting = one.state in (RequestState.RECEIVED, RequestState.IDENTITY_NEEDED)
         stop = services.stop_of(one)
+        targets = list(one.targets.all())
+        failed = [target for target in targets if target.state == TargetState.FAILED]
         return {
             "one": one,
             "days_left": one.days_left(timezone.localdate()),
@@ -140,7 +152,9 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
             "wrong": [
                 (name.replace("_", " "), masked_identifier(name, value)) for name, value in one.wrong_identifiers
             ],
-            "targets": [(target, _came_of(target.counts)) for target in one.targets.all()],
+            "targets": [(target, _came_of(target.counts), _why(target.error_code)) for target in targets],
+            "failed": failed,
+            "labels": {target.key: target.label for target in targets if not target.is_outside},
             "exports": one.exports.all(),
             "entries": life_of(one)[:HISTORY],
             "is_moving": services.is_being_done(one),
@@ -221,6 +235,14 @@ class PrivacyRequestAdmin(ReadOnlyAdmin):
         return get_object_or_404(PrivacyRequest.objects.select_related("purpose"), uuid=uuid)
 
 
+def _wanted(request: HttpRequest) -> tuple[str, str, QuerySet[PrivacyRequest]]:
+    """Which list and which kind the address names, and what is in it."""
+    which, kind = request.GET.get("show", "open"), request.GET.get("kind", "")
+    which, kind = which if which in SHOWN else "open", kind if kind in RequestKind.values else ""
+    found = shown(which, today=timezone.localdate())
+    return which, kind, found.filter(kind=kind) if kind else found
+
+
 # Where an error of the service stands in the form.
 FIELDS = {
     "/objects_to": "objects_to",
@@ -239,6 +261,19 @@ FIGURES = {
     "until": "until {}", "bytes": "{} bytes", "traits": "{} traits", "flags": "flagged {}", "rows": "{} rows of imports",
     "identifiers": "{} identifiers removed", "shared": "look at {}: what others are called, too",
 }  # fmt: skip
+
+
+# Why a target failed, and what to do about it; a code that isn't here stands for itself.
+FAILURES = {
+    "memberships_remain": "Segments hold them just now. Wait a minute, then retry.",
+    "vault_unusable": "The keys of sealed data can't be used here. Tell whoever runs the platform, then retry.",
+    "not_found": "The person isn't known any more: they were erased meanwhile.",
+    "internal": "Something went wrong that isn't expected. Retry; if it fails again, tell whoever runs the platform: its log says what.",
+}  # fmt: skip
+
+
+def _why(code: str) -> str:
+    return FAILURES.get(code, code and f"It failed ({code}). Retry; if it fails again, tell whoever runs the platform.")
 
 
 def _came_of(counts: dict[str, Any]) -> str:
@@ -285,6 +320,8 @@ def _name(request: HttpRequest, one: PrivacyRequest) -> str:
 
 def _confirm(request: HttpRequest, one: PrivacyRequest) -> str:
     given = _valid(forms.Identity(request.POST))
+    if one.kind == RequestKind.ERASURE and "sure" not in request.POST:
+        raise DomainError("not_sure", "Nothing was erased: tick that you know it can't be undone.", "/sure")
     method = IdentityMethod(given["method"])
     services.confirm_identity(request=one, method=method, note=given["note"], by=actor_of(request))
     return "Their identity is confirmed, and the work has begun."

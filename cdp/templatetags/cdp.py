@@ -10,11 +10,13 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.apps import apps
 from django.contrib.auth.models import User
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language_info
 
 from cdp.console.navigation import Shell, shell_for
 
@@ -117,13 +119,22 @@ def when(moment: datetime | None) -> SafeString | str:
     elif local.year == now.year:
         short = f"{local.day} {local:%b, %H:%M}"
     else:
-        short = f"{local.day} {local:%b %Y}"
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        local.isoformat(timespec="seconds"),
-        f"{local:%Y-%m-%d %H:%M:%S %Z}",
-        short,
-    )
+        short = f"{local.day} {local:%b %Y, %H:%M}"
+    return _time(local, short)
+
+
+@register.filter
+def moment(value: datetime | None) -> SafeString | str:
+    """A moment in the workspace's time to the second, always with its day and year: where it is evidence."""
+    if value is None:
+        return ""
+    local = timezone.localtime(value)
+    return _time(local, f"{local.day} {local:%b %Y, %H:%M:%S}")
+
+
+def _time(local: datetime, text: str) -> SafeString:
+    exact = f"{local.day} {local:%b %Y, %H:%M:%S %Z}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(timespec="seconds"), exact, text)
 
 
 @register.filter
@@ -179,9 +190,45 @@ def job_kind(kind: str) -> str:
 
 
 @register.filter
-def after_dot(name: str) -> str:
-    """The model out of `app.model`."""
-    return name.rpartition(".")[2]
+def short_id(key: Any) -> str:
+    """The end of an id. A UUID of ours begins with when it was made: those of one minute look alike at their beginning."""
+    text = str(key)
+    return f"…{text[-12:]}" if len(text) > 14 else text
+
+
+@register.filter
+def act(code: str) -> str:
+    """The code of an act as words: what it was done to, and what was done."""
+    noun, _, verb = code.partition(".")
+    return f"{noun.replace('_', ' ').capitalize()}: {verb.replace('_', ' ')}" if verb else code
+
+
+@register.filter
+def kind_of(label: str) -> str:
+    """What `app.model` is called."""
+    try:
+        return str(apps.get_model(label)._meta.verbose_name)
+    except (LookupError, ValueError):  # of an app that is gone, or an act on nothing
+        return label.rpartition(".")[2]
+
+
+@register.filter
+def language(code: str) -> str:
+    """A language by its name, with its code: "German (de)"."""
+    try:
+        return f"{get_language_info(code.lower())['name']} ({code})"
+    except KeyError:
+        return code
+
+
+@register.filter
+def iso_day(text: str) -> str:
+    """The day out of a moment in ISO 8601, as days are written everywhere."""
+    try:
+        day = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{day.day} {day:%b %Y}"
 
 
 @register.filter

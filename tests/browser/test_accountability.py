@@ -35,6 +35,7 @@ def test_a_rule_that_shortens_shows_what_would_go_and_asks_for_the_word(console:
     expect(page.get_by_text("are kept for ever", exact=False).first).to_be_visible()
     console.look("retention")
 
+    page.get_by_text("Kept as all other events").click()
     page.get_by_role("link", name="Set Bought").click()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("alert")).to_contain_text("Give a number of days")
@@ -68,6 +69,9 @@ def test_a_rule_that_shortens_shows_what_would_go_and_asks_for_the_word(console:
     page.get_by_role("table", name="The last times rules were applied").get_by_role("link").click()
     expect(page.get_by_role("row", name="Bought")).to_contain_text("3")
     console.look("retention-run")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export CSV").click()
+    assert ",events,Bought," in download.value.path().read_text()
 
     console.open("accountability/retentionrule/")
     page.get_by_role("link", name="Set Marketing by email").or_(

@@ -65,6 +65,7 @@ def test_an_officer_follows_a_decision_to_its_proof(console: Console, told: None
     console.open("consent/consentrecord/")
     expect(page.locator("tbody tr")).to_have_count(42)
     console.look("consent-trail")
+    page.get_by_text("More filters").click()
     page.get_by_label("Only what we learned late").check()
     page.locator("#id_decision").select_option("withdrawn")
     page.get_by_role("button", name="Filter").click()
@@ -94,6 +95,8 @@ def test_an_officer_follows_a_decision_to_its_proof(console: Console, told: None
 
 
 def test_an_officer_writes_new_words_and_sees_what_differs_while_writing(console: Console, told: None) -> None:
+    from consent.models import NoticeVersion
+
     page = console.log_in("compliance")
     console.open("consent/notice/")
     console.look("notices")
@@ -111,9 +114,11 @@ def test_an_officer_writes_new_words_and_sees_what_differs_while_writing(console
     page.get_by_role("link", name="Version 3").click()
     console.look("notice-version")
     console.open("consent/notice/banner/compare/")
-    console.look("notice-compare-empty")
-    page.get_by_label("From").select_option(label="en, version 1")
-    page.get_by_label("To", exact=True).select_option(label="en, version 3")
+    expect(page.get_by_label("To", exact=True)).to_have_value(
+        str(NoticeVersion.objects.get(notice__key="banner", locale="en", number=3).pk)
+    )
+    page.get_by_label("From").select_option(label="English (en), version 1")
+    page.get_by_label("To", exact=True).select_option(label="English (en), version 3")
     page.get_by_role("button", name="Compare").click()
     expect(page.locator(".df del").first).to_be_visible()
     console.look("notice-compare")

@@ -1,5 +1,7 @@
 """What compliance staff see of the audit log's seal, and what they take away to verify."""
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,26 @@ def test_what_was_looked_for_is_not_kept_but_that_it_was(db: None) -> None:
     shown(officer, "?object_id=secret-id&action=")
     detail = AuditEntry.objects.get(action="audit.listed").detail
     assert detail == {"count": 0, "filters": ["object_id"]}
+
+
+def test_what_the_filters_find_is_taken_away_as_csv_and_that_is_on_record(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cdp.console import audit
+
+    monkeypatch.setattr(audit, "AT_ONCE", 2)  # more pages than one
+    officer = staff("compliance")
+    acts("thing.made", "thing.changed", "thing.changed", object_type="app.thing", object_id="=t1")
+    acts("other.made", object_type="app.other", object_id="o1")
+    taken = officer.get(f"{LIST}csv/", {"object_id": "=t1"})
+    rows = list(csv.DictReader(io.StringIO(b"".join(taken.streaming_content).decode())))  # type: ignore[attr-defined]
+    assert sorted(row["action"] for row in rows) == ["thing.changed", "thing.changed", "thing.made"]
+    assert {row["object_id"] for row in rows} == {"'=t1"}, "no cell runs as a formula"
+    entry = AuditEntry.objects.get(action="audit.exported")
+    assert entry.detail == {"form": "csv", "filters": ["object_id"]}
+    refused = officer.get(f"{LIST}csv/", {"since": "yesterday"})
+    assert refused.status_code == 302, "what can't be understood isn't taken for everything"
+    assert staff("marketer").get(f"{LIST}csv/").status_code == 403
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(db: None) -> None:

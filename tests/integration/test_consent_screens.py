@@ -18,6 +18,7 @@ from cdp.audit.check_proof import check
 from cdp.audit.models import AuditEntry
 from cdp.audit.sequencing import sequence
 from cdp.audit.signing import load_signer, make_key
+from cdp.console.consent_at import just_after
 from cdp.identity.merging import merge_profiles
 from consent import trail
 from consent.merging import inherit_stops
@@ -30,10 +31,12 @@ from consent.models import (
     NoticeVersion,
     Purpose,
     Reach,
+    StopKind,
 )
 from consent.notices import serve
 from consent.rates import funnels, ways, weeks
 from consent.services import Shown, record_decisions
+from consent.stops import stop
 from consent.trail import CAME_LATE, Wanted, page_of, records_of
 from tests.factories import BY, identify, person, process_all, tracker
 from tests.integration.test_audit_screen import staff
@@ -167,6 +170,15 @@ def test_a_person_is_found_with_what_was_merged_into_them(officer: Client) -> No
     assert {str(one.uuid), str(other.uuid)} < set(found) and len(found) == 3
 
 
+def test_people_are_told_apart_by_the_end_of_their_ids(officer: Client) -> None:
+    """Ids of ours begin with when they were made: those of one import look alike at their beginning."""
+    say("ann", Decision.GRANTED)
+    say("bob", Decision.GRANTED)
+    page = text(officer, TRAIL)
+    for user in ("ann", "bob"):
+        assert f"<code>…{str(person(user).uuid)[-12:]}</code>" in page
+
+
 def test_pages_go_on_where_the_last_one_ended_whatever_comes_in(officer: Client) -> None:
     made = [str(say("ann", Decision.GRANTED if n % 2 else Decision.DENIED).uuid) for n in range(53)][::-1]
     assert listed(officer) == made[:50]
@@ -242,6 +254,43 @@ def test_the_proof_of_a_record_is_taken_from_its_page_and_from_a_moment(
     assert officer.get(f"{TRAIL}proof/1/{EMAIL}/?at=2999-01-01T00:00:00").status_code == 404
     assert officer.get(f"{TRAIL}proof/1/{EMAIL}/?at=now").status_code == 404
     assert "Verified" in text(officer, f"{TRAIL}{one.uuid}/")
+
+
+# ---- What held at a moment -----------------------------------------------------------------------------------------
+
+
+def at_moment(client: Client, user: str, **query: str) -> Any:
+    response = client.get(f"/admin/profiles/profile/{person(user).uuid}/consent/", query)
+    assert response.status_code == 200
+    return response
+
+
+def test_what_was_true_stands_beside_what_was_known_and_a_step_leads_to_each_decision(officer: Client) -> None:
+    now = timezone.now()
+    say("ann", Decision.GRANTED, now - 20 * DAY)
+    withdrawn = say("ann", Decision.WITHDRAWN, now - 10 * DAY)
+    then = at_moment(officer, "ann", at=(now - 15 * DAY).isoformat())
+    [answer] = [one for one in then.context["rows"][0].answers if one.held.purpose.key == EMAIL]
+    assert answer.held.permits and answer.known_then is not None and not answer.known_then.permits, "it came late"
+    assert "differ for <b>Marketing email</b>" in then.content.decode()
+    assert f'value="{timezone.localtime(now - 15 * DAY):%Y-%m-%dT%H:%M:%S}"' in then.content.decode(), (
+        "as a form knows it"
+    )
+    steps = then.context["steps"]
+    assert steps.after == just_after(withdrawn.collected_at) and steps.before == just_after(now - 20 * DAY)
+    after = at_moment(officer, "ann", at=steps.after.isoformat())
+    assert not after.context["rows"][0].differing and "Withdrawn by Form" in after.content.decode()
+    assert at_moment(officer, "ann", at=steps.before.isoformat()).context["steps"].before is None
+
+
+def test_whoever_is_halted_is_said_to_be_whatever_they_had_answered(officer: Client) -> None:
+    say("ann", Decision.GRANTED)
+    stop(profile=person("ann"), kind=StopKind.RESTRICTION, by=BY)
+    now = at_moment(officer, "ann").content.decode()
+    assert "halted by their restriction or objection" in now
+    page = text(officer, f"/admin/profiles/profile/{person('ann').uuid}/")
+    panel = page.split('id="cs-h"')[1].split("</section>")[0]
+    assert "Halted" in panel and ">Granted<" not in panel and "so allowed" not in panel
 
 
 def test_a_receipt_that_can_not_be_given_says_why(officer: Client) -> None:

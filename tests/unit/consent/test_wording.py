@@ -35,7 +35,7 @@ def test_words_are_compared_and_not_letters() -> None:
 def test_only_what_differs_is_told_of_in_the_order_of_reading() -> None:
     now = msgspec.structs.replace(FIRST, text="We write to you daily.", purposes=(), save="Keep")
     told = changes(FIRST, now)
-    assert [one.part for one in told] == ["Text", "Button: save", "sms: label", "sms: text"]
+    assert [one.part for one in told] == ["Text", "Button: save", "Sms: label", "Sms: text"]
     assert [(one.added, one.removed) for one in told] == [(1, 3), (1, 1), (0, 1), (0, 3)]
     assert changes(FIRST, FIRST) == []
     assert [one.part for one in changes(None, FIRST)][:2] == ["Title", "Text"]

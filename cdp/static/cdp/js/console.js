@@ -37,13 +37,27 @@
       area.dispatchEvent(new Event("input", { bubbles: true }));
       return;
     }
+    if (event.target.closest("[data-print]")) return window.print();
     const jump = event.target.closest("[data-line]");
     if (jump) goToLine(document.getElementById(jump.dataset.for), Number(jump.dataset.line));
   });
 
   document.addEventListener("submit", event => {
+    if (event.target.dataset.sent) return event.preventDefault();
     const question = event.submitter?.dataset.confirm;
     if (question && !window.confirm(question)) event.preventDefault();
+  });
+
+  // What is sent is sent once: a second press while the answer is on its way does nothing.
+  const PATIENCE_MS = 5000; // a download answers without a new page, and may be asked for again
+  document.addEventListener("submit", event => {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== "post") return;
+    const again = () => { delete form.dataset.sent; form.removeAttribute("aria-busy"); };
+    form.dataset.sent = "1";
+    form.setAttribute("aria-busy", "true");
+    setTimeout(again, PATIENCE_MS);
+    window.addEventListener("pageshow", again, { once: true }); // back from where it led
   });
 
   // JSON as people write it: what fits into a line stands in one. Members keep the order they were written in.
