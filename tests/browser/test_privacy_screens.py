@@ -53,7 +53,8 @@ def test_somebody_is_erased_and_what_failed_is_tried_again(console: Console, set
     # As one that the operator has named.
     PrivacyTarget.objects.create(request=request, position=9, key="outside", label="Mail house", is_outside=True)
     work()
-    row = page.get_by_role("row", name="Profile, events, scores")
+    targets = page.get_by_role("table", name="What the request has to reach")
+    row = targets.get_by_role("row", name="Profile, events, scores")
     expect(row).to_contain_text("vault_unusable")
     console.look("privacy-failed")
 
