@@ -312,7 +312,10 @@ def test_a_strangers_letter_box_is_not_filled_however_often_somebody_types_their
     assert b"counts from now on" in Client().post(link_in(mail.outbox[0])).content, "the first link goes on to work"
     due_now()
     send_waiting()
-    assert Confirmation.objects.filter(sent_at=None).latest("record__collected_at").error in ("sent_lately", "confirmed_since")
+    assert Confirmation.objects.filter(sent_at=None).latest("record__collected_at").error in (
+        "sent_lately",
+        "confirmed_since",
+    )
     assert allowed() and len(mail.outbox) == MOST_A_DAY
 
 
