@@ -74,6 +74,12 @@ READS: Final[Mapping[str, Read]] = {
         label="A consent conflict", whose=Whose.NOBODY_NAMED, fields=frozenset({"uuid", "consent"})
     ),
     "privacy.listed": Read(label="Pages of privacy requests", whose=Whose.NOBODY_NAMED, fields=frozenset({"uuid"})),
+    "privacy.register_exported": Read(
+        label="Export of the register of privacy requests", whose=Whose.NOBODY_NAMED, fields=frozenset({"uuid"})
+    ),
+    "link.issued": Read(
+        label="Links to a person's own page", whose=Whose.OBJECT, fields=frozenset({"uuid", "consent"})
+    ),
     "privacy.viewed": Read(
         label="A privacy request", whose=Whose.DETAIL, fields=frozenset({"uuid", "notes on a request"})
     ),

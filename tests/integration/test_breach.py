@@ -250,7 +250,7 @@ LOOKS = {
 SHOW_NOBODY = {
     "audit.listed": "acts, by ids that lead to nobody outside", "audit.viewed": "the same",
     "audit.checkpoint_saved": "a signature", "retention.previewed": "counts",
-    "record_of_processing.exported": "what is processed, and nobody's data",
+    "record_of_processing.exported": "what is processed, and nobody's data", "retention.run_exported": "counts",
 }  # fmt: skip
 
 

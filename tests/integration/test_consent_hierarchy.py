@@ -235,4 +235,4 @@ def test_what_was_chosen_leads_to_what_was_shown_and_the_place_tells_nothing_per
     for record in ConsentRecord.objects.all():
         assert (record.notice_version, record.served, record.jurisdiction) == (version, served, "EU")
     with pytest.raises(DatabaseError, match=r"append-only|permission denied"):
-        ServedNotice.objects.filter(pk=served.pk).update(place="")
+        ServedNotice.objects.filter(pk=served.pk).update(place="https://elsewhere.example/")

@@ -163,6 +163,8 @@ class Walk(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        global _numbers
+        _numbers = itertools.count(1)  # the same walk makes the same moments
         live_cache.forget()
         self.block = transaction.atomic()
         self.block.__enter__()

@@ -105,6 +105,7 @@ def test_all_errors_come_at_once_each_with_its_place_and_nothing_is_recorded() -
         said(notice={"key": "none", "version": 7}, served="7f8b2c9e-0000-4000-8000-000000000000"),
         said(method="double_opt_in"),
         said(guardian={}, evidence={"x": "y" * 20_000}),
+        said(evidence={"longer than 64 bits": 10**25}),
     ]
     shape = problem(key().post("consents/", {"decisions": bad}), 400)
     places = {(one["pointer"], one["code"]) for one in shape["errors"]}
@@ -121,6 +122,7 @@ def test_all_errors_come_at_once_each_with_its_place_and_nothing_is_recorded() -
         ("/decisions/3/evidence", "evidence_missing"),
         ("/decisions/4/evidence", "evidence_too_large"),
         ("/decisions/4/guardian", "guardian_empty"),
+        ("/decisions/5/evidence", "evidence_malformed"),
     }
     assert not ConsentRecord.objects.exists()
     assert problem(key().post("consents/", {"decisions": [said()] * 1001}), 400)["pointer"] == "/decisions"

@@ -321,3 +321,25 @@ def test_outside_of_the_api_errors_stay_pages() -> None:
 def test_no_proxy_may_keep_an_answer() -> None:
     assert "no-store" in key().get("purposes/")["Cache-Control"]
     assert "no-store" in Caller(user=None).get("purposes/")["Cache-Control"]  # type: ignore[arg-type]
+
+
+# ---- What is sent ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "pointer"),
+    [
+        (b'{"a/b":[1,{"c":"x\\ud800"}]}', "invalid_text", "/a~1b/1/c"),
+        (b'{"evidence":{"\\u0000":1}}', "invalid_text", "/evidence"),
+        (b'{"a":"\\\\ud800 \\ud83d\\ude00"}', "required", None),  # a backslash that is text, and a whole character
+        (b'{"a":1e400}', "invalid_json", ""),
+        (b'{"a":"\xed\xa0\x80"}', "invalid_json", ""),
+        ('{"a":1}'.encode("utf-16"), "invalid_json", ""),
+    ],
+)
+def test_what_could_be_neither_kept_nor_answered_is_refused_with_its_place(
+    body: bytes, code: str, pointer: Any
+) -> None:
+    refused = problem(key().post("consents/", body), 400)
+    found_codes = {refused["code"], *(one["code"] for one in refused.get("errors", ()))}
+    assert code in found_codes and (pointer is None or refused.get("pointer", "") == pointer)

@@ -1,0 +1,228 @@
+"""One of everything, so that every address leads somewhere; and what stands for each part of an address.
+
+Whoever adds an address whose parts aren't found here is told so by the walks.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.apps import apps
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import User
+from django.db.models import Model
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from cdp.accountability import record
+from cdp.accountability.models import Kind, RetentionRun
+from cdp.accountability.rules import set_rule
+from cdp.collecting import files
+from cdp.collecting.models import ConsentImport
+from cdp.identity.merging import merge_profiles
+from cdp.identity.models import Merge
+from cdp.ingestion.models import WriteKey
+from cdp.jobs.models import Job
+from cdp.privacy.admin import ACTS
+from cdp.privacy.models import CameBy, PrivacyExport, PrivacyRequest, PrivacyTarget, RequestKind
+from cdp.privacy.services import open_request
+from cdp.profiles.models import ExchangeRate, Profile
+from consent.links import Kind as LinkKind
+from consent.links import token
+from consent.models import Confirmation, ConsentConflict, ConsentRecord, Decision, Method, NoticeVersion, Purpose
+from consent.receipts.issuing import Form
+from consent.services import record_decision
+from segments.lists import add_people, create_list
+from segments.models import Segment
+from segments.services import save_version
+from segments.sharing import share_segment
+from tests.factories import BY, identify, live, person, process_all, rule, track, tracker
+from tests.integration.callers import Caller, decide, key
+from tests.integration.notices import publish_notice
+
+YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+CSV_HEADING = "namespace,value,purpose,decision,collected_at,evidence_form"
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Whoever walks: somebody who may do everything, at screens and over REST; and whose pages are opened."""
+
+    master: User
+    caller: Caller
+    ann: Profile
+    write_key: str
+
+    def client(self) -> Client:
+        client = Client(raise_request_exception=False)
+        client.force_login(self.master)
+        return client
+
+
+def make_world() -> World:
+    shop = tracker()
+    for user in ("ann", "bob", "cleo"):
+        traits = {"email": f"{user}@example.com", "points": 7, "country": "CH"}
+        shop.send(identify(user, traits=traits), track("Order Completed", user, properties={"revenue": 10}))
+    shop.send({"type": "unheard", "messageId": "quarantined"})
+    process_all()
+    Purpose.objects.filter(key="sms").update(needs_double_opt_in=True)
+    ann = person("ann")
+    for purpose in ("marketing_email", "personalisation"):
+        decide("ann", purpose, Decision.GRANTED)
+    now = datetime.now(UTC)
+    record_decision(
+        profile=ann,
+        purpose=Purpose.objects.get(key="sms"),
+        decision=Decision.GRANTED,
+        method=Method.FORM,
+        at=now,
+        by=BY,
+    )
+    merge_profiles(survivor=person("bob"), absorbed=person("cleo"), by=BY, reason="tests")
+    ConsentConflict.objects.create(
+        profile_id=ann.pk, absorbed_id=ann.pk + 1, purpose_id=_pk(Purpose), theirs="granted", absorbed="denied"
+    )
+    segment = live("everybody", {"everyone": True})
+    save_version(segment=segment, rule=rule({"trait": "points", "op": "gt", "value": 1}), by=BY)
+    friends = create_list(name="Friends", key="friends", by=BY)
+    add_people(static_list=friends, profile_ids=[ann.pk], by=BY)
+    for _ in range(2):
+        publish_notice("newsletter", locale="de-CH", title=f"Titel {uuid4()}")
+    rows = "\n".join([CSV_HEADING, f"user_id,ann,sms,denied,{YESTERDAY},"])
+    files.upload(name="crm.csv", content=io.BytesIO(rows.encode()), creates_people=False, by=BY)
+    asked = open_request(kind=RequestKind.ACCESS, came_by=CameBy.STAFF, by=BY, profile=ann)
+    PrivacyTarget.objects.create(request=asked, position=1, key="profile", label="Profile")
+    PrivacyExport.objects.create(
+        request=asked, profile_uuid=ann.uuid, bytes=1, sha256="0" * 64, expires_at=now + timedelta(days=1)
+    )
+    set_rule(kind=Kind.EVENTS, by=BY, days=900, confirmation="delete")
+    RetentionRun.objects.create(job_uuid=uuid4(), as_of=now)
+    record.publish(by=BY)
+    ExchangeRate.objects.create(currency="CHF", day=date(2026, 11, 1), rate=1, changed_at=now)
+    Job.objects.create(kind="segments.refresh", params={"segment": segment.pk})
+    master = User.objects.create_superuser("master", "master@example.com", "not used")
+    share_segment(segment=segment, user=master, by=BY)
+    return World(master=master, caller=key(sees=[segment]), ann=ann, write_key=shop.key)
+
+
+def _pk(model: type[Model]) -> Any:
+    return model._default_manager.order_by("pk").values_list("pk", flat=True)[0]
+
+
+# ---- What stands for each part of an address -------------------------------------------------------------------------
+
+Parts = dict[str, Any]
+
+
+class Unknown(LookupError):
+    """Nobody has said what stands for a part of this address: say it in `tests.integration.hostile_world`."""
+
+
+def _segment() -> Segment:
+    return Segment.objects.get(key="everybody")
+
+
+ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
+    "segments_segment_unshare": lambda world: [{"uuid": _segment().uuid, "pk": world.master.pk}],
+    "segments_segment_publish": lambda _: [{"uuid": _segment().uuid, "number": 2}],
+    "privacy_privacyrequest_file": lambda _: [{"uuid": _one(PrivacyRequest).uuid, "file": _one(PrivacyExport).file}],
+    "privacy_privacyrequest_target": lambda _: [{"uuid": _one(PrivacyRequest).uuid, "position": 1}],
+    "privacy_privacyrequest_act": lambda _: [{"uuid": _one(PrivacyRequest).uuid, "act": act} for act in ACTS],
+    "profiles_profile_undo_merge": lambda _: [{"uuid": person("bob").uuid, "pk": _pk(Merge)}],
+    "consent_notice_version": lambda _: [
+        {"key": "newsletter", "pk": NoticeVersion.objects.filter(notice__key="newsletter")[0].pk}
+    ],
+    "consent_notice_bytes": lambda _: [
+        {"key": "newsletter", "pk": NoticeVersion.objects.filter(notice__key="newsletter")[0].pk}
+    ],
+    "accountability_retentionrule_purpose": lambda _: [{"pk": _pk(Purpose)}],
+    "accountability_retentionrule_run": lambda _: [{"pk": _pk(RetentionRun)}],
+    "accountability_publishedrecord_entry": lambda _: [{"pk": _pk(Purpose)}],
+    "accountability_publishedrecord_now": lambda _: [{"form": "csv"}],
+    "accountability_publishedrecord_version": lambda _: [{"number": 1}],
+    "accountability_publishedrecord_taken": lambda _: [{"number": 1, "form": "csv"}],
+    "consent_consentrecord_receipt": lambda _: [{"uuid": _one(ConsentRecord).uuid, "form": form} for form in Form],
+    "consent_consentrecord_proof_at": lambda world: [{"profile_id": world.ann.pk, "purpose": "marketing_email"}],
+    "auth_user_password_change": lambda world: [{"id": world.master.pk}],
+    "ingestion_source_revoke_key": lambda _: [{"pk": _one(WriteKey).source_id, "key_pk": _pk(WriteKey)}],
+    "app_list": lambda _: [{"app_label": "consent"}],
+}
+API_PARTS: dict[str, Callable[[World], Any]] = {
+    "segments/{key}": lambda _: "everybody",
+    "lists/{key}": lambda _: "friends",
+    "notices/{key}": lambda _: "banner",
+    "{identifier}": lambda _: "user_id:ann",
+    "members/{uuid}": lambda world: world.ann.uuid,
+    "preview/{token}": lambda _: uuid4(),
+    "versions/{before}": lambda _: 1,
+    "diff/{after}": lambda _: 2,
+    "versions/{number}": lambda _: 1,
+    "privacy-requests/{uuid}": lambda _: _one(PrivacyRequest).uuid,
+    "targets/{position}": lambda _: 1,
+    "consents/{uuid}": lambda _: _one(ConsentRecord).uuid,
+    "imports/{uuid}": lambda _: _one(ConsentImport).uuid,
+    "jobs/{uuid}": lambda _: _one(Job).uuid,
+}
+"""By the end of the part before it and its own name."""
+
+OWN_PARTS: dict[str, Callable[[World], Parts]] = {
+    "preferences": lambda world: {"token": token(LinkKind.PREFERENCES, world.ann.uuid)},
+    "ask": lambda world: {"token": token(LinkKind.PREFERENCES, world.ann.uuid)},
+    "prove": lambda _: {"token": token(LinkKind.IDENTITY, _one(PrivacyRequest).uuid)},
+    "confirm": lambda _: {"token": token(LinkKind.CONFIRMATION, _one(Confirmation).pk)},
+    "unsubscribe": lambda world: {"token": token(LinkKind.UNSUBSCRIBE, world.ann.uuid, "marketing_email")},
+}
+
+
+def _one(model: type[Any]) -> Any:
+    return model._default_manager.order_by("pk")[0]
+
+
+def admin_parts(world: World, name: str, wanted: set[str]) -> list[Parts]:
+    """What an address of the console with this name is opened with: once, or once for each of what it may be."""
+    if not wanted:
+        return [{}]
+    if name in ADMIN_PARTS:
+        return ADMIN_PARTS[name](world)
+    label, _, rest = name.partition("_")
+    models = [
+        model
+        for model in apps.get_models()
+        if model._meta.app_label == label and rest.startswith(f"{model._meta.model_name}_")
+    ]
+    if len(models) != 1 or len(wanted) != 1:
+        raise Unknown(f"{name} with {sorted(wanted)}")
+    (part,) = wanted
+    first = models[0]._default_manager.order_by("pk").first()
+    if first is None:
+        raise Unknown(f"{name}: there is no {models[0]._meta.verbose_name}")
+    if part == "key":
+        return [{"key": "newsletter"}]
+    return [{part: quote(first.pk) if part == "object_id" else getattr(first, part)}]
+
+
+def api_part(world: World, template: str, name: str) -> str:
+    """What stands for a part of a template such as /api/v1/segments/{key}/."""
+    before = template.partition("{" + name + "}")[0].rstrip("/").rpartition("/")[2]
+    made = API_PARTS.get(f"{before}/{{{name}}}") or API_PARTS.get(f"{{{name}}}")
+    if made is None:
+        raise Unknown(f"{{{name}}} in {template}")
+    return str(made(world))
+
+
+def addresses(prefix: str = "") -> Iterator[tuple[str, str, set[str]]]:
+    """(Path as declared, name, names of its parts) of every address."""
+
+    def walk(resolver: URLResolver, path: str) -> Iterator[tuple[str, str, set[str]]]:
+        for one in resolver.url_patterns:
+            longer = path + str(one.pattern)
+            if isinstance(one, URLResolver):
+                yield from walk(one, longer)
+            elif isinstance(one, URLPattern):
+                yield longer, one.name or "", set(one.pattern.converters) or set(one.pattern.regex.groupindex)
+
+    return (one for one in walk(get_resolver(), "") if one[0].startswith(prefix))
