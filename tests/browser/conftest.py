@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from django.test import override_settings
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from tests.conftest import OwnDatabase
+from tests.harness.sites import platform
 
 HERE = Path(__file__).parent
 AXE = (HERE / "vendor/axe/axe-4.14.1.min.js").read_text()
@@ -98,6 +102,21 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def _platform() -> Iterator[str]:
+    with override_settings(WHITENOISE_AUTOREFRESH=False), platform() as url:
+        yield url
+
+
+@pytest.fixture
+def live_site(own_database: OwnDatabase, _platform: str) -> str:
+    """URL of the platform on `own_database`, answered by this process: what screens show is not the web server's doing.
+
+    So `settings` of a test hold for it, too. What needs a real one (`test_rights`) overrides this fixture.
+    """
+    return _platform
 
 
 @pytest.fixture
