@@ -57,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
         copy = run.copied(f"w{number}")
         # Valkey's databases: one for each pytest worker, so that nobody takes up another's tasks.
         os.environ.update(copy.for_queue(number).environ())
-        os.environ["DJANGO_SETTINGS_MODULE"] = "cdp.settings"
+        os.environ["DJANGO_SETTINGS_MODULE"] = "tests.harness.settings"
         import django
 
         django.setup()
@@ -103,10 +103,11 @@ def django_db_setup() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quick_passwords() -> Iterator[None]:
+def _quick_clients() -> Iterator[None]:
+    """Each test client loads the middleware anew, and WhiteNoise would look at every static file each time."""
     from django.test import override_settings
 
-    with override_settings(PASSWORD_HASHERS=["tests.harness.hashers.OneRoundHasher"]):
+    with override_settings(WHITENOISE_AUTOREFRESH=True):
         yield
 
 

@@ -1,21 +1,21 @@
 """A browser at the console: it logs in, looks at screens as a person would, and fails on whatever a person can't see.
 
-`Console.look` is the bar for every screen: no error in the browser's console, nothing that the CSP had to refuse,
-nothing that axe finds, nothing wider than the window; at both widths, light and dark. What screens do is in the tests.
+`Console.look` is the bar for every screen: no error in the browser's console, nothing that the CSP had to refuse, and
+what `looks` asks of every page. What screens do is in the tests.
 """
 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
 
 import pytest
+from django.test import override_settings
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-HERE = Path(__file__).parent
-AXE = (HERE / "vendor/axe/axe-4.14.1.min.js").read_text()
-SCREENSHOTS = HERE / "screenshots"
+from tests.browser.looks import WIDE, look
+from tests.conftest import OwnDatabase
+from tests.harness.sites import platform
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -23,15 +23,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-WIDE, NARROW = (1440, 900), (390, 844)
-# Contrast depends on the theme, layout on the width: these three see all that the fourth would.
-LOOKS: tuple[tuple[tuple[int, int], Literal["light", "dark"]], ...] = (
-    (WIDE, "light"),
-    (WIDE, "dark"),
-    (NARROW, "light"),
-)
 PASSWORD = "a-long-enough-password"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 @dataclass
@@ -68,26 +60,9 @@ class Console:
         return self.page
 
     def look(self, name: str) -> None:
-        """Fails unless this screen can be used by everybody; keeps a picture of it per width and theme."""
-        SCREENSHOTS.mkdir(exist_ok=True)
-        for (width, height), theme in LOOKS:
-            self.page.set_viewport_size({"width": width, "height": height})
-            self.page.emulate_media(color_scheme=theme)
-            self.page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{theme}.png", full_page=True)
-            found = self._axe()
-            assert not found, f"{name} at {width} px, {theme}: {found}"
-            overflow = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            assert overflow <= 0, f"{name} is {overflow} px wider than a window of {width} px"
-        self.page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
-        self.page.emulate_media(color_scheme="light")
+        """Fails unless this screen can be used by everybody, and nothing complained on the way to it."""
+        look(self.page, name)
         assert not self.complaints, self.complaints
-
-    def _axe(self) -> list[str]:
-        self.page.evaluate(f"() => {{ if (!window.axe) {{ {AXE} }} }}")
-        violations = self.page.evaluate(
-            "rules => axe.run(document, {runOnly: rules, preload: false}).then(found => found.violations)", RULES
-        )
-        return [f"{v['id']}: {[node['html'][:160] for node in v['nodes'][:3]]}" for v in violations]
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +73,21 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def _platform() -> Iterator[str]:
+    with override_settings(WHITENOISE_AUTOREFRESH=False), platform() as url:
+        yield url
+
+
+@pytest.fixture
+def live_site(own_database: OwnDatabase, _platform: str) -> str:
+    """URL of the platform on `own_database`, answered by this process: what screens show is not the web server's doing.
+
+    So `settings` of a test hold for it, too. What needs a real one (`test_rights`) overrides this fixture.
+    """
+    return _platform
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from playwright.sync_api import Page, expect
 
 from cdp.rest.models import Scope
 from cdp.rest.services import create_api_key
-from tests.browser.conftest import NARROW, SCREENSHOTS, WIDE, Console
+from tests.browser.conftest import Console
+from tests.browser.looks import NARROW, WIDE, picture
 from tests.factories import BY
 
 
@@ -28,10 +29,10 @@ def test_the_reference_is_shown_without_a_complaint_at_every_width_and_in_both_t
         page.set_viewport_size({"width": width, "height": height})
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)
-            page.screenshot(path=SCREENSHOTS / f"api-docs-{width}-{theme}.png")
+            picture(page, f"api-docs-{width}-{theme}")
     page.locator("#operations-segments-segments_create").get_by_role("button").first.click()
     expect(page.get_by_text("Order Completed").first).to_be_visible()  # a rule to start from
-    page.screenshot(path=SCREENSHOTS / "api-docs-open.png")
+    picture(page, "api-docs-open")
     assert not console.complaints, console.complaints
 
 

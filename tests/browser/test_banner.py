@@ -19,7 +19,7 @@ from cdp.profiles.models import Event, EventName, Identifier
 from consent.consent_mode_export import of_choices
 from consent.models import ConsentRecord, ConsentState, Method, Purpose, Reach, ServedNotice
 from segments import live
-from tests.browser.conftest import AXE, LOOKS, RULES, SCREENSHOTS
+from tests.browser.looks import look
 from tests.browser.test_browser_library import SNIPPET
 from tests.factories import Tracker, tracker
 from tests.harness.sites import site
@@ -111,20 +111,7 @@ class Shop:
         return list(Event.objects.sent().order_by("received_at", "pk"))
 
     def look(self, name: str) -> None:
-        for (width, height), theme in LOOKS:
-            self.page.set_viewport_size({"width": width, "height": height})
-            self.page.emulate_media(color_scheme=theme)
-            SCREENSHOTS.mkdir(exist_ok=True)
-            self.page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{theme}.png")
-            self.page.evaluate(f"() => {{ if (!window.axe) {{ {AXE} }} }}")
-            found = self.page.evaluate(
-                "r => axe.run(document, {runOnly: r, preload: false}).then(f => f.violations)", RULES
-            )
-            assert not [(one["id"], [n["html"][:160] for n in one["nodes"]]) for one in found], (name, width, theme)
-            assert (
-                self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
-            )
-        self.page.set_viewport_size({"width": 1440, "height": 900})
+        look(self.page, name, full_page=False)
 
 
 @pytest.fixture

@@ -13,12 +13,6 @@ from tests.factories import BY, identify, person, process_all, tracker
 
 
 @pytest.fixture
-def process_environ(tmp_path: Path) -> dict[str, str]:
-    """Proofs and receipts are signed by the web process."""
-    return {"CDP_AUDIT_KEY": str(tmp_path / "key.pem")}
-
-
-@pytest.fixture
 def told(settings: Any, tmp_path: Path) -> None:
     """Forty people who were asked by two versions of the banner over some weeks; two of them proved to be one."""
     from cdp.audit.sequencing import sequence

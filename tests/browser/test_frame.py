@@ -2,7 +2,8 @@
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import NARROW, PASSWORD, Console
+from tests.browser.conftest import PASSWORD, Console
+from tests.browser.looks import NARROW
 
 
 def test_a_wrong_password_is_refused_and_the_right_one_lets_in(console: Console) -> None:

@@ -14,6 +14,7 @@ from consent.links import Kind, token
 from consent.models import ConsentState, Decision, Method, Purpose
 from consent.services import record_decision
 from tests.browser.conftest import Console
+from tests.browser.looks import picture
 from tests.factories import BY, identify, person, process_all, tracker
 from tests.integration.notices import publish_notice
 
@@ -152,7 +153,7 @@ def test_double_opt_in_from_the_page_through_the_message_to_the_button(console: 
 
     page.goto("about:blank")  # a mail program, whose rules on styles are its own
     page.set_content(str(message.alternatives[0][0]))
-    console.page.screenshot(path="tests/browser/screenshots/own-mail.png")
+    picture(page, "own-mail")
     page.get_by_role("link", name="Confirm my yes").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your yes")
     console.look("own-confirm")

@@ -25,6 +25,7 @@ from consent.services import Shown, record_decisions
 from tests.browser.conftest import Console
 from tests.browser.test_privacy_screens import work
 from tests.factories import BY, identify, person, process_all, track, tracker
+from tests.harness.processes import Processes
 
 EMAIL = "marketing_email"
 
@@ -37,6 +38,12 @@ def process_environ(tmp_path: Path) -> dict[str, str]:
         "CDP_AUDIT_KEY": str(tmp_path / "key.pem"),
         "CDP_PRIVACY_EXPORTS": str(tmp_path / "exports"),
     }
+
+
+@pytest.fixture
+def live_site(processes: Processes) -> str:
+    """A real web server: this walk goes through all of it as people will."""
+    return processes.web()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Console
@@ -211,17 +210,12 @@ def test_long_words_stay_within_the_window(console: Console) -> None:
     console.look("long-person")
 
 
-@pytest.fixture
-def few_are_asked(own_database: Any) -> None:
-    """Estimates are made of three people. To be named before the console, whose web server reads it as it starts."""
-    own_database.environ["CDP_PREVIEW_SAMPLE"] = "3"
-
-
 def test_the_panel_says_about_how_many_while_one_writes_and_exactly_a_moment_later(
-    few_are_asked: None, console: Console
+    console: Console, settings: Any
 ) -> None:
     from django.db import connections, transaction
 
+    settings.PREVIEW_SAMPLE = 3
     shop()
     page = console.log_in("marketer")
     console.open("segments/segment/new/")

@@ -4,7 +4,8 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import NARROW, WIDE, Console
+from tests.browser.conftest import Console
+from tests.browser.looks import NARROW, WIDE
 from tests.factories import process_all, track, tracker
 
 

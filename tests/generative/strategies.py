@@ -177,6 +177,12 @@ def conditions(drawn: Drawn) -> st.SearchStrategy[dict[str, Any]]:
     return st.recursive(st.one_of(leaf_forms(drawn)), lambda inner: _group(drawn, inner), max_leaves=6)
 
 
+def rules() -> Leaves:
+    """Whole, valid documents with leaves of every form, each as often as any other."""
+    others = conditions(Drawn())
+    return st.one_of(*(documents(form, others) for form in leaf_forms(Drawn())))
+
+
 def documents(first: Leaves, others: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
     """Whole, valid documents with a leaf of the given form in them, alone or among others."""
     mixed = st.tuples(st.sampled_from(["all", "any"]), first, st.lists(others, max_size=3))

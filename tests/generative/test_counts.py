@@ -5,16 +5,15 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlglot import exp
 
 from segments.rules import All, Not, compile_counts, compile_rule, evaluate, load
 from segments.rules.explain import nodes
 from tests.generative.postgres import TABLES, People
-from tests.generative.strategies import Drawn, conditions, documents, leaf_forms, random_people
+from tests.generative.strategies import random_people, rules
 from tests.spec.world import AS_OF, CATALOG
 
-RULES = st.one_of(*(documents(form, conditions(Drawn())) for form in leaf_forms(Drawn())))
+RULES = rules()
 POPULATION = random_people(120, random.Random(20260602))
 
 

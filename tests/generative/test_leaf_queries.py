@@ -13,10 +13,10 @@ from segments.engines import postgres
 from segments.engines.postgres import LeafQueries
 from segments.rules import PositiveLeaf, evaluate, leaves, load
 from tests.generative.postgres import TABLES, People
-from tests.generative.strategies import Drawn, conditions, documents, leaf_forms, random_people
+from tests.generative.strategies import random_people, rules
 from tests.spec.world import AS_OF, CATALOG
 
-RULES = st.one_of(*(documents(form, conditions(Drawn())) for form in leaf_forms(Drawn())))
+RULES = rules()
 POPULATION = random_people(80, random.Random(20260603))
 EVERYBODY = {one.id: one for one in POPULATION}
 MOMENTS = (AS_OF, AS_OF + timedelta(seconds=10), AS_OF + timedelta(days=45))

@@ -1,7 +1,11 @@
-"""A site of somebody else's on an origin of its own, from a folder: what the platform's scripts run on in browser tests."""
+"""What browser tests look at: the platform without a process of its own, and a site of somebody else's on another origin.
+
+Tests about the web server itself, its sockets or its settings start a real one (`tests.harness.processes`).
+"""
 
 import functools
 import http.server
+import socketserver
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,11 +34,31 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def site(folder: Path, *, headers: Mapping[str, str] | None = None) -> Iterator[str]:
     """The origin of the site while it is served."""
     handler = functools.partial(Quiet, directory=folder, headers=headers or {})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    with _answering(http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), handler)) as origin:
+        yield origin
+
+
+@contextmanager
+def platform() -> Iterator[str]:
+    """URL of the whole platform while threads of this process answer it, on whichever database tests point to.
+
+    A web server takes two seconds to start; this one has its code, and soon its templates, loaded already.
+    """
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
+
+    server = ThreadedWSGIServer(("127.0.0.1", free_port()), WSGIRequestHandler)
+    server.set_app(WSGIHandler())
+    with _answering(server) as url:
+        yield url
+
+
+@contextmanager
+def _answering(server: socketserver.TCPServer) -> Iterator[str]:
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

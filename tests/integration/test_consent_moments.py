@@ -152,21 +152,14 @@ def test_worked_out_from_records_it_is_what_readers_see(shop: Tracker, seed: int
                 if person("ann").pk != person("bob").pk:
                     merged.append(merge_profiles(survivor=person("ann"), absorbed=person("bob"), reason="same", by=BY))
         at = timezone.now()
-        for purpose_row in Purpose.objects.all():
-            readers = set(permitted(Profile.objects.all(), purpose_row, at=at).values_list("pk", flat=True))
-            proved = {
-                pk
-                for pk in Profile.objects.values_list("pk", flat=True)
-                if next(one for one in held_at(profile_id=pk, at=at) if one.purpose == purpose_row).permits
-            }
-            assert proved == readers, purpose_row.key
-            known = {
-                pk
-                for pk in Profile.objects.values_list("pk", flat=True)
-                if next(one for one in held_at(profile_id=pk, at=at, known_at=at) if one.purpose == purpose_row).permits
-            }
-            assert known == readers, purpose_row.key
-            saw.append((at, purpose_row.key, readers, list(Profile.objects.values_list("pk", flat=True))))
+        people = list(Profile.objects.values_list("pk", flat=True))
+        for known in ({}, {"known_at": at}):
+            held = {pk: {one.purpose: one.permits for one in held_at(profile_id=pk, at=at, **known)} for pk in people}
+            for purpose_row in Purpose.objects.all():
+                readers = set(permitted(Profile.objects.all(), purpose_row, at=at).values_list("pk", flat=True))
+                assert {pk for pk in people if held[pk][purpose_row]} == readers, (purpose_row.key, known)
+                if not known:
+                    saw.append((at, purpose_row.key, readers, people))
     purposes = {one.key: one for one in Purpose.objects.filter(key__in=(EMAIL, ANALYSIS))}
     for at, key, readers, everybody in saw:
         if key in purposes:

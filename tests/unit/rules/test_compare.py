@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from segments.rules import load
 from segments.rules.compare import compare
-from tests.generative.strategies import Drawn, conditions, documents, leaf_forms
+from tests.generative.strategies import rules
 from tests.spec.world import CATALOG, document
 
 GERMAN = {"trait": "country", "op": "equals", "value": "DE"}
@@ -66,7 +66,7 @@ def test_changes_are_told_in_english() -> None:
     ]
 
 
-RULES = st.one_of(*(documents(form, conditions(Drawn())) for form in leaf_forms(Drawn())))
+RULES = rules()
 
 
 @settings(max_examples=150, deadline=None)

@@ -16,7 +16,7 @@ from segments.rules.edges import FURTHEST, sources
 from segments.rules.explain import Explained, explain, nodes, without_history
 from segments.rules.findings import Case, Finding, HintKind
 from segments.rules.windows import Calendar
-from tests.generative.strategies import Drawn, conditions, documents, leaf_forms, random_people
+from tests.generative.strategies import Drawn, leaf_forms, random_people, rules
 from tests.spec.world import AS_OF, CATALOG, document, event, person
 
 DAYS = timedelta(days=1)
@@ -266,7 +266,7 @@ def test_a_long_life_is_looked_through_event_by_event() -> None:
     assert found.looked_until is None
 
 
-RULES = st.one_of(*(documents(form, conditions(Drawn())) for form in leaf_forms(Drawn())))
+RULES = rules()
 PEOPLE = random_people(40, random.Random(7))
 
 
