@@ -456,6 +456,10 @@ def test_what_a_purpose_can_not_be_is_said_in_words(officer: Client) -> None:
     assert "Silence is no consent" in change(admin, email, mode="opt_out")
     assert "A lifetime is at least 1 day" in change(admin, email, lifetime_days="0")
     assert "can need a double opt-in" in change(admin, email, reach="device", needs_double_opt_in="on")
+    analysis = Purpose.objects.get(key="internal_analysis")
+    assert "all but who said no" in change(admin, analysis, reach="device"), "a device's no would count for nothing"
+    say("ann", Decision.GRANTED)
+    assert "Somebody has decided on it already" in change(admin, email, reach="device"), "their yes would stay"
     assert email.mode == "opt_in"
     page = text(admin, f"{PURPOSES}{Purpose.objects.get(key='internal_analysis').pk}/change/")
     assert "the platform itself" in page
