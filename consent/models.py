@@ -135,6 +135,12 @@ class Purpose(models.Model):
                 name="only_a_persons_yes_is_confirmed",
                 violation_error_message="Only a yes that people are asked for can need a double opt-in.",
             ),
+            # What a device says never passes to the person, so where silence lets people in, its no would count for nothing.
+            models.CheckConstraint(
+                condition=~models.Q(reach="device") | ~models.Q(mode="opt_out"),
+                name="devices_are_asked_first",
+                violation_error_message="What each device is asked by itself can't take in all but who said no.",
+            ),
             models.CheckConstraint(
                 condition=models.Q(parent__isnull=True) | ~models.Q(parent=models.F("id")),
                 name="no_purpose_is_its_own_parent",

@@ -71,6 +71,10 @@ class PurposeForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         parent = given.get("parent")
+        if self.instance.pk and "reach" in self.changed_data and self.instance.records.exists():
+            self.add_error(
+                "reach", "Somebody has decided on it already, by what it held for then: make another purpose."
+            )
         if parent is not None and self.instance.pk and "parent" in self.changed_data:
             purpose = Purpose(pk=self.instance.pk, reach=given.get("reach", self.instance.reach))
             self.noes = stops_to_inherit(purpose=purpose, parent=parent).count()

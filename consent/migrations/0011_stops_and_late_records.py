@@ -56,6 +56,18 @@ class Migration(migrations.Migration):
                 unique=True,
             ),
         ),
+        migrations.AddConstraint(
+            model_name="purpose",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("reach", "device"), _negated=True),
+                    models.Q(("mode", "opt_out"), _negated=True),
+                    _connector="OR",
+                ),
+                name="devices_are_asked_first",
+                violation_error_message="What each device is asked by itself can't take in all but who said no.",
+            ),
+        ),
         migrations.RunSQL(LATE, "DROP INDEX consent_record_late;"),
         migrations.RunSQL(PROTECT, UNPROTECT),
         migrations.RunPython(never_delete, migrations.RunPython.noop),
