@@ -192,7 +192,7 @@ def shown(client: Client, user: str, **asked: str) -> tuple[int, str]:
 
 def cells(page: str, purpose: str) -> str:
     """What stands in the row of the purpose, as plain words."""
-    row = next(row for row in re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL) if f">{purpose}<" in row)
+    row = next(row for row in re.findall(r"<tr[^>]*>(.*?)</tr>", page, re.DOTALL) if f">{purpose}<" in row)
     return " ".join(re.sub(r"<[^>]+>", " ", row).split())
 
 
