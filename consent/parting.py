@@ -96,9 +96,10 @@ def _own(
             if record.profile_id == profile_id:
                 held = after(held, record)
         elif record.method == Method.MERGE:
-            # Whoever else was merged into the survivor meanwhile: their no is the survivor's, their yes isn't.
-            is_this_one = record.evidence.get("absorbed") == restored_id
-            if profile_id == survivor_id and not is_this_one and record.decision in NOES:
+            # The no they had as one is kept by both until each says something newer; whoever else was merged into the survivor
+            # meanwhile, their no is the survivor's. A yes by merging is nobody's own.
+            is_of_both = record.evidence.get("absorbed") == restored_id
+            if record.decision in NOES and (is_of_both or profile_id == survivor_id):
                 held = after(held, record)
         elif record.pk in speakers:
             if speakers[record.pk] == profile_id:
