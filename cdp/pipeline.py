@@ -380,7 +380,7 @@ def _append_consents(
     """Writes what the messages say of consent: each decision, and from a server also the stamp that any message may carry.
     Gives (profile id, purpose id) for which something else may hold."""
     said: list[Said] = []
-    for message, profile_id, said_by in zip(messages, people.profile_ids, people.identifier_ids, strict=True):
+    for message, profile_id in zip(messages, people.profile_ids, strict=True):
         is_decision = message.type == EventType.TRACK and message.name == CONSENT_EVENT
         seen = shown[message.served] if message.served is not None else None
         said += [
@@ -394,7 +394,6 @@ def _append_consents(
                 reach=Reach.PERSON if message.is_trusted else Reach.DEVICE,
                 source_id=message.source_id,
                 message_id=message.message_id,
-                said_by=said_by,
                 is_stamp=not is_decision,
                 # Only what the notice told of was chosen on its words.
                 notice_version_id=seen.version_id if seen is not None and key in seen.purposes else None,

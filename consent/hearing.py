@@ -107,7 +107,6 @@ def _said(one: Heard, purpose: Purpose, stance: Stance, *, is_opt_out: bool) -> 
             reach=reach,
             source_id=one.source_id,
             message_id=one.message_id,
-            said_by=one.device_id,
             evidence=evidence,
             # A person who says the same already has said it; each device is on record once.
             is_stamp=reach == Reach.PERSON,

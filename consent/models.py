@@ -255,7 +255,6 @@ class ConsentRecord(models.Model):
     )
     served = models.ForeignKey(ServedNotice, on_delete=models.PROTECT, null=True, related_name="records")
     jurisdiction = models.CharField(max_length=16, blank=True, db_default="", help_text="Whose law applied: EU, US-CA.")
-    said_by = models.BigIntegerField(null=True, help_text="Number of the identifier by which they were named.")
     evidence = models.JSONField(default=dict, help_text="Facts that tell nothing personal.")
     sealed_evidence = models.BinaryField(null=True, help_text="The personal rest, under the person's own key.")
     collected_at = models.DateTimeField(help_text="When the person decided.")

@@ -10,8 +10,6 @@ from datetime import datetime
 from consent.models import ConsentRecord, Decision, Method
 
 NEWEST = "newest"
-# In the evidence of a no of somebody who was another person by then: the number of the profile that was absorbed since.
-APART = "of_another"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +42,7 @@ def after(held: Holding | None, record: ConsentRecord) -> Holding | None:
     """What holds once this one is recorded too.
 
     The newest decision holds, of two at one moment the stricter. What people became by merging or parting stands in place of
-    all that was recorded before; pending there means that nothing of it is their own word. A no of somebody who was another
-    person by then counts against an older one's yes, however late it comes (`consent.apart`).
+    all that was recorded before; pending there means that nothing of it is their own word.
     """
     at, is_yes = record.collected_at, record.decision == Decision.GRANTED
     own = Holding(record=record, since=at, until=record.expires_at, newest=newest_of(record, at))
@@ -59,7 +56,7 @@ def after(held: Holding | None, record: ConsentRecord) -> Holding | None:
         return replace(held, since=max(at, held.since), newest=max(at, held.newest))
     if is_yes:
         return own if at > (held.newest if held.is_yes else held.since) else held
-    if at < held.since and not (held.is_yes and APART in record.evidence):
+    if at < held.since:
         return held
     return replace(own, since=max(at, held.newest), newest=max(at, held.newest)) if held.is_yes else own
 

@@ -22,13 +22,12 @@ from cdp.audit.verify import moment_text
 from cdp.database import bound_cursor
 from cdp.errors import DomainError, NotFound
 from cdp.profiles.models import Profile
-from consent.apart import said_by_others
 from consent.evidence import sealed
 from consent.jurisdictions import Known, asked_first, known_of
 from consent.law.demands import Asked
 from consent.models import ConsentRecord, ConsentState, Decision, Method, Purpose, Reach
 from consent.reliance import tell_of_decisions
-from consent.replay import APART, newest_of
+from consent.replay import newest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,6 @@ class Said:
     personal: Mapping[str, Any] = field(default_factory=dict)
     # It came along with something else, so it is worth a record only where it says something new.
     is_stamp: bool = False
-    # Number of the identifier by which they were named.
-    said_by: int | None = None
     # Of a repetition: until when the yes it repeats holds. It lengthens none.
     until: datetime | None = None
     # What they were shown, and that they were.
@@ -194,18 +191,18 @@ def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
             """
             WITH appended AS (
                 INSERT INTO consent_consentrecord
-                       (profile_id, purpose_id, reach, decision, method, source_id, message_id, said_by, evidence, uuid,
-                        sealed_evidence, notice_version_id, served_id, jurisdiction, collected_at, expires_at, recorded_at)
-                SELECT g.profile_id, g.purpose_id, g.reach, g.decision, g.method, g.source_id, g.message_id, g.said_by,
-                       g.evidence, g.uuid, g.sealed, g.notice_version_id, g.served_id, g.jurisdiction, g.collected_at,
+                       (profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence, uuid, sealed_evidence,
+                        notice_version_id, served_id, jurisdiction, collected_at, expires_at, recorded_at)
+                SELECT g.profile_id, g.purpose_id, g.reach, g.decision, g.method, g.source_id, g.message_id, g.evidence,
+                       g.uuid, g.sealed, g.notice_version_id, g.served_id, g.jurisdiction, g.collected_at,
                        CASE WHEN g.method = 'repeated' THEN g.until
                             WHEN g.decision = 'granted' THEN g.collected_at + p.lifetime_days * interval '1 day' END,
                        clock_timestamp()
                   FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[],
-                              %s::bigint[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::uuid[], %s::text[],
+                              %s::jsonb[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::uuid[], %s::text[],
                               %s::uuid[], %s::bytea[])
-                       WITH ORDINALITY AS g(profile_id, purpose_id, reach, decision, method, source_id, message_id, said_by,
-                                            evidence, collected_at, until, notice_version_id, served_id, jurisdiction, uuid, sealed, n)
+                       WITH ORDINALITY AS g(profile_id, purpose_id, reach, decision, method, source_id, message_id, evidence,
+                                            collected_at, until, notice_version_id, served_id, jurisdiction, uuid, sealed, n)
                   JOIN consent_purpose p ON p.id = g.purpose_id
                  ORDER BY g.n
                 RETURNING id, uuid, profile_id, purpose_id, reach, method, decision, collected_at, expires_at, recorded_at,
@@ -223,12 +220,8 @@ def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
                 ON CONFLICT (purpose_id, profile_id) DO UPDATE
                    SET decision = excluded.decision, expires_at = excluded.expires_at, record_id = excluded.record_id,
                        collected_at = CASE WHEN excluded.decision <> 'granted' AND s.decision = 'granted'
-                                           THEN greatest(excluded.collected_at, s.collected_at, {newest})
-                                           ELSE excluded.collected_at END
-                 WHERE CASE WHEN excluded.decision <> 'granted' AND excluded.collected_at < s.collected_at
-                            THEN s.decision = 'granted'
-                                 AND (SELECT evidence ? 'of_another' FROM appended WHERE id = excluded.record_id)
-                            WHEN excluded.decision <> 'granted' THEN true
+                                           THEN greatest(excluded.collected_at, {newest}) ELSE excluded.collected_at END
+                 WHERE CASE WHEN excluded.decision <> 'granted' THEN excluded.collected_at >= s.collected_at
                             WHEN s.decision = 'granted' THEN excluded.collected_at > greatest(s.collected_at, {newest})
                             ELSE excluded.collected_at > s.collected_at END
                 RETURNING purpose_id, profile_id
@@ -250,7 +243,6 @@ def _append(rows: Sequence[Said], by: Actor) -> set[tuple[int, int]]:
                 [r.method for r in rows],
                 [r.source_id for r in rows],
                 [r.message_id for r in rows],
-                [r.said_by for r in rows],
                 [msgspec.json.encode(r.evidence).decode() for r in rows],
                 [r.collected_at for r in rows],
                 [r.until for r in rows],
@@ -314,7 +306,6 @@ def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[Key, Said], 
     # What holds by a stamp alone, which has no record of its own.
     stamped: dict[tuple[int, int], Said] = {}
     shared: set[Key] = set()
-    yeses: dict[Key, ConsentState] = {}
     for state in ConsentState.objects.filter(
         profile_id__in={s.profile_id for s in said if s.reach == Reach.PERSON}
     ).select_related("record"):
@@ -322,15 +313,12 @@ def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[Key, Said], 
         holds[key] = state.collected_at, decision != Decision.GRANTED
         if newest_of(state.record, state.collected_at) > state.collected_at:
             shared.add(key)
-        if decision == Decision.GRANTED:
-            yeses[key] = state
         if state.collected_at > state.record.collected_at:
             stamped[key] = Said(*key, decision, state.collected_at, Method.REPEATED, until=state.expires_at)
-    others = said_by_others(said, yeses)
     rows: list[Said] = []
     confirmed: dict[tuple[int, int], Said] = {}
     of_devices = _said_on_devices(said)
-    for place, one in enumerate(said):
+    for one in said:
         if one.reach != Reach.PERSON:
             key, is_no = (one.profile_id, one.purpose_id), one.decision in NOES
             if not one.is_stamp or of_devices.get(key) is not is_no:
@@ -358,11 +346,7 @@ def _worth_a_record(said: Sequence[Said]) -> tuple[list[Said], dict[Key, Said], 
         if not is_new and key in stamped:
             # It comes between what was said and its repetition: without a record of that, this would seem to be the newest.
             rows.append(stamped.pop(key))
-        if place in others:
-            one = replace(one, evidence={**one.evidence, APART: others[place].absorbed_id})
-            shared.add(key)
-            holds[key] = max(holds[key], (holds[key][0], True))
-        elif one.decision == Decision.DENIED and before is not None and not before[1]:
+        if one.decision == Decision.DENIED and before is not None and not before[1]:
             one = replace(one, decision=Decision.WITHDRAWN)
         rows.append(one)
         if is_new:

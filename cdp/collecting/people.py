@@ -1,29 +1,26 @@
 """Whom decisions are about: found by their identifiers, made where that is asked for, and locked until the transaction ends."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
-from cdp.identity.normalise import Identifier as Named
-from cdp.identity.normalise import Unusable, normalise
+from cdp.identity.normalise import Identifier, Unusable, normalise
 from cdp.identity.resolve import Claim
 from cdp.identity.services import MovedMeanwhileError, Sighting, resolve_people
 from cdp.profiles import store
-from cdp.profiles.models import DirtyProfile, Identifier
+from cdp.profiles.models import DirtyProfile
 from segments.list_people import PUBLIC_ID, who_is
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Profile by identifier, written as namespace:value; None where nobody is known by it. ``made`` were not known before, and
-    ``identifier_ids`` has the numbers of the identifiers: not of public ids, which name a profile and not whoever was meant."""
+    """Profile by identifier, written as namespace:value; None where nobody is known by it. ``made`` were not known before."""
 
     by_name: Mapping[str, int | None]
-    identifier_ids: Mapping[str, int] = field(default_factory=dict)
     made: frozenset[int] = frozenset()
 
 
@@ -55,17 +52,7 @@ def _locked(names: Sequence[str], *, create: bool, now: datetime, by: Actor) -> 
         new = sorted(set(made.values()))
         DirtyProfile.objects.bulk_create(DirtyProfile(profile_id=one, facts={"why": "edit"}) for one in new)
         record(by=by, action="profiles.made", detail={"count": len(new), "for": "consent"})
-    everybody = {**found, **made}
-    return People(everybody, _numbers(everybody), frozenset(made.values()))
-
-
-def _numbers(names: Mapping[str, int | None]) -> dict[str, int]:
-    known = {one for one in names.values() if one is not None}
-    held = Identifier.objects.filter(profile_id__in=known).values_list("namespace", "value", "pk")
-    by_identifier = {Named(namespace, value): number for namespace, value, number in held}
-    return {
-        name: by_identifier[one] for name in names if (one := _identifier(name)) is not None and one in by_identifier
-    }
+    return People({**found, **made}, frozenset(made.values()))
 
 
 def _made(names: Sequence[str], now: datetime) -> dict[str, int]:
@@ -91,7 +78,7 @@ def _made(names: Sequence[str], now: datetime) -> dict[str, int]:
 MAKER = Actor.system("consent")
 
 
-def _identifier(name: str) -> Named | None:
+def _identifier(name: str) -> Identifier | None:
     namespace, _, value = name.partition(":")
     if namespace == PUBLIC_ID:
         return None

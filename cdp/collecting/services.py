@@ -85,9 +85,7 @@ def collect_known(*, choices: Sequence[Choice], by: Actor, create: bool) -> list
     said = [(profile_id, choice) for profile_id, choice in named if profile_id is not None]
     before = recorded_of(said)
     new = list({_key(*one): one for one in said if _key(*one) not in before}.values())
-    tell_of_decisions(
-        append_consents(said=[_said(*one, said_by=people.identifier_ids.get(one[1].user)) for one in new], by=by)
-    )
+    tell_of_decisions(append_consents(said=[_said(*one) for one in new], by=by))
     after = recorded_of(said) if new else before
     uuids = dict(Profile.objects.filter(pk__in={one for one, _ in said}).values_list("pk", "uuid"))
     return [
@@ -127,14 +125,13 @@ def recorded_of(said: Sequence[tuple[int, Choice]]) -> dict[Key, ConsentRecord]:
     return records
 
 
-def _said(profile_id: int, choice: Choice, *, said_by: int | None) -> Said:
+def _said(profile_id: int, choice: Choice) -> Said:
     return Said(
         profile_id,
         choice.purpose.pk,
         choice.decision,
         choice.collected_at,
         choice.method,
-        said_by=said_by,
         evidence=choice.evidence,
         personal=choice.personal,
         notice_version_id=choice.shown.version_id,

@@ -83,28 +83,16 @@ class Naive:
         self.person: dict[str, set[str]] = {user: {user} for user in USERS}
 
     def say(
-        self,
-        purpose: str,
-        user: str,
-        at: datetime,
-        is_yes: bool,
-        ends: datetime | None,
-        *,
-        by_event: bool,
-        named: bool = True,
+        self, purpose: str, user: str, at: datetime, is_yes: bool, ends: datetime | None, *, by_event: bool
     ) -> None:
         speaker, person = user if by_event else None, self.person[user]
         last = {one: self.newest(purpose, one) for one in person}
-        # A yes older than what the person said last is no word of those in it who had said nothing.
-        is_late = is_yes and any(word is not None and word.at >= at for word in last.values())
+        # A word older than what the person said last is no word of those in it who had said nothing.
+        is_late = any(word is not None and word.at >= at for word in last.values())
         of = {one for one in person if not (is_late and last[one] is None)}
-        # A no that whoever said it took back since was never said by the others.
-        own = last[user]
-        if not is_yes and named and own is not None and own.is_yes and own.at > at:
-            of = {user}
         self.words[purpose].append(Word(at, is_yes, ends if is_yes else None, of, next(_numbers), speaker))
         if purpose == PARENT and not is_yes:
-            self.say(CHILD, user, at, False, None, by_event=by_event, named=named)
+            self.say(CHILD, user, at, False, None, by_event=by_event)
 
     def repeat(self, purpose: str, user: str, at: datetime) -> None:
         """A yes that came along with something else, and was one already: it is known to hold by then, and lasts no longer."""
@@ -210,8 +198,7 @@ class Walk(RuleBasedStateMachine):
         else:
             self._collect(user, row, decision, at)
         if self._counts_at_once(purpose, is_yes):
-            end = self._end(purpose, at)
-            self.naive.say(purpose, user, at, is_yes, end, by_event=False, named=through == "api")
+            self.naive.say(purpose, user, at, is_yes, self._end(purpose, at), by_event=False)
 
     def _collect(self, user: str, purpose: Purpose, decision: Decision, at: datetime) -> None:
         choice = Choice(user=f"user_id:{user}", purpose=purpose, decision=decision, collected_at=at, method=Method.API)
@@ -388,7 +375,7 @@ class Walk(RuleBasedStateMachine):
 def test_no_order_of_events_ever_widens_a_permission(drill_scale: Callable[..., int]) -> None:
     Walk.permitted = Walk.denied = Walk.parted = 0
     run_state_machine_as_test(Walk, settings=how(drill_scale(full=400, quick=15), drill_scale(full=60, quick=40)))
-    assert Walk.permitted > 50 and Walk.denied > 50 and Walk.parted > 3, "too little happened to prove anything"
+    assert Walk.permitted > 50 and Walk.denied > 50 and Walk.parted > 0, "too little happened to prove anything"
 
 
 def how(examples: int, steps: int) -> Any:

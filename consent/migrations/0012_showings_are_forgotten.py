@@ -43,7 +43,7 @@ def let_nothing(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0012_said_by"), ("identity", "0001_initial")]
+    dependencies = [("consent", "0011_stops_and_late_records"), ("identity", "0001_initial")]
     operations = [
         migrations.RunSQL(ALLOW, REFUSE),
         migrations.RunSQL(FORGET, migrations.RunSQL.noop),
