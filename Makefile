@@ -30,7 +30,7 @@ cdnow: .venv/.installed-dev  ## Import the public CDNOW purchase log into a data
 
 test: .venv/.installed-dev  ## Run all tests (ARGS="tests/unit -k merge" chooses)
 	@CHROMIUM=$$($(PY) -m tests.harness.browser) && export CHROMIUM && \
-		exec $(PY) -m pytest -n $(WORKERS) $(ARGS)
+		exec $(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 drill: .venv/.installed-dev  ## Run the long drills at their named figures (those on Spark where it is found)
 	@DRILL=full exec $(PY) -m pytest -m drill -o faulthandler_timeout=1800 $(ARGS)

@@ -26,6 +26,7 @@ LOOKS: tuple[tuple[tuple[int, int], Literal["light", "dark"], list[str]], ...] =
 
 def look(page: Page, name: str, *, full_page: bool = True) -> None:
     """Fails unless this screen can be used by everybody. The window is wide and light again afterwards."""
+    page.wait_for_load_state()  # whoever only pressed a link is on a page that isn't there yet
     for (width, height), theme, rules in LOOKS:
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme=theme)
