@@ -1,4 +1,4 @@
-"""What every request carries along: a request id, for the logs and the audit, and on screens the workspace's time zone."""
+"""What every request carries along: a request id, for the logs and the audit, and on screens the workspace's time zone; and what none may."""
 
 import re
 import uuid
@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve, reverse
 from django.utils import timezone
@@ -71,6 +72,21 @@ class TrackingApiMiddleware:
         response["Content-Length"] = str(len(response.content))
         response["X-Content-Type-Options"] = "nosniff"
         return response
+
+
+class NulMiddleware:
+    """Refuses a NUL in the address of a page: forms refuse it in their fields, and no database can look for it.
+
+    The APIs tell of it by themselves, with its place.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "%00" in request.META.get("QUERY_STRING", "") and not request.path_info.startswith("/api/"):
+            raise BadRequest("There is a NUL in the address.")
+        return self.get_response(request)
 
 
 class WorkspaceTimeMiddleware:

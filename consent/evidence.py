@@ -15,6 +15,7 @@ from cdp.vault.services import Item, Sealed, open_all, seal
 from consent.models import ConsentRecord
 
 MOST_BYTES: Final = 16 * 1024
+LONG: Final = 10**18
 
 
 def check_size(personal: Mapping[str, Any], pointer: str = "/evidence") -> None:
@@ -22,13 +23,24 @@ def check_size(personal: Mapping[str, Any], pointer: str = "/evidence") -> None:
     Raises:
         DomainError: it is too large, or can't be written down. Whoever has screenshots keeps them, and names them here.
     """
+    message = "Evidence has text, and numbers of up to 18 digits; write a longer one as text."
     try:
         size = len(msgspec.json.encode(personal))
-    except (OverflowError, UnicodeEncodeError):
-        message = "Evidence has text, and numbers of up to 19 digits; write a longer one as text."
+    except (OverflowError, UnicodeEncodeError, ValueError):
         raise DomainError("evidence_malformed", message, pointer) from None
+    if _has_long_number(personal):
+        raise DomainError("evidence_malformed", message, pointer)
     if size > MOST_BYTES:
         raise DomainError("evidence_too_large", f"Evidence has at most {MOST_BYTES // 1024} KB as JSON.", pointer)
+
+
+def _has_long_number(value: Any) -> bool:
+    """Whether there is one that not every reader of JSON can read."""
+    if isinstance(value, Mapping):
+        return any(map(_has_long_number, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_long_number, value))
+    return isinstance(value, int) and abs(value) >= LONG
 
 
 def sealed(items: Sequence[tuple[int, UUID, Mapping[str, Any]]]) -> list[bytes | None]:

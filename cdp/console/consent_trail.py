@@ -3,7 +3,7 @@
 What a record's own page shows is in `cdp.console.consent_record`.
 """
 
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -25,6 +25,8 @@ from consent.models import ConsentRecord, Decision, Method, NoticeVersion, Purpo
 from consent.trail import Wanted, csv_lines, is_late, page_of
 
 MOST_PEOPLE = 20
+# Days that dates around them can still be worked out for.
+EARLIEST, LATEST = date(1900, 1, 1), date(9000, 12, 31)
 # The others are folded away until one is used.
 ALWAYS = ("person", "purpose", "decision")
 
@@ -76,6 +78,9 @@ class Filters(forms.Form):
         given = super().clean() or {}
         if given.get("since") and given.get("until") and given["until"] < given["since"]:
             self.add_error("until", "It ends before it begins.")
+        for name in ("since", "until"):
+            if given.get(name) and not EARLIEST <= given[name] <= LATEST:
+                self.add_error(name, f"From {EARLIEST:%Y} to {LATEST:%Y}.")
         return given
 
     def always(self) -> list[forms.BoundField]:

@@ -12,7 +12,7 @@ PLACES += [ROOT / "cdp/profiles/orders.py", ROOT / "cdp/profiles/rates.py"]
 # For the console, whose screens say what to do.
 NOT_ON_THE_WIRE = {
     "quarantined_closed", "not_two_profiles", "merge_undone", "merge_not_found", "survivor_absorbed", "profile_not_found",
-    "identifier_malformed",
+    "identifier_malformed", "last_identifier",
 }  # fmt: skip
 ERRORS = {"DomainError", "NotAllowed", "Forbidden", "Busy", "Refusal", "Unusable", "Conflict", "NotFound"}
 CODE = re.compile(r"[a-z][a-z0-9_]+")
