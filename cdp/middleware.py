@@ -1,4 +1,4 @@
-"""What every request carries along: a request id, for the logs and the audit, and on screens the workspace's time zone; and what none may."""
+"""What every request carries along: a request id, for the logs and the audit, on screens the workspace's time zone; what none may."""
 
 import re
 import uuid

@@ -58,6 +58,7 @@ def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime, by:
     tell_of_records(appended, by=by, gone={})
 
 
+PARTED = "parted"
 # Decision, since when, until when, and when the newest word was said.
 Parted = tuple[Decision, datetime, datetime | None, datetime]
 
@@ -98,8 +99,10 @@ def _own(
         elif record.method == Method.MERGE:
             # The no they had as one is kept by both until each says something newer; whoever else was merged into the survivor
             # meanwhile, their no is the survivor's. A yes by merging is nobody's own.
-            is_of_both = record.evidence.get("absorbed") == restored_id
-            if record.decision in NOES and (is_of_both or profile_id == survivor_id):
+            # What was left of the survivor's own when somebody else parted from it stands for all it had said until then.
+            is_parting, is_survivor = PARTED in record.evidence, profile_id == survivor_id
+            is_of_both = is_parting or record.evidence.get("absorbed") == restored_id
+            if (is_parting and is_survivor) or (record.decision in NOES and (is_of_both or is_survivor)):
                 held = after(held, record)
         elif record.pk in speakers:
             if speakers[record.pk] == profile_id:

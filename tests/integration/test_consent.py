@@ -232,6 +232,33 @@ def test_an_objection_comes_back_when_the_yes_that_overruled_it_was_the_others(s
     assert allowed(ANALYSIS) == {"bob"}
 
 
+def test_a_yes_of_somebody_who_has_parted_does_not_come_back_when_another_one_parts(shop: Tracker) -> None:
+    say(shop, decided("ann", 0), decided("bob", 0), decided("cyd", 0))
+    first = merge_profiles(survivor=person("cyd"), absorbed=person("ann"), reason="looked alike", by=BY)
+    say(shop, decided("ann", 1, marketing_email=True))
+    second = merge_profiles(survivor=person("cyd"), absorbed=person("bob"), reason="looked alike", by=BY)
+    undo_merge(merge=first, by=BY)
+    assert allowed(EMAIL) == {"ann"}
+    email = Purpose.objects.get(key=EMAIL)
+    record_decision(
+        profile=person("bob"), purpose=email, decision=Decision.GRANTED, method=Method.FORM, at=timezone.now(), by=BY
+    )
+    assert allowed(EMAIL) == {"ann", "bob", "cyd"}
+    undo_merge(merge=second, by=BY)
+    assert allowed(EMAIL) == {"ann"}
+
+
+def test_the_no_they_had_as_one_is_kept_though_the_other_one_said_yes_since(shop: Tracker) -> None:
+    say(shop, decided("ann", 1, marketing_email=True), decided("bob", 2, marketing_email=False))
+    merge = merge_profiles(survivor=person("bob"), absorbed=person("ann"), reason="looked alike", by=BY)
+    say(shop, decided("bob", 5, marketing_email=True))
+    assert allowed(EMAIL) == {"ann", "bob"}
+    undo_merge(merge=merge, by=BY)
+    assert allowed(EMAIL) == {"bob"}
+    say(shop, decided("ann", 6, marketing_email=True))
+    assert allowed(EMAIL) == {"ann", "bob"}
+
+
 def test_a_no_given_while_merged_stays_with_both(shop: Tracker) -> None:
     merge = merged(shop, True, True)
     say(shop, decided("bob", 5, marketing_email=False))

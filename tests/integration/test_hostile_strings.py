@@ -2,7 +2,7 @@
 
 The fields are found, not listed: from the description of the REST API, and by opening every screen. A new one is walked by itself, or
 fails here for want of something to open it with. In each ordinary run every text meets every kind of field, and every field some of
-them; `make drill` sends every text to every field.
+them; `make drill` sends every text to every field, the other fields having others meanwhile.
 """
 
 import logging
@@ -150,11 +150,17 @@ def test_rest_takes_every_text_in_every_kind_of_place(
             if leaves:
                 ask(watch, world, one, {slot: deck.deal_for(slot.kind) for slot in leaves})
     for one in walked:
+        leaves = [slot for slot in one.slots if not any(is_above(slot, other) for other in one.slots)]
+        for turn in range(drill_scale(full=len(HOSTILE), quick=0)):
+            ask(watch, world, one, {slot: each(turn + place) for place, slot in enumerate(leaves)}, body=turn)
         for slot in one.slots:
-            for _ in range(drill_scale(full=len(HOSTILE), quick=1)):
-                ask(watch, world, one, {slot: deck.deal("alone")}, body=deck.dealt["alone"])
+            ask(watch, world, one, {slot: deck.deal("alone")}, body=deck.dealt["alone"])
             if slot.where == "body" and slot.kind != SHEET:
                 ask(watch, world, one, {slot: AsItIs(values.deal("value"))}, body=values.dealt["value"])
+
+
+def each(turn: int) -> str:
+    return HOSTILE[turn % len(HOSTILE)]
 
 
 def is_above(slot: Slot, other: Slot) -> bool:
@@ -184,9 +190,10 @@ def test_screens_take_every_text_in_every_kind_of_field(screens: Screens, drill_
             if not all(map(deck.is_through, dealt.values())):
                 screens.send(one, {name: deck.deal_for(kind) for name, kind in dealt.items()})
     for one in entries:
+        for turn in range(drill_scale(full=len(HOSTILE), quick=0)):
+            screens.send(one, {name: each(turn + place) for place, name in enumerate(one.fields)})
         for name in list(one.fields):
-            for _ in range(drill_scale(full=len(HOSTILE), quick=1)):
-                screens.send(one, {name: deck.deal("alone")})
+            screens.send(one, {name: deck.deal("alone")})
     missing = {
         kind.__qualname__: sorted(set(kind.base_fields) - screens.filled.get(kind, set())) for kind in forms_of_ours()
     }
