@@ -163,6 +163,7 @@ class Screens:
             if entry.method == "POST" and response.status_code in (301, 302) and sent:
                 self._read_back(where, response["Location"], entry, said)
         transaction.savepoint_rollback(before)
+        transaction.savepoint_commit(before)  # let go of, else they pile up
         self.client.cookies = SimpleCookie({name: one.value for name, one in self.cookies.items()})
         if entry.method == "POST":
             for module in (catalogue, keys, live):

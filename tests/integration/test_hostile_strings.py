@@ -130,6 +130,7 @@ def ask(watch: Watch, world: World, operation: Operation, given: dict[Slot, Any]
     before = transaction.savepoint()
     watch.send(where, lambda: operation.send(world, given, body=body), sent)
     transaction.savepoint_rollback(before)
+    transaction.savepoint_commit(before)  # let go of, else they pile up
     if operation.method != "get":
         for module in (catalogue, keys, live):
             module.forget()
