@@ -28,11 +28,15 @@ def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime, by:
     states = {state.purpose_id: state for state in ConsentState.objects.filter(profile_id=survivor_id)}
     records = _by_purpose(ConsentRecord.objects.filter(profile_id__in=both, reach=Reach.PERSON).order_by("pk"))
     speakers = _speakers(both, merged_at)
-    rows = [
-        (one, purpose_id, *_parted(state, _own(one, both, records.get(purpose_id, ()), speakers, merged_at)))
-        for purpose_id, state in states.items()
-        for one in both
-    ]
+    rows = []
+    for purpose_id, state in states.items():
+        said = records.get(purpose_id, ())
+        restored = _own(restored_id, both, said, speakers, merged_at)
+        survivor = _own(survivor_id, both, said, speakers, merged_at, restored)
+        rows += [
+            (survivor_id, purpose_id, *_parted(state, survivor)),
+            (restored_id, purpose_id, *_parted(state, restored)),
+        ]
     ConsentState.objects.filter(profile_id=survivor_id).delete()
     with bound_cursor() as cursor:
         cursor.execute(
@@ -88,8 +92,13 @@ def _own(
     records: Sequence[ConsentRecord],
     speakers: Mapping[int, int],
     merged_at: datetime,
+    others: Holding | None = None,
 ) -> Holding | None:
-    """What one of the two holds by their own word: what they held before the merge, and what they have said since."""
+    """What one of the two holds by their own word: what they held before the merge, and what they have said since.
+
+    Args:
+        others: of the survivor, what the other one holds.
+    """
     survivor_id, restored_id = both
     held: Holding | None = None
     for record in records:
@@ -99,17 +108,25 @@ def _own(
         elif record.method == Method.MERGE:
             # The no they had as one is kept by both until each says something newer; whoever else was merged into the survivor
             # meanwhile, their no is the survivor's. A yes by merging is nobody's own.
-            # What was left of the survivor's own when somebody else parted from it stands for all it had said until then.
             is_parting, is_survivor = PARTED in record.evidence, profile_id == survivor_id
             is_of_both = is_parting or record.evidence.get("absorbed") == restored_id
-            if (is_parting and is_survivor) or (record.decision in NOES and (is_of_both or is_survivor)):
+            if record.decision in NOES and (is_of_both or is_survivor):
                 held = after(held, record)
+            elif is_parting and is_survivor and not _is_left(held, record, others):
+                held = None
         elif record.pk in speakers:
             if speakers[record.pk] == profile_id:
                 held = after(held, record)
         elif record.decision in NOES:
             held = after(held, record)
     return held
+
+
+def _is_left(held: Holding | None, parting: ConsentRecord, others: Holding | None) -> bool:
+    """Whether a yes of the survivor's is its own also after somebody else has parted from it, whose word it may have been: it is if
+    what was left was this very yes, and can't have been the yes of who parts now."""
+    is_granted = held is not None and parting.decision == Decision.GRANTED and held.since == parting.collected_at
+    return is_granted and not (others is not None and others.is_yes)
 
 
 def _parted(state: ConsentState, own: Holding | None) -> Parted:

@@ -248,6 +248,16 @@ def test_a_yes_of_somebody_who_has_parted_does_not_come_back_when_another_one_pa
     assert allowed(EMAIL) == {"ann"}
 
 
+def test_a_yes_that_came_with_somebody_goes_with_them_whoever_was_merged_in_between(shop: Tracker) -> None:
+    say(shop, decided("ann", 0), decided("bob", 1, marketing_email=True), decided("cyd", 0))
+    first = merge_profiles(survivor=person("cyd"), absorbed=person("bob"), reason="looked alike", by=BY)
+    second = merge_profiles(survivor=person("ann"), absorbed=person("cyd"), reason="looked alike", by=BY)
+    undo_merge(merge=second, by=BY)
+    assert allowed(EMAIL) == {"bob", "cyd"}
+    undo_merge(merge=first, by=BY)
+    assert allowed(EMAIL) == {"bob"}
+
+
 def test_the_no_they_had_as_one_is_kept_though_the_other_one_said_yes_since(shop: Tracker) -> None:
     say(shop, decided("ann", 1, marketing_email=True), decided("bob", 2, marketing_email=False))
     merge = merge_profiles(survivor=person("bob"), absorbed=person("ann"), reason="looked alike", by=BY)
