@@ -100,7 +100,7 @@ def serve_demo(*, port: int, check: bool) -> int:
         own_server = "DATABASE_URL" in os.environ
         say("using the PostgreSQL that DATABASE_URL names" if own_server else "starting PostgreSQL and Valkey")
         with embedded.services(HOME) as urls:
-            environ = {"CDP_PUBLIC_URL": url, **platform_environ(urls)}
+            environ = {"CDP_PUBLIC_URL": url, **who_answers(url), **platform_environ(urls)}
             manage(["migrate", "--database", "owner", "--verbosity", "0"], environ, doing="updating the database")
             if own_server:
                 # Whether the log-ins keep the app from what only migrations may do is for their owner to know.
@@ -126,6 +126,22 @@ def serve_demo(*, port: int, check: bool) -> int:
                 return 0
             finally:
                 group.stop()
+
+
+def who_answers(url: str) -> dict[str, str]:
+    """Whom receipts of the demo name as who answers for the data: the shop that doesn't exist, unless somebody says who does."""
+    if any(name.startswith("CDP_CONTROLLER_") for name in os.environ):
+        return {}
+    shop = {
+        "NAME": "Paper Boat Goods",
+        "ADDRESS": "1 Harbor Street, New York",
+        "COUNTRY": "US",
+        "EMAIL": "privacy@shop.example.com",
+        "PHONE": "+1 212 555 0100",
+        "PRIVACY_URL": "https://shop.example.com/privacy",
+        "CHOICES_URL": f"{url}/demo/shop/",
+    }
+    return {f"CDP_CONTROLLER_{word}": value for word, value in shop.items()}
 
 
 def start_platform(group: ProcessGroup, *, port: int, host: str = "127.0.0.1") -> None:
