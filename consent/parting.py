@@ -10,7 +10,7 @@ from cdp.audit.actors import Actor
 from cdp.database import bound_cursor
 from consent.merging import tell_of_records
 from consent.models import ConsentRecord, ConsentState, Decision, Method, Reach
-from consent.replay import Holding, after
+from consent.replay import Holding, after, replayed
 from consent.services import NOES
 
 
@@ -37,6 +37,10 @@ def part_consent(*, survivor_id: int, restored_id: int, merged_at: datetime, by:
             (survivor_id, purpose_id, *_parted(state, survivor)),
             (restored_id, purpose_id, *_parted(state, restored)),
         ]
+    for purpose_id, said in records.items():
+        before = replayed(one for one in said if one.profile_id == restored_id)
+        if purpose_id not in states and before is not None:  # they had lost it as one
+            rows.append((restored_id, purpose_id, Decision.PENDING, before.newest, None, before.newest))
     ConsentState.objects.filter(profile_id=survivor_id).delete()
     with bound_cursor() as cursor:
         cursor.execute(

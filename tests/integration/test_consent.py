@@ -12,6 +12,7 @@ from cdp.ingestion.models import Source, SourceKind
 from cdp.profiles.models import Event, Profile
 from consent.models import ConsentRecord, ConsentState, Decision, Method, Purpose, Reach
 from consent.querysets import permitted, purpose_or_error
+from consent.replay import replayed
 from consent.services import record_decision
 from tests.factories import BY, Call, Tracker, identify, person, process_all, track, tracker
 
@@ -256,6 +257,18 @@ def test_a_yes_that_came_with_somebody_goes_with_them_whoever_was_merged_in_betw
     assert allowed(EMAIL) == {"bob", "cyd"}
     undo_merge(merge=first, by=BY)
     assert allowed(EMAIL) == {"bob"}
+
+
+def test_a_yes_that_was_lost_while_they_were_one_does_not_come_back_on_record_alone(shop: Tracker) -> None:
+    say(shop, decided("ann", 1, marketing_email=True), decided("bob", 0), decided("cyd", 2, marketing_email=True))
+    first = merge_profiles(survivor=person("cyd"), absorbed=person("bob"), reason="looked alike", by=BY)
+    third = merge_profiles(survivor=person("cyd"), absorbed=person("ann"), reason="looked alike", by=BY)
+    undo_merge(merge=first, by=BY)
+    undo_merge(merge=third, by=BY)
+    for name in ("ann", "bob", "cyd"):
+        records = ConsentRecord.objects.filter(profile_id=person(name).pk, purpose__key=EMAIL).order_by("pk")
+        held = replayed(records)
+        assert (held is not None and held.is_yes) == (name in allowed(EMAIL)), name
 
 
 def test_the_no_they_had_as_one_is_kept_though_the_other_one_said_yes_since(shop: Tracker) -> None:
