@@ -17,6 +17,9 @@ from cdp.profiles.models import Profile
 from consent.models import ConsentRecord, Method, Reach
 from consent.moments import Held, held_at
 
+# Years of which the moments around any moment can be worked out.
+EARLIEST, LATEST = 1900, 9000
+
 
 class _LocalMoment(forms.DateTimeInput):
     """Shows a moment that came with its offset, as in a link, in the workspace's time: a browser would show it as empty."""
@@ -26,7 +29,9 @@ class _LocalMoment(forms.DateTimeInput):
             told = parse_datetime(value) if isinstance(value, str) else None
         except ValueError:
             told = None
-        return super().format_value(timezone.localtime(told) if told and timezone.is_aware(told) else value)
+        if told is None or not timezone.is_aware(told) or not EARLIEST <= told.year <= LATEST:
+            return super().format_value(value)
+        return super().format_value(timezone.localtime(told))
 
 
 def _moment(**more: object) -> forms.DateTimeField:
@@ -45,6 +50,9 @@ class Asked(forms.Form):
     def clean(self) -> dict[str, datetime | None]:
         given = super().clean() or {}
         known_at, at = given.get("known_at"), given.get("at")
+        for name in ("at", "known_at"):
+            if given.get(name) and given[name].year < EARLIEST:
+                self.add_error(name, f"From {EARLIEST} on.")
         if at and at > timezone.now():
             self.add_error("at", "What will be permitted isn't known; choose a moment that has been.")
         if known_at and known_at > timezone.now():

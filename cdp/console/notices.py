@@ -132,7 +132,8 @@ class NoticeAdmin(ReadOnlyAdmin):
         notice = self._notice(request, key)
         if not request.user.has_perm("consent.add_noticeversion"):
             raise PermissionDenied
-        locale = request.POST.get("locale", request.GET.get("locale", FIRST_LOCALE)).strip()
+        # A NUL can't be looked for; the form refuses it.
+        locale = request.POST.get("locale", request.GET.get("locale", FIRST_LOCALE)).replace("\0", "").strip()
         newest = self._newest(notice, locale)
         if request.method != "POST":
             # A new language begins with the words of another, for the translator to work from.
@@ -167,7 +168,7 @@ class NoticeAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         form = WordsForm(request.POST)
         form.is_valid()
-        newest = self._newest(notice, request.POST.get("locale", "").strip())
+        newest = self._newest(notice, request.POST.get("locale", "").replace("\0", "").strip())
         return render(request, "consent/_preview.html", {"notice": notice, **self._outlook(form, newest)})
 
     def _publish_page(

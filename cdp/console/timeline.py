@@ -23,6 +23,9 @@ MOST_AT_ONCE = 10_000  # entries of one moment that can be paged through
 KINDS = ("segments", "consent", "merges")
 
 
+LONGEST_NUMBER = 9  # digits of the number of an event name
+
+
 @dataclass(frozen=True, kw_only=True)
 class Item:
     """One entry. ``fields`` are what unfolds below it."""
@@ -116,8 +119,9 @@ def _readers(profile: Profile, kind: str, is_masked: bool, segments: QuerySet[Se
         yield lambda at, room: _decisions(profile, at, room)
     if kind in ("", "merges"):
         yield lambda at, room: _merges(profile, at, room)
-    if kind == "" or kind.isdecimal():
-        yield lambda at, room: _events(profile, at, room, int(kind) if kind else None, is_masked)
+    if kind == "" or (kind.isdecimal() and len(kind) <= LONGEST_NUMBER):
+        name_id = int(kind) if kind else None
+        yield lambda at, room: _events(profile, at, room, name_id, is_masked)
 
 
 def _newest(rows: QuerySet[Any], column: str, at: datetime | None, room: int) -> QuerySet[Any]:

@@ -1,7 +1,11 @@
 """The catalogues of traits and events, exchange rates, and the workspace, as stock admin screens. People have screens of their own."""
 
+from typing import Any
+
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 
 from cdp.audit.admin_base import AuditedAdmin, actor_of
@@ -51,6 +55,16 @@ class EventNameAdmin(CatalogueAdmin):
     fields = ("name", "label", "type", "description", "created_at")
 
 
+class _ListByDay(ChangeList):
+    """A year that no calendar has is a wrong address, and no error of ours."""
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        try:
+            return super().get_filters(request)
+        except OverflowError:
+            raise IncorrectLookupParameters from None
+
+
 @admin.register(ExchangeRate)
 class ExchangeRateAdmin(AuditedAdmin):
     """Rates can be added and corrected, never taken away: what was converted by one must stay explained."""
@@ -59,6 +73,9 @@ class ExchangeRateAdmin(AuditedAdmin):
     list_filter = ("currency",)
     date_hierarchy = "day"
     fields = ("currency", "day", "rate", "changed_at")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return _ListByDay
 
     def get_readonly_fields(self, request: HttpRequest, obj: object | None = None) -> tuple[str, ...]:
         return ("currency", "day", "changed_at") if obj else ("changed_at",)
