@@ -10,23 +10,22 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 from django.http import HttpResponse
-from django.test import Client, override_settings
+from django.test import Client
 from django.urls import reverse
 
 from cdp.audit.models import AuditEntry
-from cdp.profiles.models import EventName, Profile, Trait, Workspace
+from cdp.profiles.models import Profile, Trait, Workspace
 from consent.models import Purpose
 from segments import previews
 from segments.catalogue import catalog
 from segments.engines import estimating, postgres
-from segments.models import Segment, SegmentStatus, SegmentVersion
+from segments.models import Segment
 from segments.previews import Accuracy, preview
 from segments.refresh import refresh
 from segments.rules import load
 from segments.rules.limits import MAX_DEPTH, MAX_LEAVES
 from segments.running import Superseded, Ticket
-from segments.services import publish, save_version
-from tests.factories import BY, draft, performed, process_all, rule, track, tracker
+from tests.factories import performed, process_all, rule, track, tracker
 from tests.integration.callers import found, key, logged_in, problem
 
 pytestmark = pytest.mark.django_db
@@ -233,87 +232,6 @@ def test_how_accurate_must_be_known(crowd: None) -> None:
         problem(key().post("segments/preview/", {"rule": rule(LOW), "accuracy": "roughly"}), 400)["pointer"]
         == "/accuracy"
     )
-
-
-# ---- What a rule may cost --------------------------------------------------------------------------------------
-
-# Everybody has done it five times: a look at every event and its followers.
-TWICE = {"sequence": [{"performed": "Bought"}, {"performed": "Bought"}, {"performed": "Bought"}]}
-DEAR = {"any": [LOW, {"not": {"all": [RARE, TWICE]}}]}
-
-
-def _all_bought() -> None:
-    """Of no events at all even a sequence costs nothing, once the planner knows.
-
-    What a rule costs is the planner's word, so it gets statistics of these rows: autovacuum may have left it some of
-    another test's, in which nobody bought.
-    """
-    bought = EventName.objects.create(name="Bought", label="Bought")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO profiles_event (occurred_at, profile_id, name_id, type, message_id, source_id, received_at, properties,"
-            " context) SELECT %s, id, %s, 1, 'm' || id || n, 1, %s, '{}', '{}' FROM profiles_profile, generate_series(1, 5) n",
-            [NOW - timedelta(days=1), bought.pk, NOW],
-        )
-        cursor.execute("ANALYZE profiles_event, profiles_profile, profiles_traitvalue")
-
-
-@pytest.fixture
-def dear(crowd: None) -> Iterator[Segment]:
-    """A segment with two versions; from here on nothing may cost anything."""
-    _all_bought()
-    segment = draft("dear", DEAR)
-    save_version(segment=segment, rule=rule(LOW), by=BY)
-    with override_settings(RULE_COST_LIMIT=0.001):
-        yield segment
-
-
-@pytest.mark.parametrize("accuracy", ["exact", "sample"])
-@pytest.mark.parametrize("counts", [True, False])
-def test_a_rule_that_costs_too_much_is_not_counted(dear: Segment, accuracy: str, counts: bool) -> None:
-    asked = {"rule": rule(DEAR), "accuracy": accuracy, "counts": counts}
-    (body,) = problem(key(sees=Segment.objects.all()).post("segments/preview/", asked), 400)["errors"]
-    assert body["code"] == "rule_too_expensive"
-    assert body["pointer"] == "/rule/any/1/not/all/1"
-    assert "did Bought and then Bought" in body["detail"] and "Look back less far" in body["detail"]
-    assert not AuditEntry.objects.filter(action="segment.previewed").exists()
-
-
-def test_the_dearest_condition_is_named_wherever_it_stands(crowd: None) -> None:
-    _all_bought()
-    for asked, place in (
-        ({"all": [{"not": TWICE}, LOW]}, "/rule/all/0/not"),
-        ({"all": [LOW, TWICE, LOW]}, "/rule/all/1"),
-        (LOW, "/rule"),
-        ({"everyone": True}, "/rule"),
-    ):
-        with override_settings(RULE_COST_LIMIT=0.001):
-            caller = key(sees=Segment.objects.all())
-            (body,) = problem(caller.post("segments/preview/", {"rule": rule(asked)}), 400)["errors"]
-        assert (body["code"], body["pointer"]) == ("rule_too_expensive", place)
-
-
-def test_versions_that_cost_too_much_are_not_compared(dear: Segment) -> None:
-    (body,) = problem(key(sees=Segment.objects.all()).get("segments/dear/versions/1/diff/2/"), 400)["errors"]
-    assert body["code"] == "rule_too_expensive"
-
-
-def test_a_rule_that_costs_too_much_does_not_go_live(dear: Segment) -> None:
-    body = problem(key(sees=Segment.objects.all()).patch("segments/dear/", {"publish": True}), 400)
-    assert body["errors"][0]["code"] == "rule_too_expensive"
-    dear.refresh_from_db()
-    assert dear.status == SegmentStatus.DRAFT
-    with override_settings(RULE_COST_LIMIT=10_000_000):
-        publish(segment=dear, version=SegmentVersion.objects.get(segment=dear, number=2), by=BY)
-
-
-def test_what_a_statement_costs_is_asked_without_running_it(crowd: None) -> None:
-    known = catalog()
-    cheap, dear = (
-        estimating.cost(estimating.count_of(load(rule(one), known), known, as_of=NOW))
-        for one in (LOW, {"any": [{"not": LOW}, {"trait": "points", "op": "gt", "value": 10}, RARE]})
-    )
-    assert 0 < cheap < dear
 
 
 # ---- In the editor ---------------------------------------------------------------------------------------------
