@@ -4,10 +4,12 @@ Django's own cursor writes parameters into the text, which is right for its smal
 thousands. What the statements say belongs to the app whose tables they touch.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Self
 
 import psycopg
@@ -21,16 +23,36 @@ MOST_PREPARED = 200
 
 
 @contextmanager
-def bound_cursor() -> Iterator[psycopg.Cursor[Any]]:
+def bound_cursor(*, numbered: bool = False) -> Iterator[psycopg.Cursor[Any]]:
     """A psycopg cursor on Django's connection, inside whatever transaction is open; errors come as Django's.
 
     Lists are sent without a type, so a statement says which array it wants: ``%s::bigint[]``.
+
+    Args:
+        numbered: its statements have the server's own placeholders, `$1`, as `with_numbers` gives them.
     """
     connection.ensure_connection()
-    kind = LoggedCursor if connection.queries_logged else psycopg.Cursor
-    with connection.wrap_database_errors, kind(connection.connection) as cursor:
+    with connection.wrap_database_errors, _kind(numbered=numbered)(connection.connection) as cursor:
         cursor.adapters.register_dumper(list, ArrayDumper)
         yield cursor
+
+
+def _kind(*, numbered: bool) -> type[psycopg.Cursor[Any]]:
+    if numbered:
+        return LoggedRawCursor if connection.queries_logged else psycopg.RawCursor
+    return LoggedCursor if connection.queries_logged else psycopg.Cursor
+
+
+PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+
+
+# The driver would go through a long text each time it is asked.
+@lru_cache(maxsize=1000)
+def with_numbers(sql: str) -> tuple[str, tuple[str, ...]]:
+    """The text with `$1`, `$2` … for its `%(name)s`, and the name of each; there must be no other percent sign in it."""
+    names: dict[str, int] = {}
+    numbered = PLACEHOLDER.sub(lambda match: f"${names.setdefault(match[1], len(names) + 1)}", sql)
+    return numbered, tuple(names)
 
 
 def ask_prepared(statements: Sequence[tuple[str, Mapping[str, Any]]]) -> list[list[Any]]:
@@ -42,7 +64,7 @@ def ask_prepared(statements: Sequence[tuple[str, Mapping[str, Any]]]) -> list[li
     """
     connection.ensure_connection()
     raw: psycopg.Connection[Any] = connection.connection
-    kind = LoggedCursor if connection.queries_logged else psycopg.Cursor
+    kind = _kind(numbered=True)
     threshold, raw.prepare_threshold, raw.prepared_max = raw.prepare_threshold, NEVER_BY_ITSELF, MOST_PREPARED
     try:
         with transaction.atomic(savepoint=False), connection.wrap_database_errors, ExitStack() as stack:
@@ -51,7 +73,8 @@ def ask_prepared(statements: Sequence[tuple[str, Mapping[str, Any]]]) -> list[li
                 raw.execute("SET LOCAL plan_cache_mode = force_generic_plan")
                 for asked, (sql, params) in zip(cursors, statements, strict=True):
                     asked.adapters.register_dumper(list, ArrayDumper)
-                    asked.execute(sql, params, prepare=True)
+                    text, names = with_numbers(sql)
+                    asked.execute(text, [params[name] for name in names], prepare=True)
                 raw.execute("SET LOCAL plan_cache_mode = auto")
             return [asked.fetchall() for asked in cursors]
     finally:
@@ -102,6 +125,10 @@ class LoggedCursor(psycopg.Cursor[Any]):
             return super().execute(query, params, **options)
         finally:
             connection.queries_log.append({"sql": str(query).strip(), "time": f"{time.monotonic() - started:.3f}"})
+
+
+class LoggedRawCursor(LoggedCursor, psycopg.RawCursor[Any]):
+    """The same for statements with the server's placeholders."""
 
 
 class ArrayDumper(Dumper):

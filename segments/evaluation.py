@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import DatabaseError, OperationalError, transaction
 from psycopg.errors import TransactionTimeout
 
-from cdp.database import bound_cursor
+from cdp.database import ask_prepared, bound_cursor
 from cdp.logs import get_logger
 from segments.live import LiveRule, LiveRules, flag_broken
 from segments.models import ChangeKind, ChangeWhy
@@ -290,6 +290,12 @@ def _announce(changes: Sequence[Difference], as_of: datetime, why: ChangeWhy, mo
         )
 
 
+MEMBERS = """
+    SELECT m.segment_id, m.profile_id FROM unnest(%(segments)s::bigint[], %(people)s::bigint[]) AS g(s, p)
+      JOIN segments_membership m ON m.segment_id = g.s AND m.profile_id = g.p
+"""
+
+
 def _members(scopes: Mapping[int, Set[int]]) -> dict[int, set[int]]:
     """By segment id, its members; at least those among its scope.
 
@@ -298,15 +304,10 @@ def _members(scopes: Mapping[int, Set[int]]) -> dict[int, set[int]]:
     """
     members: dict[int, set[int]] = defaultdict(set)
     if sum(map(len, scopes.values())) <= MOST_ONE_BY_ONE:
-        asked_each = [(segment_id, profile_id) for segment_id, scope in scopes.items() for profile_id in scope]
-        with bound_cursor() as cursor:
-            cursor.execute(
-                "SELECT m.segment_id, m.profile_id FROM unnest(%s::bigint[], %s::bigint[]) AS g(s, p)"
-                "  JOIN segments_membership m ON m.segment_id = g.s AND m.profile_id = g.p",
-                [[s for s, _ in asked_each], [p for _, p in asked_each]],
-            )
-            for segment_id, profile_id in cursor.fetchall():
-                members[segment_id].add(profile_id)
+        pairs = [(segment_id, profile_id) for segment_id, scope in scopes.items() for profile_id in scope]
+        (rows,) = ask_prepared([(MEMBERS, {"segments": [s for s, _ in pairs], "people": [p for _, p in pairs]})])
+        for segment_id, profile_id in rows:
+            members[segment_id].add(profile_id)
         return members
     asked: dict[frozenset[int], list[int]] = defaultdict(list)
     for segment_id, scope in scopes.items():

@@ -138,14 +138,23 @@ def forget() -> None:
     _kept = ((), NO_RULES)
 
 
+# Asked in each transaction that judges people.
+LIVE_NOW = """
+    SELECT id, live_version_id, waits_for_scores FROM segments_segment
+     WHERE status = %s AND (broken_reason = '' OR waits_for_scores) ORDER BY id
+"""
+
+
 def live_rules() -> LiveRules:
     """The rules of all live segments that aren't broken; call it under `rules_lock`."""
     global _kept
-    live = Segment.objects.filter(Q(broken_reason="") | Q(waits_for_scores=True), status=SegmentStatus.LIVE)
-    rows = list(live.order_by("pk").values_list("pk", "live_version_id", "waits_for_scores"))
+    with connection.cursor() as cursor:
+        cursor.execute(LIVE_NOW, [SegmentStatus.LIVE])
+        rows = cursor.fetchall()
     stamp = tuple((pk, version_id) for pk, version_id, _ in rows)
     kept_stamp, rules = _kept  # looked at once: other threads may put theirs in its place
     if stamp != kept_stamp or not rules.ground.is_as_it_was():
+        live = Segment.objects.filter(pk__in=[pk for pk, _, _ in rows])
         rules = _load(list(live.select_related("live_version").order_by("pk")))
         _kept = stamp, rules
     # Said each time and not when they are loaded: that transaction may have come to nothing.

@@ -4,6 +4,7 @@ Who is judged, and what follows, is in `segments.evaluation`, `segments.refresh`
 """
 
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import connection
@@ -18,13 +19,20 @@ def moment_of_judgement(workspace: Workspace | None = None) -> datetime:
 
     It comes in the workspace's time zone, by whose calendar rules mean "today" and "this month".
     """
-    workspace = workspace or Workspace.current()
-    now = workspace.frozen_at
-    if now is None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT clock_timestamp()")
-            now = cursor.fetchone()[0]
-    return now.astimezone(workspace.zone)
+    with connection.cursor() as cursor:
+        if workspace is None:
+            # In one look at both: each batch and each sweep asks several times.
+            cursor.execute(
+                "SELECT coalesce(frozen_at, clock_timestamp()), time_zone FROM profiles_workspace WHERE id = 1"
+            )
+            row = cursor.fetchone()
+            if row is None:
+                return moment_of_judgement(Workspace.current())
+            return row[0].astimezone(ZoneInfo(row[1]))
+        if workspace.frozen_at is not None:
+            return workspace.frozen_at.astimezone(workspace.zone)
+        cursor.execute("SELECT clock_timestamp()")
+        return cursor.fetchone()[0].astimezone(workspace.zone)
 
 
 def moment_of_writing(workspace: Workspace | None = None) -> datetime:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
@@ -189,7 +190,7 @@ def _judge_again(
     touched = rules.queries.touched(rule.leaves, span, scope=different)
     # Who waits to be judged again would be in line in a moment.
     waiting = DirtyProfile.objects.filter(profile_id__in=different).values_list("profile_id", flat=True)
-    explained = set(waiting).union(*touched.values())
+    explained = set(waiting).union(*chain.from_iterable(touched.values()))
     return _Judged(
         entered=changes.entered[segment.pk],
         exited=changes.exited[segment.pk],

@@ -1,9 +1,21 @@
 """When time's passing is due to be taken into account, by a segment's cadence. Pure: what is done then is elsewhere."""
 
 from datetime import datetime, timedelta
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from segments.models import Cadence, Segment
+from segments.models import Cadence
+
+
+class Pace(Protocol):
+    """How often a segment wants it: a `Segment`, or what was read of one."""
+
+    @property
+    def cadence(self) -> str: ...
+    @property
+    def refresh_minutes(self) -> int: ...
+    @property
+    def daily_hour(self) -> int: ...
 
 
 def last_time_of_day(now: datetime, *, hour: int, zone: str) -> datetime:
@@ -16,11 +28,11 @@ def last_time_of_day(now: datetime, *, hour: int, zone: str) -> datetime:
     return today.astimezone(now.tzinfo)
 
 
-def sweep_is_due(segment: Segment, *, swept_to: datetime, now: datetime, zone: str) -> bool:
-    match segment.cadence:
+def sweep_is_due(pace: Pace, *, swept_to: datetime, now: datetime, zone: str) -> bool:
+    match pace.cadence:
         case Cadence.REAL_TIME:
             return now > swept_to
         case Cadence.DAILY:
-            return swept_to < last_time_of_day(now, hour=segment.daily_hour, zone=zone) < now
+            return swept_to < last_time_of_day(now, hour=pace.daily_hour, zone=zone) < now
         case _:
-            return now - swept_to >= timedelta(minutes=segment.refresh_minutes)
+            return now - swept_to >= timedelta(minutes=pace.refresh_minutes)

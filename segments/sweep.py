@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
@@ -72,7 +74,7 @@ def sweep_due(*, is_stopping: Callable[[], bool] = never, everything: bool = Fal
         with _mine([rule.segment_id for rule in group]) as mine:
             # Another sweeper may have been there between our look and our lock.
             still = _states([rule for rule in group if rule.segment_id in mine])
-            ours = [rule for rule in group if still.get(rule.segment_id) == due_since]
+            ours = [rule for rule in group if rule.segment_id in still and still[rule.segment_id].swept_to == due_since]
             try:
                 _sweep_together(ours, rules, due_since, now, done, is_stopping)
             except DatabaseError as error:
@@ -107,7 +109,8 @@ def _sweep_alone(
     is_stopping: Callable[[], bool],
 ) -> None:
     """A rule that fails is flagged, and its members stay as they are."""
-    since = _states([rule]).get(rule.segment_id, now)
+    state = _states([rule]).get(rule.segment_id)
+    since = state.swept_to if state else now
     try:
         _sweep_together([rule], rules, since, now, done, is_stopping)
     except DatabaseError as error:
@@ -121,10 +124,10 @@ def _raise_unless_of_a_rule(error: DatabaseError) -> None:
         raise error
 
 
-def _refresh_instead(segment: Segment, *, swept_to: datetime, now: datetime) -> None:
+def _refresh_instead(segment_id: int, state: "_State", now: datetime) -> None:
     """A new kind of condition may not say yet when its edges pass. Rules with one are refreshed in full, at their pace."""
-    if now - swept_to >= timedelta(minutes=segment.refresh_minutes):
-        request_refresh(segment=segment, by=SYSTEM)
+    if now - state.swept_to >= timedelta(minutes=state.refresh_minutes):
+        request_refresh(segment=Segment.objects.get(pk=segment_id), by=SYSTEM)
 
 
 def _due(
@@ -136,33 +139,43 @@ def _due(
     """
     by_segment = {rule.segment_id: rule for level in rules.levels for rule in level}
     states = _states(list(by_segment.values()))
-    if workspace.frozen_at is not None and (ahead := [pk for pk, swept_to in states.items() if swept_to > now]):
+    if workspace.frozen_at is not None and (ahead := [pk for pk, state in states.items() if state.swept_to > now]):
         SweepState.objects.filter(pk__in=ahead, swept_to__gt=now).delete()
         log.warning("clock_turned_back", segments=len(ahead))
     groups: dict[datetime, list[LiveRule]] = {}
-    of_cadence = Segment.objects.only("cadence", "refresh_minutes", "daily_hour")
-    for segment in of_cadence.filter(pk__in=states).order_by("pk"):
-        swept_to = states[segment.pk]
-        if not rules.queries.have_edges(by_segment[segment.pk].leaves):
-            _refresh_instead(segment, swept_to=swept_to, now=now)
-            continue
-        if swept_to < now and (
-            everything or sweep_is_due(segment, swept_to=swept_to, now=now, zone=workspace.time_zone)
+    for segment_id, state in states.items():
+        rule = by_segment[segment_id]
+        if not rules.queries.have_edges(rule.leaves):
+            _refresh_instead(segment_id, state, now)
+        elif state.swept_to < now and (
+            everything or sweep_is_due(state, swept_to=state.swept_to, now=now, zone=workspace.time_zone)
         ):
-            groups.setdefault(swept_to, []).append(by_segment[segment.pk])
+            groups.setdefault(state.swept_to, []).append(rule)
     yield from sorted(groups.items(), key=lambda group: group[0], reverse=True)
 
 
-def _states(rules: Sequence[LiveRule]) -> dict[int, datetime]:
-    """By segment id, up to when the rule was swept; without those that wait for a full refresh."""
+class _State(NamedTuple):
+    """Up to when a rule was swept, and how often its segment wants it."""
+
+    swept_to: datetime
+    cadence: str
+    refresh_minutes: int
+    daily_hour: int
+
+
+def _states(rules: Sequence[LiveRule]) -> dict[int, _State]:
+    """By segment id, in that order; without those that wait for a full refresh."""
+    if not rules:
+        return {}
     with bound_cursor() as cursor:
         cursor.execute(
-            "SELECT s.segment_id, s.swept_to FROM segments_sweepstate s"
+            "SELECT s.segment_id, s.swept_to, f.cadence, f.refresh_minutes, f.daily_hour FROM segments_sweepstate s"
             "  JOIN unnest(%s::bigint[], %s::bigint[]) AS g(segment_id, version_id) USING (segment_id, version_id)"
-            " WHERE s.time_zone IN (SELECT time_zone FROM profiles_workspace)",
+            "  JOIN segments_segment f ON f.id = s.segment_id"
+            " WHERE s.time_zone IN (SELECT time_zone FROM profiles_workspace) ORDER BY 1",
             [[rule.segment_id for rule in rules], [rule.version_id for rule in rules]],
         )
-        return dict(cursor.fetchall())
+        return {segment_id: _State(*state) for segment_id, *state in cursor.fetchall()}
 
 
 @contextmanager
@@ -204,16 +217,14 @@ def _sweep_slice(
     with transaction.atomic():
         limit_statements(seconds=settings.LOOK_SECONDS)
         touched = rules.queries.touched(leaves, Span(after=low, until=until, zone=now.tzinfo))
-    arrays = {id(ids): ids for ids in touched.values()}
-    starts = _chunks(list(arrays.values()))
+    starts = _chunks([ids for arrays in touched.values() for ids in arrays])
     done.candidates += starts.people
     for number, (first, last) in enumerate(starts.bounds):
         is_last = number == len(starts.bounds) - 1
         demanded: dict[int, set[int]] = {}
         for rule in ours:
             found = set[int]()
-            for leaf in rule.leaves:
-                ids = touched[leaf]
+            for ids in chain.from_iterable(touched[leaf] for leaf in rule.leaves):
                 found.update(ids[bisect_left(ids, first) : bisect_right(ids, last)])
             if found:
                 demanded[rule.segment_id] = found
@@ -235,7 +246,8 @@ class _Chunks:
 
 
 def _chunks(arrays: Sequence["array[int]"]) -> _Chunks:
-    everybody = array("q", sorted(set().union(*arrays)))
+    different = {id(ids): ids for ids in arrays}  # leaves share them
+    everybody = array("q", sorted(set().union(*different.values())))
     bounds = [
         (everybody[start], everybody[min(start + CHUNK, len(everybody)) - 1])
         for start in range(0, len(everybody), CHUNK)
@@ -295,8 +307,9 @@ def _since(ours: Sequence[LiveRule], rules: LiveRules, low: datetime) -> dict[in
     Rules that read ours are evaluated along with them, and may be further behind.
     """
     overlap = timedelta(seconds=settings.BATCH_SECONDS)
-    states = _states([rule for level in rules.levels for rule in level])
-    return {pk: swept_to - overlap for pk, swept_to in states.items()} | {rule.segment_id: low for rule in ours}
+    # Those of the first level read none.
+    readers = _states([rule for level in rules.levels[1:] for rule in level])
+    return {pk: state.swept_to - overlap for pk, state in readers.items()} | {rule.segment_id: low for rule in ours}
 
 
 def _advance(ours: Sequence[LiveRule], since: datetime, until: datetime) -> bool:

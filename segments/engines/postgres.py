@@ -3,7 +3,6 @@
 The meaning of a rule is in `segments.rules`; what is done with the answer is the caller's.
 """
 
-import re
 from array import array
 from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
-from cdp.database import ask_prepared, bound_cursor
+from cdp.database import PLACEHOLDER, ask_prepared, bound_cursor, with_numbers
 from segments.rules import (
     AHEAD,
     MOST_TOGETHER,
@@ -20,14 +19,15 @@ from segments.rules import (
     PositiveLeaf,
     Rule,
     compile_counts,
-    compile_edges,
     compile_leaf,
     compile_rule,
+    compile_stretch,
     compile_together,
-    edge_place,
     place,
+    stretches,
 )
-from segments.rules.binding import Span, at_moment, over_span
+from segments.rules.binding import Span, Spanning, at_moment, over_span
+from segments.rules.edges import Stretch
 from segments.rules.sampling import one_by_one
 
 TABLES = {
@@ -42,11 +42,12 @@ TABLES = {
     "stop": "consent_stopped",
     "list_entry": "segments_listentry",
 }
-PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 
 # How many sets of leaves are kept compiled: batches ask for the same few again and again.
 KEPT = 500
+# For statements on few rows of many parts.
+CHEAPLY = "SELECT set_config('max_parallel_workers_per_gather', '0', true), set_config('jit', 'off', true)"
 # Up to so many answers, of a person on a leaf, it takes longer to plan their look-ups than to make them.
 FEW = 1000
 
@@ -56,6 +57,17 @@ class Text(NamedTuple):
 
     sql: str
     params: Mapping[str, Any]
+
+
+class _Edges(NamedTuple):
+    """The people of all stretches of records that some leaves look at, as one query."""
+
+    parts: int
+    sql: str
+    names: tuple[str, ...]
+    params: Mapping[str, Any]
+    # By leaf, the numbers of its parts.
+    of: Mapping[PositiveLeaf, Sequence[int]]
 
 
 def _sql(compiled: Compiled) -> str:
@@ -153,7 +165,8 @@ class LeafQueries:
         self._regulars = {leaf: group for group in _by_place(dict.fromkeys(leaves)) for leaf in group}
         self._together: dict[tuple[tuple[PositiveLeaf, ...], bool], Text] = {}
         self._alone: dict[tuple[PositiveLeaf, bool], Text] = {}
-        self._edges: dict[tuple[str, bool], Text | None] = {}
+        self._edges: dict[tuple[tuple[PositiveLeaf, ...], bool], _Edges] = {}
+        self._stretches: dict[tuple[str, bool], Text | None] = {}
 
     def answer(
         self, wanted: Mapping[PositiveLeaf, Set[int]], *, as_of: datetime, nothing_else: bool = False
@@ -196,65 +209,77 @@ class LeafQueries:
         span: Span,
         *,
         scope: Set[int] | None = None,
-    ) -> dict[PositiveLeaf, "array[int]"]:
-        """For each leaf, in order, the ids of the people whose verdict on it may change by time alone in the span.
+    ) -> dict[PositiveLeaf, list["array[int]"]]:
+        """For each leaf, the ids of the people whose verdict on it may change by time alone in the span.
 
-        Of everybody, or of the people in ``scope``; all leaves in one statement. Leaves with the same edges share one
-        array; eight bytes for each of the people, so that a day made up for at once stays small.
+        Of everybody, or of the people in ``scope``; all leaves in one statement. They come in arrays, each in order and
+        one for each stretch of records: what several leaves look at is read once, into eight bytes for each of the people,
+        so that a day made up for at once stays small.
         """
-        found: dict[str, array[int]] = {}
-        texts: list[Text] = []
-        parts: list[array[int]] = []
-        answers: dict[PositiveLeaf, array[int]] = {}
-        for leaf in leaves:
-            where = edge_place(leaf)
-            if where not in found:
-                found[where] = array("q")
-                text = self._text_of_edges(leaf, where, is_scoped=scope is not None)
-                if text is not None:
-                    texts.append(text)
-                    parts.append(found[where])
-            answers[leaf] = found[where]
-        if texts:
-            params: dict[str, Any] = {"scope": sorted(scope or ())}
-            asked: list[str] = []
-            ends: dict[Any, str] = {}
-            for number, text in enumerate(texts):
-                names = {"scope": "scope"}
-                for name, operand in over_span(text.params, span).items():
-                    # Windows of one length share their ends: a statement has 65,535 operands at most.
-                    is_end = isinstance(operand, datetime)
-                    names[name] = ends.setdefault(operand, f"m{len(ends)}") if is_end else f"e{number}_{name}"
-                    params[names[name]] = operand
-                asked.append(f"SELECT {number} AS part, profile_id FROM ({_renamed(text.sql, names)}) AS part_{number}")
-            with bound_cursor() as cursor:
+        asked = self._edges_together(tuple(leaves), is_scoped=scope is not None)
+        parts = [array("q") for _ in range(asked.parts)]
+        if parts:
+            operands = {**over_span(asked.params, span), "scope": sorted(scope or ())}
+            with bound_cursor(numbered=True) as cursor:
                 # Many parts together look dear enough for helpers and for a compiler; starting those takes longer.
-                cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
-                cursor.execute("SET LOCAL jit = off")
+                cursor.execute(CHEAPLY)
                 # Text of ours, made of rules' trees: what a user wrote is a parameter in it.
-                for number, profile_id in cursor.stream(
-                    " UNION ALL ".join(asked) + " ORDER BY 1, 2", params, size=1000
-                ):
+                for number, profile_id in cursor.stream(asked.sql, [operands[name] for name in asked.names], size=1000):
                     parts[number].append(profile_id)
-        return answers
+        return {leaf: [parts[number] for number in numbers] for leaf, numbers in asked.of.items()}
 
     def have_edges(self, leaves: Iterable[PositiveLeaf]) -> bool:
         """Whether each of the leaves says when time changes it, or that it never does."""
         try:
             for leaf in leaves:
-                self._text_of_edges(leaf, edge_place(leaf), is_scoped=False)
+                stretches(leaf)
         except NotImplementedError:
             return False
         return True
 
-    def _text_of_edges(self, leaf: PositiveLeaf, where: str, *, is_scoped: bool) -> Text | None:
-        key = where, is_scoped
+    def _edges_together(self, leaves: tuple[PositiveLeaf, ...], *, is_scoped: bool) -> "_Edges":
+        key = leaves, is_scoped
         if key not in self._edges:
             if len(self._edges) > KEPT:
                 self._edges.clear()
-            compiled = compile_edges(leaf, self._catalog, scoped=is_scoped)
-            self._edges[key] = None if compiled is None else Text(_sql(compiled), compiled.params)
+            self._edges[key] = self._compiled_edges(leaves, is_scoped=is_scoped)
         return self._edges[key]
+
+    def _compiled_edges(self, leaves: tuple[PositiveLeaf, ...], *, is_scoped: bool) -> "_Edges":
+        parts: dict[str, int | None] = {}
+        selects: list[str] = []
+        params: dict[str, Any] = {}
+        ends: dict[Any, str] = {}
+        of: dict[PositiveLeaf, list[int]] = {}
+        for leaf in leaves:
+            for where, stretch in stretches(leaf).items():
+                if where in parts:
+                    continue
+                text = self._text_of_stretch(stretch, where, is_scoped=is_scoped)
+                parts[where] = len(selects) if text else None
+                if text is None:
+                    continue
+                names = {"scope": "scope", "t1": "t1", "t2": "t2"}
+                for name, operand in text.params.items():
+                    own = f"e{len(selects)}_{name}"
+                    # Windows of one length share their ends: a statement has 65,535 operands at most.
+                    names[name] = ends.setdefault(operand, own) if isinstance(operand, Spanning) else own
+                    params[names[name]] = operand
+                renamed = _renamed(text.sql, names)
+                selects.append(f"SELECT {len(selects)} AS part, profile_id FROM ({renamed}) AS part_{len(selects)}")
+            numbers = (parts[where] for where in stretches(leaf))
+            of[leaf] = [number for number in numbers if number is not None]
+        sql = f"SELECT DISTINCT part, profile_id FROM ({' UNION ALL '.join(selects)}) AS edge ORDER BY 1, 2"
+        return _Edges(len(selects), *with_numbers(sql), params, of)
+
+    def _text_of_stretch(self, stretch: Stretch, where: str, *, is_scoped: bool) -> Text | None:
+        key = where, is_scoped
+        if key not in self._stretches:
+            if len(self._stretches) > KEPT:
+                self._stretches.clear()
+            compiled = compile_stretch(stretch, self._catalog, scoped=is_scoped)
+            self._stretches[key] = None if compiled is None else Text(_sql(compiled), compiled.params)
+        return self._stretches[key]
 
     def _text_together(self, group: tuple[PositiveLeaf, ...], *, few: bool) -> Text:
         # Kept in hand, since another thread may empty what is kept.

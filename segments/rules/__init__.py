@@ -39,7 +39,7 @@ from segments.rules.compile import (
 from segments.rules.compiled import LOGICAL_TABLES, Compiled
 from segments.rules.counting import compile_counts
 from segments.rules.describe import describe
-from segments.rules.edges import compile_edges, edge_place, edges, edges_ahead
+from segments.rules.edges import compile_edges, compile_stretch, edges, edges_ahead, stretches
 from segments.rules.errors import RuleError, RuleErrors
 from segments.rules.evaluate import Occurrence, Person, evaluate
 from segments.rules.figures import compile_figures
@@ -125,10 +125,10 @@ __all__ = [
     "compile_figures",
     "compile_leaf",
     "compile_rule",
+    "compile_stretch",
     "compile_together",
     "depends_on",
     "describe",
-    "edge_place",
     "edges",
     "edges_ahead",
     "evaluate",
@@ -139,5 +139,6 @@ __all__ = [
     "parse",
     "place",
     "positive",
+    "stretches",
     "takes_in_strangers",
 ]

@@ -74,11 +74,11 @@ class Binder:
 
     def __init__(self) -> None:
         self.params: dict[str, Bindable] = {}
-        self._names: dict[str | Moving, str] = {}
+        self._names: dict[str | Moving | Spanning, str] = {}
 
     def __call__(self, value: Bindable) -> exp.Expr:
         name = f"p{len(self.params)}"
-        if isinstance(value, str | Moving):
+        if isinstance(value, str | Moving | Spanning):
             name = self._names.setdefault(value, name)
         self.params[name] = value
         placeholder = exp.Placeholder(this=name)

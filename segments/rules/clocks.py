@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import ClassVar, Final
 
 from sqlglot import exp
@@ -41,6 +42,13 @@ class Clock(ABC):
         """JSON that equal clocks share."""
 
 
+# Kept, so that windows of one length have one operand.
+@cache
+def _before(seconds: int, *, is_first: bool) -> Spanning:
+    """The moment so many seconds before the beginning of the span, or before its end."""
+    return Spanning(over=lambda span: earlier(span.after if is_first else span.until, seconds), sql_type="TIMESTAMPTZ")
+
+
 @dataclass(frozen=True, slots=True)
 class Passing(Clock):
     """`as_of` passes the moment, so many seconds after it. With 0 seconds that is so of what is dated ahead.
@@ -71,13 +79,7 @@ class Passing(Clock):
 
     def _before(self, end: exp.Expr, bind: Bind) -> exp.Expr:
         """So many seconds before the end of the span: worked out here, so that a planner knows which months to look at."""
-        if self.seconds == 0:
-            return end.copy()
-
-        def before(span: Span) -> datetime:
-            return earlier(span.after if end is T1 else span.until, self.seconds)
-
-        return bind(Spanning(over=before, sql_type="TIMESTAMPTZ"))
+        return bind(_before(self.seconds, is_first=end is T1)) if self.seconds else end.copy()
 
     def canonical(self) -> list[object]:
         return ["passing", self.seconds, self.at_once]

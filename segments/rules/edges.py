@@ -8,7 +8,7 @@ whoever evaluates the rule. What is not described is refused here. Running the q
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -211,10 +211,49 @@ def _refuse_clocks_in(where: Iterable[Where]) -> None:
 # ---- Whose verdict may change --------------------------------------------------------------------------------------
 
 
-def edge_place(leaf: PositiveLeaf) -> str:
-    """Leaves with the same place have the same candidates between any two moments: asked once, they serve for all."""
-    parts = {json.dumps([one.canonical(), clock.canonical()]) for one in sources(leaf) for clock in one.clocks}
-    return json.dumps(sorted(parts))
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """Records on which one clock runs: those that it passes in a span of time are one range of an index."""
+
+    source: Source
+    clock: Clock
+
+    def compile(self, catalog: Catalog, bind: Bind, *, scoped: bool) -> exp.Select | None:
+        """The people, all or those among `scope`, of whom such records are passed in a span of time; some more than once.
+
+        None where by the catalogue there is no record whose moment counts.
+        """
+        rows = self.source.rows(catalog, bind)
+        if rows is None:
+            return None
+        profile_id = exp.column("profile_id", rows.table)
+        scope = (is_one_of(profile_id.copy(), SCOPE.copy()),) if scoped else ()
+        found = exp.select(profile_id.copy()).from_(logical(rows.table), copy=False)
+        return found.where(self.clock.compile(rows.moment, bind), *rows.conditions, *scope, copy=False)
+
+
+# Asked for each leaf in every sweep.
+@lru_cache(maxsize=1000)
+def stretches(leaf: PositiveLeaf) -> Mapping[str, Stretch]:
+    """What of the records of people time may pass so that the verdict on the leaf changes, by a text equal for equal ones.
+
+    None: time alone never changes it.
+
+    Raises:
+        NotImplementedError: part of the leaf looks at the clock without saying when its edges pass.
+    """
+    return {
+        json.dumps([source.canonical(), clock.canonical()]): Stretch(source=source, clock=clock)
+        for source in sources(leaf)
+        for clock in source.clocks
+    }
+
+
+def compile_stretch(stretch: Stretch, catalog: Catalog, *, scoped: bool) -> Compiled | None:
+    """`Stretch.compile` by itself. The operands are given by `Compiled.over`; the rows come in no order, with repetition."""
+    bind = Binder()
+    query = stretch.compile(catalog, bind, scoped=scoped)
+    return None if query is None else Compiled(expression=query, params=bind.params)
 
 
 def compile_edges(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Compiled | None:
@@ -230,12 +269,8 @@ def compile_edges(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Comp
         raise RuleErrors(errors)
     bind = Binder()
     # One query per clock and not one with OR: each walks its own stretch of an index, and is pruned to its months.
-    asked = [
-        one
-        for source in sources(leaf)
-        if (rows := source.rows(catalog, bind)) is not None
-        for one in _asked(rows, source.clocks, bind, scoped=scoped)
-    ]
+    each = (one.compile(catalog, bind, scoped=scoped) for one in stretches(leaf).values())
+    asked = [one for one in each if one is not None]
     if not asked:
         return None
     if len(asked) == 1:
@@ -243,15 +278,6 @@ def compile_edges(leaf: PositiveLeaf, catalog: Catalog, *, scoped: bool) -> Comp
     either = exp.union(*asked, distinct=True, copy=False).subquery("edge", copy=False)
     query = exp.select(exp.column("profile_id", "edge")).from_(either, copy=False)
     return Compiled(expression=query, params=bind.params)
-
-
-def _asked(rows: Rows, clocks: Iterable[Clock], bind: Bind, *, scoped: bool) -> Iterator[exp.Select]:
-    profile_id = exp.column("profile_id", rows.table)
-    scope = (is_one_of(profile_id.copy(), SCOPE.copy()),) if scoped else ()
-    for clock in dict.fromkeys(clocks):
-        found = exp.select(profile_id.copy()).from_(logical(rows.table), copy=False)
-        others = (condition.copy() for condition in (*rows.conditions, *scope))
-        yield found.where(clock.compile(rows.moment, bind), *others, copy=False)
 
 
 def edges(leaf: PositiveLeaf, person: Person, span: Span) -> Iterator[datetime]:

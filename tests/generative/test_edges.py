@@ -25,11 +25,11 @@ from segments.rules import (
     Value,
     compile_edges,
     compile_leaf,
-    edge_place,
     edges,
     evaluate,
     leaves,
     load,
+    stretches,
 )
 from segments.rules.binding import AS_OF as AS_OF_PLACEHOLDER
 from segments.rules.binding import Bind
@@ -183,16 +183,20 @@ def one_leaf(condition: dict[str, Any]) -> PositiveLeaf:
 
 def test_leaves_share_their_candidates_when_only_the_amount_differs() -> None:
     month = {"performed": "Order Completed", "within": {"days": 30}}
-    shared = one_leaf({**month, "op": "gte", "value": 2})
-    assert edge_place(shared) == edge_place(one_leaf({**month, "measure": "sum", "op": "gt", "value": 500}))
-    assert edge_place(shared) != edge_place(one_leaf({**month, "within": {"days": 31}}))
-    assert edge_place(shared) != edge_place(one_leaf({**month, "performed": "Product Viewed"}))
-    filtered = {**month, "where": [{"property": "category", "op": "equals", "value": "Shoes"}]}
-    assert edge_place(shared) != edge_place(one_leaf(filtered))
+
+    def looked_at(**more: Any) -> set[str]:
+        return set(stretches(one_leaf({**month, **more})))
+
+    shared = looked_at(op="gte", value=2)
+    assert shared == looked_at(measure="sum", op="gt", value=500)
+    assert shared != looked_at(within={"days": 31})
+    # What happens now counts in either window; what goes out of it is another record of each.
+    assert shared & looked_at(within={"days": 31})
+    assert not shared & looked_at(performed="Product Viewed")
+    assert not shared & looked_at(where=[{"property": "category", "op": "equals", "value": "Shoes"}])
     # Two figures over the same events and windows, whatever they are and on whichever side.
-    twice = {**month, "measure": "sum", "op": "gt", "than": {**month, "measure": "distinct", "of": "category"}}
-    assert edge_place(shared) == edge_place(one_leaf(twice))
-    assert edge_place(one_leaf({**month, "within": "today"})) != edge_place(one_leaf({**month, "within": "yesterday"}))
+    assert shared == looked_at(measure="sum", op="gt", than={**month, "measure": "distinct", "of": "category"})
+    assert looked_at(within="today") != looked_at(within="yesterday")
 
 
 @dataclass(frozen=True)

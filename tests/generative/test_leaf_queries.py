@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from segments.engines import postgres
 from segments.engines.postgres import LeafQueries
-from segments.rules import PositiveLeaf, evaluate, leaves, load
+from segments.rules import PositiveLeaf, Span, edges, evaluate, leaves, load
 from tests.generative.postgres import TABLES, People
 from tests.generative.strategies import random_people, rules
 from tests.spec.world import AS_OF, CATALOG
@@ -89,6 +89,35 @@ def test_the_same_text_is_asked_whichever_leaves_are_wanted(people: People, monk
     with connection.cursor() as cursor:
         cursor.execute("SHOW plan_cache_mode")
         assert cursor.fetchone() == ("auto",)
+
+
+def test_whose_verdicts_time_changes_is_told_of_many_leaves_at_once(people: People) -> None:
+    kept = LeafQueries(CATALOG)
+    shared: list[int] = []
+    named: list[int] = []
+
+    @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(RULES, min_size=2, max_size=8), st.randoms(use_true_random=False))
+    def agree(drawn: list[dict[str, Any]], chance: random.Random) -> None:
+        asked = list(dict.fromkeys(leaf for document in drawn for leaf in leaves(load(document, CATALOG))))
+        scope = set(chance.sample(sorted(EVERYBODY), 40))
+        # Asked twice, by the text that was made for the first time; the second time another span is in it.
+        for days in (3, 40):
+            span = Span(after=AS_OF - timedelta(days=days), until=AS_OF + timedelta(days=days), zone=AS_OF.tzinfo)
+            everybody, some = kept.touched(asked, span), kept.touched(asked, span, scope=scope)
+            assert everybody.keys() == some.keys() == set(asked)
+            for leaf in asked:
+                near = {one.id for one in POPULATION if any(True for _ in edges(leaf, one, span))}
+                assert set().union(*everybody[leaf]) == near, leaf
+                assert set().union(*some[leaf]) == near & scope, leaf
+                assert all(list(ids) == sorted(set(ids)) for ids in everybody[leaf])
+                named.append(len(near))
+            arrays = [id(ids) for leaf in asked for ids in everybody[leaf]]
+            shared.append(len(arrays) - len(set(arrays)))
+
+    agree()
+    assert sum(named) > 500, "time hardly changes a verdict"
+    assert any(shared), "no two leaves ever looked at the same records"
 
 
 def _prepared() -> dict[str, tuple[int, int]]:

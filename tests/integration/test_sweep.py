@@ -28,7 +28,7 @@ from segments.models import (
 )
 from segments.querysets import drifted
 from segments.refresh import mark_swept, request_due_refreshes
-from segments.rules.edges import sources
+from segments.rules.edges import sources, stretches
 from segments.rules.windows import Calendar
 from segments.services import publish, save_version
 from segments.sweep import Swept, sweep_due
@@ -335,6 +335,7 @@ def test_a_rule_that_does_not_say_when_its_edges_pass_is_refreshed_in_full(
     # As if calendar windows were new, and whoever made them had left that for later.
     monkeypatch.delattr(Calendar, "clocks")
     sources.cache_clear()
+    stretches.cache_clear()
     at = datetime(2026, 6, 1, 12, tzinfo=UTC)
     freeze(at)
     shop.send(track("Bought", "ann", timestamp=(at - HOUR).isoformat()))
