@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from itertools import takewhile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +138,38 @@ def week_bars(counts: Sequence[tuple[date, int]]) -> list[WeekBar]:
 
 def _y(share: float | None) -> str:
     return f"{100 - (share or 0.0) * 100:.2f}"
+
+
+def place(moment: datetime, first: datetime, last: datetime) -> str:
+    """Where a moment lies between two others, in percent."""
+    return f"{min(1.0, max(0.0, (moment - first) / (last - first))) * 100:.3f}%"
+
+
+# Lengths between two labels, from the shortest on; the last ones in months.
+EVERY = [timedelta(minutes=15), timedelta(hours=1), timedelta(hours=6), timedelta(days=1), timedelta(days=7)]
+EVERY_MONTHS = [1, 3, 6, 12, 24, 60, 120]
+
+
+def ticks(first: datetime, last: datetime, *, most: int = 7) -> list[tuple[str, str]]:
+    """Labels of an axis of time, at round moments of the zone in which both are: (x in percent, text)."""
+    length = last - first
+    if every := next((one for one in EVERY if length / one <= most), None):
+        day = first.replace(hour=0, minute=0, second=0, microsecond=0)
+        steps = (day + n * every for n in range(1, 2 + int((last - day) / every)))
+        shown = [(at, f"{at:%H:%M}" if every < timedelta(days=1) and at.hour + at.minute else _day(at)) for at in steps]
+    else:
+        months = next((one for one in EVERY_MONTHS if length / timedelta(days=30 * one) <= most), EVERY_MONTHS[-1])
+        begins = (_month(first.year * 12 // months * months + n * months, first) for n in range(2 + 12_000 // months))
+        shown = [(at, f"{at:%Y}" if at.month == 1 else f"{at:%b}") for at in takewhile(lambda at: at <= last, begins)]
+    return [(place(at, first, last), text) for at, text in shown if first <= at <= last]
+
+
+def _month(number: int, like: datetime) -> datetime:
+    return like.replace(year=number // 12, month=number % 12 + 1, day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _day(at: datetime) -> str:
+    return f"{at.day} {at:%b}"
 
 
 def sparkline(sizes: Sequence[int], *, width: int = 96, height: int = 24) -> str:

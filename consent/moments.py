@@ -4,7 +4,8 @@ Two clocks run in each record: when the person decided, and when we learned it. 
 state (`consent.models.ConsentState`), which readers use; here it is worked out from the records, so it can be proved.
 """
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +14,7 @@ from django.db.models import Q, QuerySet
 
 from consent.models import ConsentRecord, ConsentState, ConsentStop, Method, Mode, Purpose, Reach
 from consent.querysets import stopped_by
-from consent.replay import Holding, after
+from consent.replay import Holding, after, replayed
 from consent.stops import held_then, stops_then
 
 
@@ -91,6 +92,73 @@ def held_by_many(
     return held
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spell:
+    """A time over which a purpose stood the same for somebody; ``since`` None: before anything was on record.
+
+    ``held`` is as of its beginning.
+    """
+
+    held: Held
+    since: datetime | None
+    until: datetime
+
+
+def spells(*, profile_id: int, until: datetime) -> dict[int, list[Spell]]:
+    """By purpose id, what `held_at` tells of all moments up to this one, in order, by all we know."""
+    records = ConsentRecord.objects.filter(profile_id=profile_id, reach=Reach.PERSON).order_by("pk")
+    by_purpose: dict[int, list[ConsentRecord]] = defaultdict(list)
+    for record in records.select_related("notice_version__notice").defer("notice_version__content", "sealed_evidence"):
+        by_purpose[record.purpose_id].append(record)
+    stops = list(ConsentStop.objects.filter(profile_id=profile_id))
+    return {
+        purpose.pk: _spells_of(
+            purpose,
+            by_purpose[purpose.pk],
+            [(one.since, one.lifted_at) for one in stops if one.kind in stopped_by(purpose)],
+            until,
+        )
+        for purpose in Purpose.objects.all()
+    }
+
+
+def _spells_of(
+    purpose: Purpose,
+    records: Sequence[ConsentRecord],
+    stops: Sequence[tuple[datetime, datetime | None]],
+    until: datetime,
+) -> list[Spell]:
+    moments = {_counts_from(one) for one in records} | {one.expires_at for one in records}
+    moments |= {moment for stop in stops for moment in stop}
+    turns = sorted(moment for moment in moments if moment is not None and moment < until)
+    found = [Spell(held=_held(purpose, None, until), since=None, until=until)]
+    counted: list[ConsentRecord] = []
+    coming = sorted(records, key=_counts_from)
+    holding: Holding | None = None
+    for at in turns:
+        added = []
+        while coming and _counts_from(coming[0]) <= at:
+            added.append(coming.pop(0))
+        if added:
+            added.sort(key=_number)
+            is_in_order = not counted or counted[-1].pk < added[0].pk
+            counted = sorted([*counted, *added], key=_number)
+            # Which of them holds goes by the order in which they were recorded: one that came late is told with all of them.
+            holding = replayed(added if is_in_order else counted, holding if is_in_order else None)
+        is_stopped = any(since <= at and (lifted is None or at < lifted) for since, lifted in stops)
+        held = _held(purpose, holding, at)
+        held = replace(held, permits=False, is_stopped=True) if is_stopped else held
+        last = found[-1].held
+        if (held.permits, held.standing, held.is_stopped) != (last.permits, last.standing, last.is_stopped):
+            found[-1] = replace(found[-1], until=at)
+            found.append(Spell(held=held, since=at, until=until))
+    return found
+
+
+def _number(record: ConsentRecord) -> int:
+    return record.pk
+
+
 def unsettled(profile_ids: Collection[int], purpose: Purpose, *, since: datetime, until: datetime) -> set[int]:
     """Those for whom something was recorded, stopped or lifted in the span: within it nobody can say what came first."""
     records = ConsentRecord.objects.filter(profile_id__in=profile_ids, purpose=purpose, reach=Reach.PERSON)
@@ -101,6 +169,11 @@ def unsettled(profile_ids: Collection[int], purpose: Purpose, *, since: datetime
     )
     found = set(records.filter(recorded_at__range=(since, until)).values_list("profile_id", flat=True))
     return found | set(stops.values_list("profile_id", flat=True))
+
+
+def _counts_from(record: ConsentRecord) -> datetime:
+    """From when on it counts: `_counted`, of one record."""
+    return record.recorded_at if record.method == Method.MERGE else record.collected_at
 
 
 def _counted(records: QuerySet[ConsentRecord], *, at: datetime, known_at: datetime | None) -> QuerySet[ConsentRecord]:

@@ -61,9 +61,12 @@ def after(held: Holding | None, record: ConsentRecord) -> Holding | None:
     return replace(own, since=max(at, held.newest), newest=max(at, held.newest)) if held.is_yes else own
 
 
-def replayed(records: Iterable[ConsentRecord]) -> Holding | None:
-    """What holds after all of these, of one profile and purpose, in the order in which they were recorded."""
-    held = None
+def replayed(records: Iterable[ConsentRecord], held: Holding | None = None) -> Holding | None:
+    """What holds after all of these, of one profile and purpose, in the order in which they were recorded.
+
+    Args:
+        held: what held before them.
+    """
     for record in records:
         held = after(held, record)
     return held

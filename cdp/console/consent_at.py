@@ -12,6 +12,7 @@ from django.db.models import Max, Min
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from cdp.console.consent_lanes import Lanes, just_after, lanes_of
 from cdp.identity import ledger
 from cdp.profiles.models import Profile
 from consent.models import ConsentRecord, Method, Reach
@@ -82,6 +83,7 @@ class Told:
     is_own: bool
     at: datetime
     answers: list[Answer]
+    lanes: Lanes | None
 
     @property
     def differing(self) -> list[Answer]:
@@ -103,11 +105,6 @@ def opted_out_by_browser(person: Profile) -> datetime | None:
     return asked.order_by("-collected_at").values_list("collected_at", flat=True).first()
 
 
-def just_after(moment: datetime) -> datetime:
-    """The first whole second from the moment on: forms know no smaller ones, and would ask for just before it."""
-    return moment if not moment.microsecond else moment.replace(microsecond=0) + timedelta(seconds=1)
-
-
 def steps(person: Profile, *, at: datetime) -> Steps:
     """To the decision before this moment, and to the one after it."""
     theirs = ConsentRecord.objects.filter(profile_id__in=ledger.all_inside(person.pk), reach=Reach.PERSON).order_by()
@@ -120,11 +117,15 @@ def told(person: Profile, *, at: datetime, known_at: datetime | None) -> list[To
     """The person's own profile first, then those merged into it that ever said anything."""
     inside = [pk for pk in ledger.all_inside(person.pk) if pk != person.pk]
     speaking = set(ConsentRecord.objects.filter(profile_id__in=inside).values_list("profile_id", flat=True))
-    moments = {pk: ledger.merged_away(pk, at=at) or at for pk in [person.pk, *sorted(speaking)]}
-    return [
-        Told(profile_id=pk, is_own=pk == person.pk, at=then, answers=_answers(pk, then, known_at))
-        for pk, then in moments.items()
-    ]
+    now = timezone.now()
+    found = []
+    for pk in [person.pk, *sorted(speaking)]:
+        then = ledger.merged_away(pk, at=at) or at
+        lanes = lanes_of(pk, at=then, until=ledger.merged_away(pk, at=now) or now)
+        found.append(
+            Told(profile_id=pk, is_own=pk == person.pk, at=then, answers=_answers(pk, then, known_at), lanes=lanes)
+        )
+    return found
 
 
 def _answers(profile_id: int, at: datetime, known_at: datetime | None) -> list[Answer]:

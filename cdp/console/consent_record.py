@@ -19,7 +19,7 @@ from django.utils.dateparse import parse_datetime
 from cdp.audit.admin_base import actor_of
 from cdp.audit.services import record as audit
 from cdp.audit.standing import sealing
-from cdp.console.consent_at import just_after
+from cdp.console.consent_lanes import just_after
 from cdp.errors import DomainError, NotFound
 from cdp.identity import ledger
 from cdp.ingestion.models import Source

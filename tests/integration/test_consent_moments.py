@@ -3,6 +3,7 @@
 import random
 import re
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from cdp.identity.models import Merge
 from cdp.profiles.models import Profile
 from consent import stops
 from consent.models import ConsentRecord, ConsentState, Decision, Method, Purpose, StopKind
-from consent.moments import held_at, held_by_many
+from consent.moments import Held, held_at, held_by_many, spells
 from consent.querysets import permitted
 from consent.services import record_decision
 from tests.factories import BY, Tracker, identify, person, process_all, track, tracker
@@ -165,6 +166,29 @@ def test_worked_out_from_records_it_is_what_readers_see(shop: Tracker, seed: int
         if key in purposes:
             told = held_by_many(everybody, purposes[key], at=at, known_at=at)
             assert {pk for pk, held in told.items() if held.permits} == readers, f"{key} at {at}"
+    for profile_id in ConsentRecord.objects.values_list("profile_id", flat=True).distinct():
+        spells_are_what_held(profile_id)
+
+
+def spells_are_what_held(profile_id: int) -> None:
+    """Told at once, they are what is told of each moment by itself: at their ends, and in between."""
+    until = timezone.now()
+    found = spells(profile_id=profile_id, until=until)
+    for one in found.values():
+        assert one[0].since is None and one[-1].until == until
+        assert all(left.until == right.since and stand(left.held) != stand(right.held) for left, right in pairwise(one))
+    instant = timedelta(microseconds=1)
+    ends = {spell.since for one in found.values() for spell in one if spell.since}
+    for at in ends | {end - instant for end in ends} | {end + (until - end) / 3 for end in ends} | {until - instant}:
+        for held in held_at(profile_id=profile_id, at=at):
+            (spell,) = [
+                one for one in found[held.purpose.pk] if (one.since is None or one.since <= at) and at < one.until
+            ]
+            assert stand(spell.held) == stand(held), (held.purpose.key, at)
+
+
+def stand(held: Held) -> tuple[bool, str, bool]:
+    return held.permits, held.standing, held.is_stopped
 
 
 def stop_or_lift(profile: Profile, kind: StopKind) -> None:

@@ -18,7 +18,7 @@ from cdp.audit.check_proof import check
 from cdp.audit.models import AuditEntry
 from cdp.audit.sequencing import sequence
 from cdp.audit.signing import load_signer, make_key
-from cdp.console.consent_at import just_after
+from cdp.console.consent_lanes import just_after
 from cdp.identity.merging import merge_profiles
 from consent import trail
 from consent.models import (
