@@ -18,16 +18,23 @@ from consent.trail import is_late
 # So that what was said first doesn't stand at the very edge, and what was said just now can be seen.
 MARGIN: Final = 0.04
 SHORTEST: Final = timedelta(hours=1)
+# Shares of a lane into which its longest word goes.
+FITS_ON_WIDE: Final = 0.15
+FITS_ANYWHERE: Final = 0.45
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
-    """A spell as it is drawn; ``at`` is a moment in it to look at, None before anything was on record."""
+    """A spell as it is drawn; ``at`` is a moment in it to look at, None before anything was on record.
+
+    ``room`` for its word: "wide" on wide screens alone, "" nowhere.
+    """
 
     x: str
     width: str
     look: str
     word: str
+    room: str
     title: str
     at: datetime | None
 
@@ -104,6 +111,7 @@ def _late(profile_id: int) -> list[ConsentRecord]:
 
 def _stretch(spell: Spell, first: datetime, until: datetime) -> Stretch:
     since = max(spell.since or first, first)
+    share = (spell.until - since) / (until - first)
     word = _word(spell.held)
     span = f"{_moment(spell.since)} to {_moment(spell.until)}" if spell.since else f"until {_moment(spell.until)}"
     return Stretch(
@@ -111,6 +119,7 @@ def _stretch(spell: Spell, first: datetime, until: datetime) -> Stretch:
         width=place(first + (spell.until - since), first, until),
         look=_look(spell.held),
         word=word,
+        room="all" if share > FITS_ANYWHERE else "wide" if share > FITS_ON_WIDE else "",
         title=f"{spell.held.purpose.label}: {word}, {span}",
         at=just_after(spell.since) if spell.since else None,
     )

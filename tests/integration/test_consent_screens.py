@@ -7,6 +7,7 @@ import zipfile
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.db import connection
@@ -279,6 +280,27 @@ def test_what_was_true_stands_beside_what_was_known_and_a_step_leads_to_each_dec
     after = at_moment(officer, "ann", at=steps.after.isoformat())
     assert not after.context["rows"][0].differing and "Withdrawn by Form" in after.content.decode()
     assert at_moment(officer, "ann", at=steps.before.isoformat()).context["steps"].before is None
+
+
+def test_a_picture_shows_what_held_over_time_and_what_came_late(officer: Client) -> None:
+    now = timezone.now()
+    assert at_moment(officer, "ann").context["rows"][0].lanes is None, "nothing was ever on record"
+    given, withdrawn = say("ann", Decision.GRANTED, now - 20 * DAY), say("ann", Decision.WITHDRAWN, now - 10 * DAY)
+    old = say("ann", Decision.GRANTED, now - 15 * DAY)
+    stop(profile=person("ann"), kind=StopKind.RESTRICTION, by=BY)
+    page = at_moment(officer, "ann", at=(now - 12 * DAY).isoformat())
+    lanes = page.context["rows"][0].lanes
+    [email] = [lane for lane in lanes.lanes if lane.purpose.key == EMAIL]
+    drawn = [(one.word, one.look) for one in email.stretches]
+    assert drawn == [("No record means no", "none"), ("Granted", "ok"), ("Withdrawn", "no"), ("Halted", "no")]
+    assert [(one.is_applied, one.end) for one in email.late][-1][0] is False, "it lay before the withdrawal"
+    assert len(email.late) == 3 and lanes.has_late and lanes.has_late_for_nothing
+    places = [float(one.x.rstrip("%")) for one in email.stretches]
+    assert places == sorted(places) and places[1] < float(lanes.cursor.rstrip("%")) < places[2]
+    text = page.content.decode()
+    for one in (given, withdrawn):
+        assert f"?at={quote(just_after(one.collected_at).isoformat(), safe='/')}" in text
+    assert old.pk and "late, not applied" in text
 
 
 def test_whoever_is_halted_is_said_to_be_whatever_they_had_answered(officer: Client) -> None:

@@ -1,8 +1,9 @@
 """Geometry of the small charts."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
-from cdp.charts import Share, day_chart, share_chart, sparkline, week_bars
+from cdp.charts import Share, day_chart, place, share_chart, sparkline, ticks, week_bars
 
 
 def test_every_day_has_its_place_and_the_highest_reaches_the_top() -> None:
@@ -55,3 +56,36 @@ def test_a_week_in_which_nothing_happened_has_no_bar() -> None:
         ("83.75%", "50.00%", "50.00%", "25 May 2026: 2"),
     ]
     assert week_bars([]) == []
+
+
+ZURICH = ZoneInfo("Europe/Zurich")
+
+
+def test_an_axis_of_time_has_round_moments_and_not_too_many() -> None:
+    first = datetime(2026, 3, 28, 14, 7, tzinfo=ZURICH)
+    for length, some in (
+        (timedelta(hours=1), "15:00"),
+        (timedelta(hours=5), "16:00"),
+        (timedelta(days=1), "29 Mar"),
+        (timedelta(days=5), "30 Mar"),
+        (timedelta(days=40), "18 Apr"),
+        (timedelta(days=200), "Sep"),
+        (timedelta(days=500), "2027"),
+        (timedelta(days=36_000), "2100"),
+    ):
+        last = first + length
+        found = ticks(first, last)
+        assert 2 <= len(found) <= 11, (length, found)
+        assert some in [text for _, text in found], found
+        places = [float(x.rstrip("%")) for x, _ in found]
+        assert places == sorted(places) and places[0] >= 0 and places[-1] <= 100
+
+
+def test_the_last_label_of_an_axis_is_not_after_the_last_year_there_is() -> None:
+    assert ticks(datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
+
+
+def test_a_moment_outside_stands_at_the_edge() -> None:
+    first, last = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 11, tzinfo=UTC)
+    days = [place(first + timedelta(days=day), first, last) for day in (-1, 0, 5, 10, 11)]
+    assert days == ["0.000%", "0.000%", "50.000%", "100.000%", "100.000%"]

@@ -243,6 +243,7 @@
       background: light-dark(#fff, #1a1a18); color: inherit; font: inherit; font-weight: 600; cursor: pointer; }
     button:hover { background: light-dark(#f1f1ed, #272724); }
     .close { flex: none; justify-self: end; min-height: 44px; border-color: transparent; text-decoration: underline; font-weight: 400; }
+    .told { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
     :focus-visible { outline: 3px solid light-dark(#2a52c4, #9fb3ff); outline-offset: 2px; }
     [hidden] { display: none; }
     @media (max-width: 480px) { section { padding: 16px; } }`;
@@ -308,12 +309,16 @@
         content.link && element("p", {}, element("a", { href: content.link, textContent: content.link_text || content.link }))));
     region.addEventListener("keydown", event => { if (event.key === "Escape" && canClose) hide(); });
     box = element("div", { id: "cdp-consent" });
-    box.attachShadow({ mode: "open" }).append(region);
+    const told = element("p", { role: "status", className: "told", lang: wording.locale });
+    box.attachShadow({ mode: "open" }).append(region, told);
     dress(box.shadowRoot);
     document.body.prepend(box); // first for the keyboard and for screen readers, and nothing is kept from anybody
     served = shown();
     reserve();
-    if (isAskedFor) { cameFrom = document.activeElement; region.querySelector("h2").focus(); }
+    if (isAskedFor) { cameFrom = document.activeElement; region.querySelector("h2").focus(); return; }
+    // Whoever doesn't see it come is told once that it did; what is there from the beginning isn't read out.
+    setTimeout(() => { told.textContent = content.title; }, 100);
+    setTimeout(() => { told.textContent = ""; }, 10000);
   }
 
   function hide() {
