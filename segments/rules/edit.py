@@ -82,11 +82,28 @@ def blank() -> Document:
 
 
 def as_draft(document: Document) -> Document:
-    """The same rule with a group at its root, so that there is a place for another condition."""
-    if group_kind(document) is not None:
-        return document
-    condition = {key: value for key, value in document.items() if key != "version"}
-    return {"version": document.get("version", VERSION), "all": [condition] if condition else []}
+    """The same rule with a group at its root, so that there is a place for another condition, and nothing negated twice.
+
+    Raises:
+        EditRefused: it is too large or too deep to be built.
+    """
+    if (bomb := outsized(document)) is not None:
+        raise EditRefused(bomb.code, bomb.message, ())
+    version = document.get("version", VERSION)
+    condition = _plain({key: value for key, value in document.items() if key != "version"})
+    if group_kind(condition) is not None:
+        return {"version": version, **condition}
+    return {"version": version, "all": [condition] if condition else []}
+
+
+def _plain(node: Any) -> Any:
+    """The same without "not" around "not"."""
+    if not isinstance(node, dict):
+        return node
+    while isinstance(node.get("not"), dict) and isinstance(node["not"].get("not"), dict):
+        node = node["not"]["not"]
+    inner = {word: [_plain(one) for one in node[word]] for word in _LISTS if isinstance(node.get(word), list)}
+    return {**node, **inner, **({"not": _plain(node["not"])} if "not" in node else {})}
 
 
 # ---- Reading a draft ---------------------------------------------------------------------------------------------
@@ -385,4 +402,6 @@ def pasted(document: object) -> tuple[Document, ...]:
         found = document
     if not isinstance(found, list) or not found or not all(isinstance(one, dict) and one for one in found):
         raise EditRefused("nothing_to_paste", "what was pasted holds no condition", ())
-    return tuple(found)
+    if (bomb := outsized(found)) is not None:
+        raise EditRefused(bomb.code, bomb.message, ())
+    return tuple(_plain(one) for one in found)
