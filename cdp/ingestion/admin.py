@@ -22,6 +22,7 @@ from cdp.errors import DomainError
 from cdp.ingestion import quarantine
 from cdp.ingestion.keys import create_source, create_write_key, revoke_write_key
 from cdp.ingestion.models import Quarantined, Source, SourceKind, WriteKey
+from cdp.ingestion.origins import OriginsField
 from cdp.ingestion.suppressed import dropped_lately
 from cdp.profiles.masking import EMAIL, masked_email, masked_properties
 from cdp.profiles.models import Trait
@@ -35,6 +36,10 @@ DAYS = 30
 
 
 class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
+    allowed_origins = OriginsField(
+        required=False, help_text="Origins whose pages may send with its browser key, one on each line."
+    )
+
     class Meta:
         model = Source
         fields = ("name", "kind", "allowed_origins", "place", "is_enabled")

@@ -370,10 +370,11 @@ def _shifted(path: Path, into: Path, position: int) -> Path:
     return (*path[:depth], step + 1, *path[depth + 1 :]) if isinstance(step, int) and step >= position else path
 
 
-def _changed(document: Any, path: Path, change: Callable[[Any], Any]) -> Any:
+def _changed(document: Document, path: Path, change: Callable[[Any], Any]) -> Document:
     """The document with another thing at the path; what isn't on the way there is shared."""
     at(document, path)
-    return _replaced(document, path, change)
+    after: Document = _replaced(document, path, change)
+    return after
 
 
 def _replaced(node: Any, path: Path, change: Callable[[Any], Any]) -> Any:
