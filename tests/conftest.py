@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = getattr(config, "workerinput", None)
     os.environ.setdefault("CDP_SECRET_KEY", "tests-only-" + "0" * 50)
     # A test's own transaction lasts as long as the test, and what it holds to the limit of a batch is all of it.
-    os.environ.setdefault("CDP_BATCH_SECONDS", "7200")  # the longest drill takes 40 minutes
+    os.environ.setdefault("CDP_BATCH_SECONDS", "1800")
     os.environ.setdefault("CDP_VAULT_KEY_FILE", str(_vault_key()))
     if worker is None:
         valkey_url = os.environ.get("REDIS_URL") or stack.enter_context(_valkey_of_this_run())
