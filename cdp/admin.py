@@ -13,6 +13,7 @@ from cdp.audit.admin_base import AuditedAdmin
 from cdp.console import (  # noqa: F401  (importing registers the screens)
     api_keys,
     audit,
+    catalogue,
     consent_conflicts,
     consent_trail,
     notices,

@@ -41,6 +41,7 @@ class PlatformAdminSite(AdminSite):
 
         # Of no model: what waits, who was read, and who said yes.
         own = [
+            path("figures/", self.admin_view(home.figures_view), name="home_figures"),
             path("waiting/", self.admin_view(home.waiting_view), name="home_waiting"),
             path("breach/", self.admin_view(breach_screens.breach_view), name="breach"),
             path("breach/people/", self.admin_view(breach_screens.people_view), name="breach_people"),

@@ -11,7 +11,8 @@ from cdp.rest.openapi import SchemaView, docs
 from consent.api import PurposeList
 from consent.api_notices import NoticeList, NoticeNewest, NoticeVersionDetail, NoticeVersions
 from consent.api_receipts import ConsentReceipt
-from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentRefresh
+from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentPause, SegmentRefresh, SegmentResume
+from segments.api_by_hand import SegmentAddByHand, SegmentRemoveByHand, SegmentUndoByHand
 from segments.api_flows import SegmentFlow, SegmentHistory, SegmentOverlap, SegmentsFlow
 from segments.api_lists import ListDetail, ListPeople, ListPeopleRemove, Lists
 from segments.api_members import SegmentMember, SegmentMembers
@@ -32,7 +33,12 @@ urlpatterns = [
     path("segments/<slug:key>/", SegmentDetail.as_view(), name="segment"),
     path("segments/<slug:key>/members/", SegmentMembers.as_view(), name="members"),
     path("segments/<slug:key>/members/<uuid:uuid>/", SegmentMember.as_view(), name="member"),
+    path("segments/<slug:key>/by-hand/add/", SegmentAddByHand.as_view(), name="by-hand-add"),
+    path("segments/<slug:key>/by-hand/remove/", SegmentRemoveByHand.as_view(), name="by-hand-remove"),
+    path("segments/<slug:key>/by-hand/undo/", SegmentUndoByHand.as_view(), name="by-hand-undo"),
     path("segments/<slug:key>/refresh/", SegmentRefresh.as_view(), name="refresh"),
+    path("segments/<slug:key>/pause/", SegmentPause.as_view(), name="pause"),
+    path("segments/<slug:key>/resume/", SegmentResume.as_view(), name="resume"),
     path("segments/<slug:key>/history/", SegmentHistory.as_view(), name="history"),
     path("segments/<slug:key>/flow/", SegmentFlow.as_view(), name="flow"),
     path(

@@ -1,185 +1,418 @@
-"""Geometry of small charts drawn by the server as SVG. Pure: figures in, attributes out; what they mean stands beside them in words."""
+"""Pictures of figures, as options of Apache ECharts. Pure: figures in, plain dictionaries out, which JSON can carry.
+
+An option names its colours by their role ("@chart-1", a token of `tokens.css`) and says how values are written
+(`{"$format": "money"}`); `cdp/js/charts.js` puts in what the reader's theme has. Only the keys named there are looked at, so
+that no name of a person or segment is ever taken for either. Small charts that need no script are in `cdp.small_charts`;
+what the figures mean stands beside them, in the screens. What all kinds share is
+in `cdp.chart_parts`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from itertools import takewhile
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any, Final
+
+from cdp.chart_parts import (
+    WITHIN,
+    Options,
+    Series,
+    Unit,
+    Value,
+    axis_along,
+    axis_tooltip,
+    axis_up,
+    band,
+    base,
+    bin_of,
+    has_a_lonely_value,
+    highest,
+    legend_of,
+    plain,
+    tooltip,
+)
+
+# Okabe, M. and Ito, K. (2008), Color Universal Design: told apart by whoever sees red and green alike. As tokens, because on
+# a light and on a dark ground other shades of them can be read.
+PALETTE: Final = ("@chart-1", "@chart-2", "@chart-3", "@chart-4", "@chart-5", "@chart-6")
+ROLES: Final = {
+    "members": "@chart-1",
+    "entered": "@chart-1",
+    "left": "@chart-2",
+    "everyone": "@ink-3",
+    "quiet": "@line-2",
+}
+MOST_SERIES: Final = len(PALETTE)
+# From here on a cell of a heat map is so strong that dark text, in the dark theme light text, can't be read on it.
+STRONG: Final = 0.65
+
+
+class Height(StrEnum):
+    """How high a picture stands; its width is that of its panel."""
+
+    LOW = "s"
+    MIDDLE = "m"
+    HIGH = "l"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bar:
-    """One bar in percent of the chart's width and of its height; ``y`` counts from the top."""
+class Column:
+    """One column of the table beside a picture."""
 
-    day: date
-    count: int
-    x: str
-    y: str
-    width: str
-    height: str
+    label: str
+    is_number: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
-class DayChart:
-    bars: list[Bar]
-    labels: list[tuple[str, str]]
-    highest: int
-    total: int
+class Figure:
+    """A picture with the same figures as a table: cells as they are to be read, the first of each row its name."""
 
-
-def day_chart(counts: dict[date, int], *, last: date, days: int) -> DayChart:
-    """A bar for each of the ``days`` up to and including ``last``; a day without a count is an empty place."""
-    first = last - timedelta(days=days - 1)
-    series = [(first + timedelta(days=n), counts.get(first + timedelta(days=n), 0)) for n in range(days)]
-    highest = max((count for _, count in series), default=0)
-    step = 100 / days
-    bars = [
-        Bar(
-            day=day,
-            count=count,
-            x=f"{n * step + step * 0.14:.3f}%",
-            width=f"{step * 0.72:.3f}%",
-            y=f"{100 - _height(count, highest):.2f}%",
-            height=f"{_height(count, highest):.2f}%",
-        )
-        for n, (day, count) in enumerate(series)
-    ]
-    every = max(1, round(days / 5))
-    labels = [
-        (f"{(n + 0.5) * step:.2f}%", f"{day.day} {day:%b}")
-        for n, (day, _) in enumerate(series)
-        if n % every == every // 2
-    ]
-    return DayChart(bars=bars, labels=labels, highest=highest, total=sum(count for _, count in series))
-
-
-def _height(count: int, highest: int) -> float:
-    """Percent of the height; something that happened is never drawn as nothing."""
-    return max(2.0, count / highest * 100) if count else 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Share:
-    """A share of a week, with the interval that it lies in; ``share`` None where nobody was asked."""
-
-    begins: date
-    share: float | None
-    low: float = 0.0
-    high: float = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShareChart:
-    """Lines and bands over a field of 1000 by 100, y counted from the top; a week without a share interrupts both.
-
-    ``dots`` are (x, y, title); ``labels`` (x in percent, text).
-    """
-
-    lines: list[str]
-    bands: list[str]
-    dots: list[tuple[str, str, str]]
-    labels: list[tuple[str, str]]
-
-
-def share_chart(shares: Sequence[Share]) -> ShareChart:
-    """The shares of consecutive weeks, from 0 at the bottom to 1 at the top."""
-    step = 1000 / max(1, len(shares))
-    runs: list[list[tuple[float, Share]]] = [[]]
-    for n, one in enumerate(shares):
-        if one.share is None:
-            runs.append([])
-        else:
-            runs[-1].append(((n + 0.5) * step, one))
-    runs = [run for run in runs if run]
-    lines = [" ".join(f"{x:.1f},{_y(one.share)}" for x, one in run) for run in runs]
-    bands = [
-        " ".join([f"{x:.1f},{_y(one.high)}" for x, one in run] + [f"{x:.1f},{_y(one.low)}" for x, one in reversed(run)])
-        for run in runs
-    ]
-    dots = [
-        (f"{x / 10:.2f}%", f"{_y(one.share)}%", f"{one.begins:%-d %b %Y}: {(one.share or 0) * 100:.0f}%")
-        for run in runs
-        for x, one in run
-    ]
-    every = max(1, round(len(shares) / 5))
-    labels = [
-        (f"{(n + 0.5) * step / 10:.2f}%", f"{one.begins.day} {one.begins:%b}")
-        for n, one in enumerate(shares)
-        if n % every == every // 2
-    ]
-    return ShareChart(lines=lines, bands=bands, dots=dots, labels=labels)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeekBar:
-    """The bar of a week in percent of the chart's width and height; ``y`` counts from the top."""
-
-    x: str
-    y: str
-    width: str
-    height: str
+    id: str
     title: str
+    about: str
+    options: Options
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+    height: Height = Height.MIDDLE
+
+    @property
+    def options_id(self) -> str:
+        """Of the element that holds the options."""
+        return f"{self.id}-options"
 
 
-def week_bars(counts: Sequence[tuple[date, int]]) -> list[WeekBar]:
-    """A bar for each week in which something happened, at the place of its dot in `share_chart`."""
-    step, highest = 100 / max(1, len(counts)), max((count for _, count in counts), default=0)
-    return [
-        WeekBar(
-            x=f"{(n + 0.35) * step:.2f}%",
-            width=f"{step * 0.3:.2f}%",
-            y=f"{100 - _height(count, highest):.2f}%",
-            height=f"{_height(count, highest):.2f}%",
-            title=f"{begins:%-d %b %Y}: {count:,}",
-        )
-        for n, (begins, count) in enumerate(counts)
-        if count
+def over_time(
+    *,
+    at: Sequence[str],
+    series: Sequence[Series],
+    about: str,
+    unit: Unit = Unit.COUNT,
+    currency: str = "",
+    moments: str = "day",
+    is_filled: bool = False,
+) -> Options:
+    """Lines over time.
+
+    Args:
+        at: moments in ISO 8601 as the reader's calendar has them, or what `moments` else says.
+        about: what somebody hears who doesn't see it.
+        moments: how `at` is written: "day", "hour", or "text" as it is.
+        is_filled: the field below the only line is filled.
+    """
+    drawn: list[Options] = []
+    for number, one in enumerate(series):
+        drawn += band(number, one)
+        line: Options = {
+            "type": "line",
+            "name": one.name,
+            "data": plain(one.values),
+            "color": one.color,
+            "symbol": "circle",
+            "symbolSize": 6,
+            "showSymbol": len(at) <= 1 or has_a_lonely_value(one.values),
+            "lineStyle": {"width": 2, "color": one.color, "type": "dashed" if one.is_dashed else "solid"},
+            "emphasis": {"focus": "none"},
+        }
+        if is_filled and len(series) == 1:
+            line["areaStyle"] = {"color": one.color, "opacity": 0.12}
+        drawn.append(line)
+    return {
+        **base(about),
+        **legend_of([one.name for one in series]),
+        "tooltip": axis_tooltip(unit, currency, moments),
+        "xAxis": axis_along(at, moments, edge=False),
+        "yAxis": axis_up(unit, currency, most=highest(series)),
+        "series": drawn,
+    }
+
+
+def came_and_went(
+    *, at: Sequence[str], came: Sequence[int], went: Sequence[int], about: str, moments: str = "day"
+) -> Options:
+    """For each day or hour a bar up for who entered and one down for who left."""
+    bar: Options = {"type": "bar", "stack": "both", "barMaxWidth": 24, "emphasis": {"focus": "none"}}
+    return {
+        **base(about),
+        **legend_of(["Entered", "Left"]),
+        "tooltip": axis_tooltip(Unit.COUNT, "", moments, is_absolute=True),
+        "xAxis": axis_along(at, moments, edge=True),
+        "yAxis": axis_up(Unit.COUNT, "", is_absolute=True),
+        "series": [
+            {**bar, "name": "Entered", "color": ROLES["entered"], "data": list(came)},
+            {**bar, "name": "Left", "color": ROLES["left"], "data": [-one for one in went]},
+        ],
+    }
+
+
+def bars(
+    *,
+    categories: Sequence[str],
+    series: Sequence[Series],
+    about: str,
+    unit: Unit = Unit.COUNT,
+    currency: str = "",
+    is_lying: bool = False,
+) -> Options:
+    """Bars by category, side by side where there are several series; lying ones for long names, the first on top."""
+    names: Options = {
+        "type": "category",
+        "data": list(categories),
+        "axisTick": {"show": False},
+        "axisLine": {"lineStyle": {"color": "@line-2"}},
+        "axisLabel": {"color": "@ink-2", "width": 140 if is_lying else 96, "overflow": "truncate", "interval": 0},
+        "inverse": is_lying,
+    }
+    drawn = [
+        {"type": "bar", "name": one.name, "data": plain(one.values), "color": one.color, "barMaxWidth": 28,
+         "barGap": "10%", "emphasis": {"focus": "none"}}
+        for one in series
+    ]  # fmt: skip
+    figures = axis_up(unit, currency, most=highest(series))
+    return {
+        **base(about),
+        **legend_of([one.name for one in series]),
+        "tooltip": axis_tooltip(unit, currency, "text", pointer="shadow"),
+        "xAxis": figures if is_lying else names,
+        "yAxis": names if is_lying else figures,
+        "series": drawn,
+    }
+
+
+def histogram(
+    *, edges: Sequence[float], counts: Sequence[int], about: str, marks: Sequence[tuple[str, float]] = ()
+) -> Options:
+    """How often values fall between each two edges, bar by bar without a gap.
+
+    Args:
+        edges: one more than counts, ascending. A last edge equal to the one before makes an open end.
+        marks: values to point at, each with its name: a percentile, a threshold.
+
+    Raises:
+        ValueError: the edges don't fit the counts.
+    """
+    if len(edges) != len(counts) + 1 or list(edges) != sorted(edges):
+        raise ValueError("a histogram has one edge more than counts, in ascending order")
+    between = [f"{written(low)} to {written(high)}" for low, high in pairwise(edges)]
+    lines = [{"xAxis": place, "name": name} for name, value in marks if (place := bin_of(value, edges)) is not None]
+    bar: Options = {
+        "type": "bar",
+        "name": "People",
+        "data": list(counts),
+        "color": PALETTE[0],
+        "barCategoryGap": "4%",
+        "emphasis": {"focus": "none"},
+    }
+    if lines:
+        bar["markLine"] = {
+            "symbol": "none",
+            "silent": True,
+            "data": lines,
+            "lineStyle": {"color": "@ink-2", "type": "dashed"},
+            "label": {"color": "@ink-2", "formatter": "{b}"},
+        }
+    return {
+        **base(about),
+        "tooltip": axis_tooltip(Unit.COUNT, "", "text", pointer="shadow"),
+        "xAxis": axis_along(between, "text", edge=True),
+        "yAxis": axis_up(Unit.COUNT, ""),
+        "series": [bar],
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One place of a heat map: how strong it is, from 0 to 1; what stands in it, and what is said of it."""
+
+    share: float
+    text: str
+    said: str
+
+
+def heat_map(
+    *, rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[Cell | None]], about: str
+) -> Options:
+    """Shares in rows and columns, the first row on top; a place that isn't known stays empty, so a triangle is one too."""
+    strongest = max((cell.share for row in cells for cell in row if cell), default=0.0) or 1.0
+    data = [
+        {
+            "value": [x, y, round(cell.share, 4)],
+            "text": cell.text,
+            "said": cell.said,
+            "label": {"color": "@on-heat-1" if cell.share / strongest > STRONG else "@on-heat-0"},
+        }
+        for y, row in enumerate(cells)
+        for x, cell in enumerate(row)
+        if cell
     ]
+    names: Options = {
+        "type": "category",
+        "axisTick": {"show": False},
+        "axisLine": {"show": False},
+        "splitArea": {"show": False},
+    }
+    label: Options = {"color": "@ink-2"}
+    return {
+        **base(about),
+        "grid": {**WITHIN, "top": 28},
+        "tooltip": {**tooltip(), "trigger": "item", "formatter": {"$format": "said"}},
+        "xAxis": {**names, "data": list(columns), "position": "top", "axisLabel": label},
+        "yAxis": {**names, "data": list(rows), "inverse": True, "axisLabel": {**label, "interval": 0}},
+        "visualMap": {
+            "show": False,
+            "min": 0,
+            "max": strongest,
+            "dimension": 2,
+            "inRange": {"color": ["@heat-0", "@heat-1"]},
+        },
+        # In a narrow window figures wouldn't fit into the places; they are in the tooltip and the table.
+        "media": [{"query": {"maxWidth": 620}, "option": {"series": [{"label": {"show": False}}]}}],
+        "series": [
+            {
+                "type": "heatmap",
+                "data": data,
+                "label": {"show": True, "fontSize": 11, "formatter": {"$format": "text"}},
+                "itemStyle": {"borderColor": "@surface", "borderWidth": 1},
+                "emphasis": {"itemStyle": {"borderColor": "@ink", "borderWidth": 1}},
+            }
+        ],
+    }
 
 
-def _y(share: float | None) -> str:
-    return f"{100 - (share or 0.0) * 100:.2f}"
+@dataclass(frozen=True, kw_only=True)
+class Combination:
+    """How many are in exactly these sets, by their numbers."""
+
+    sets: frozenset[int]
+    count: int
 
 
-def place(moment: datetime, first: datetime, last: datetime) -> str:
-    """Where a moment lies between two others, in percent."""
-    return f"{min(1.0, max(0.0, (moment - first) / (last - first))) * 100:.3f}%"
+def upset(*, sets: Sequence[str], combinations: Sequence[Combination], about: str) -> Options:
+    """How sets overlap: a bar for each combination, and below it a dot for each set that belongs to it.
+
+    Lex, A. et al. (2014), UpSet: Visualization of intersecting sets, IEEE TVCG 20(12): of more than three sets no circles can
+    be drawn whose overlaps mean anything.
+    """
+    numbers = [str(n) for n, _ in enumerate(combinations)]
+    on: list[Options] = []
+    off: list[Options] = []
+    joins: list[list[Any]] = []
+    for x, one in enumerate(combinations):
+        for y in range(len(sets)):
+            (on if y in one.sets else off).append({"value": [x, y]})
+        joins += [[x, min(one.sets)], [x, max(one.sets)], ["-", "-"]]
+    below = 28 * len(sets)
+    across: Options = {
+        "type": "category",
+        "data": numbers,
+        "axisTick": {"show": False},
+        "axisLabel": {"show": False},
+        "axisLine": {"show": False},
+        "axisPointer": {"show": False},
+    }
+    dots: Options = {
+        "type": "scatter",
+        "silent": True,
+        "xAxisIndex": 1,
+        "yAxisIndex": 1,
+        "symbolSize": 12,
+        "itemStyle": {"opacity": 1},
+    }
+    said = [
+        f"{' and '.join(name for y, name in enumerate(sets) if y in one.sets)}{'' if len(one.sets) > 1 else ' alone'}"
+        for one in combinations
+    ]
+    return {
+        **base(about),
+        "grid": [
+            {"left": 160, "right": 16, "top": 24, "bottom": below + 24, "outerBoundsMode": "none"},
+            {"left": 160, "right": 16, "height": below, "bottom": 12, "outerBoundsMode": "none"},
+        ],
+        "tooltip": {**tooltip(), "trigger": "item", "formatter": {"$format": "said"}},
+        "xAxis": [
+            {**across, "gridIndex": 0, "axisLine": {"show": True, "lineStyle": {"color": "@line-2"}}},
+            {**across, "gridIndex": 1},
+        ],
+        "yAxis": [
+            {**axis_up(Unit.COUNT, ""), "gridIndex": 0, "splitNumber": 3},
+            {
+                "type": "category",
+                "gridIndex": 1,
+                "data": list(sets),
+                "inverse": True,
+                "axisTick": {"show": False},
+                "axisLine": {"show": False},
+                "axisLabel": {"color": "@ink-2", "width": 144, "overflow": "truncate", "interval": 0},
+            },
+        ],
+        "series": [
+            {
+                "type": "bar",
+                "name": "People",
+                "color": PALETTE[0],
+                "barMaxWidth": 36,
+                "data": [
+                    {"value": one.count, "said": f"{words}\n{one.count:,} people"}
+                    for one, words in zip(combinations, said, strict=True)
+                ],
+                "label": {"show": True, "position": "top", "color": "@ink-2", "formatter": {"$format": "count"}},
+            },
+            {
+                "type": "line",
+                "silent": True,
+                "xAxisIndex": 1,
+                "yAxisIndex": 1,
+                "symbol": "none",
+                "data": joins,
+                "lineStyle": {"width": 2, "color": PALETTE[0]},
+            },
+            {**dots, "color": "@fill-2", "data": off},
+            {**dots, "color": PALETTE[0], "data": on},
+        ],
+    }  # fmt: skip
 
 
-# Lengths between two labels, from the shortest on; the last ones in months.
-EVERY = [timedelta(minutes=15), timedelta(hours=1), timedelta(hours=6), timedelta(days=1), timedelta(days=7)]
-EVERY_MONTHS = [1, 3, 6, 12, 24, 60, 120]
-
-
-def ticks(first: datetime, last: datetime, *, most: int = 7) -> list[tuple[str, str]]:
-    """Labels of an axis of time, at round moments of the zone in which both are: (x in percent, text)."""
-    length = last - first
-    if every := next((one for one in EVERY if length / one <= most), None):
-        day = first.replace(hour=0, minute=0, second=0, microsecond=0)
-        steps = (day + n * every for n in range(1, 2 + int((last - day) / every)))
-        shown = [(at, f"{at:%H:%M}" if every < timedelta(days=1) and at.hour + at.minute else _day(at)) for at in steps]
-    else:
-        months = next((one for one in EVERY_MONTHS if length / timedelta(days=30 * one) <= most), EVERY_MONTHS[-1])
-        begins = (_month(first.year * 12 // months * months + n * months, first) for n in range(2 + 12_000 // months))
-        shown = [(at, f"{at:%Y}" if at.month == 1 else f"{at:%b}") for at in takewhile(lambda at: at <= last, begins)]
-    return [(place(at, first, last), text) for at, text in shown if first <= at <= last]
-
-
-def _month(number: int, like: datetime) -> datetime:
-    return like.replace(year=number // 12, month=number % 12 + 1, day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-def _day(at: datetime) -> str:
-    return f"{at.day} {at:%b}"
-
-
-def sparkline(sizes: Sequence[int], *, width: int = 96, height: int = 24) -> str:
-    """The ``points`` of a polyline through the sizes; a level line when nothing changed."""
-    if len(sizes) < 2:
-        return ""
-    low, high = min(sizes), max(sizes)
-    span = high - low or 1
-    step = width / (len(sizes) - 1)
-    return " ".join(
-        f"{n * step:.1f},{(height / 2 if high == low else height - 2 - (size - low) / span * (height - 4)):.1f}"
-        for n, size in enumerate(sizes)
+def funnel(*, steps: Sequence[tuple[str, int]], about: str) -> Options:
+    """How many came as far as each step, as lying bars from one edge: lengths compare better than the slopes of a cone."""
+    first = steps[0][1] if steps else 0
+    options = bars(
+        categories=[name for name, _ in steps],
+        series=[Series(name="People", values=[count for _, count in steps])],
+        about=about,
+        is_lying=True,
     )
+    options["tooltip"] = {**tooltip(), "trigger": "item", "formatter": {"$format": "said"}}
+    options["series"][0]["data"] = [
+        {
+            "value": count,
+            "text": _of_first(count, first),
+            "said": f"{name}\n{count:,} people, {_of_first(count, first)}",
+        }
+        for name, count in steps
+    ]
+    options["series"][0]["label"] = {
+        "show": True,
+        "position": "right",
+        "color": "@ink-2",
+        "formatter": {"$format": "text"},
+    }
+    return options
+
+
+# ---- How values are written ----------------------------------------------------------------------------------
+
+
+def written(value: Value, unit: Unit = Unit.NUMBER, currency: str = "") -> str:
+    """A value as the table has it and the picture shows it; "" where it isn't known."""
+    if value is None:
+        return ""
+    if unit is Unit.COUNT:
+        return f"{int(value):,}"
+    if unit is Unit.SHARE:
+        return f"{float(value) * 100:.1f}%"
+    if unit is Unit.MONEY:
+        return f"{value:,.2f} {currency}".strip()
+    return f"{float(value):,.2f}".rstrip("0").rstrip(".")
+
+
+def _of_first(count: int, first: int) -> str:
+    return written(count / first, Unit.SHARE) if first else ""

@@ -23,6 +23,7 @@ RIGHTS = {
     "change_segment": "Change and share it",
     "refresh_segment": "Refresh it",
     "view_members": "Read its members",
+    "edit_members": "Add and remove members by hand",
     "delete_segment": "Delete it",
 }
 # A key needs the scope as well; a right alone opens nothing for it.

@@ -10,10 +10,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
-from django.db.models import Count, Q
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
 from django.views.decorators.http import require_POST
@@ -21,11 +18,27 @@ from django.views.decorators.http import require_POST
 from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
 from cdp.errors import DomainError
 from segments import access, services, use, views
-from segments.history import entered_and_left, with_sparklines
-from segments.models import Cadence, Segment, SegmentStatus, SegmentVersion
+from segments.builder.views import build_view, phrases_view
+from segments.fields import views as fields
+from segments.models import Cadence, Segment
 from segments.rules import RuleErrors
+from segments.screens import (
+    compare,
+    draft,
+    history,
+    listing,
+    many,
+    members,
+    overlap,
+    performance,
+    review,
+    rule,
+    settings,
+    uploads,
+)
+from segments.screens import lists as lists
+from segments.screens.frame import demand, frame, segment_or_404
 from segments.sharing import change_share, may, unshare_segment
-from segments.text import lay_out
 
 PAGE = 25
 
@@ -33,19 +46,52 @@ PAGE = 25
 @admin.register(Segment)
 class SegmentAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[Any]:
-        def post(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        def post(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
             return self.admin_site.admin_view(require_POST(view))
 
-        def get(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        def get(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
             return self.admin_site.admin_view(view)
 
         return [
             path("new/", get(self.new_view), name="segments_segment_new"),
             path("fill/", post(views.fill_view), name="segments_segment_fill"),
             path("check/", post(views.check_view), name="segments_segment_check"),
+            path("build/", post(build_view), name="segments_segment_build"),
+            *draft.addresses(post),
+            path("new/review/", post(review.review_view), name="segments_segment_new_review"),
+            path("new/review/people/", post(review.people_view), name="segments_segment_new_people"),
+            path("<uuid:uuid>/review/", post(review.review_view), name="segments_segment_review"),
+            path("<uuid:uuid>/review/people/", post(review.people_view), name="segments_segment_review_people"),
+            path("build/phrases/", get(phrases_view), name="segments_segment_phrases"),
             path("preview/", post(views.preview_view), name="segments_segment_preview"),
+            path("fields/", get(fields.list_view), name="segments_segment_fields"),
+            path("fields/card/", get(fields.card_view), name="segments_segment_field_card"),
+            path("fields/values/", get(fields.values_view), name="segments_segment_field_values"),
+            path("fields/distribution/", post(fields.distribution_view), name="segments_segment_field_distribution"),
+            path("many/", post(many.many_view), name="segments_segment_many"),
+            path("import/", get(many.import_view), name="segments_segment_import"),
+            path("<uuid:uuid>/clone/", post(many.clone_view), name="segments_segment_clone"),
             path("<uuid:uuid>/", get(self.rule_view), name="segments_segment_detail"),
-            path("<uuid:uuid>/versions/", get(self.versions_view), name="segments_segment_versions"),
+            *members.addresses(get, post),
+            path(
+                "<uuid:uuid>/members/upload/<slug:kind>/",
+                post(uploads.by_hand_view),
+                name="segments_segment_members_upload",
+            ),
+            path("<uuid:uuid>/history/", get(history.page), name="segments_segment_history"),
+            path("<uuid:uuid>/performance/", get(performance.page), name="segments_segment_performance"),
+            path(
+                "<uuid:uuid>/performance/figures/",
+                get(performance.figures_view),
+                name="segments_segment_performance_figures",
+            ),
+            path("overlap/", get(overlap.page), name="segments_segment_overlap"),
+            path("overlap/figures/", get(overlap.figures_view), name="segments_segment_overlap_figures"),
+            path("compare/", get(compare.page), name="segments_segment_compare"),
+            path("compare/figures/", get(compare.figures_view), name="segments_segment_compare_figures"),
+            path("<uuid:uuid>/history/size/", get(history.size_view), name="segments_segment_size"),
+            path("<uuid:uuid>/history/difference/", get(history.difference_view), name="segments_segment_difference"),
+            path("<uuid:uuid>/history/people/", get(history.people_view), name="segments_segment_people_difference"),
             path("<uuid:uuid>/use/", get(self.use_view), name="segments_segment_use"),
             path("<uuid:uuid>/settings/", get(self.settings_view), name="segments_segment_settings"),
             path("<uuid:uuid>/access/", get(self.access_view), name="segments_segment_access"),
@@ -53,6 +99,8 @@ class SegmentAdmin(ReadOnlyAdmin):
             path("<uuid:uuid>/standing/", get(self.standing_view), name="segments_segment_standing"),
             path("<uuid:uuid>/publish/<int:number>/", post(self.publish_view), name="segments_segment_publish"),
             path("<uuid:uuid>/refresh/", post(self.refresh_view), name="segments_segment_refresh"),
+            path("<uuid:uuid>/pause/", post(self.pause_view), name="segments_segment_pause"),
+            path("<uuid:uuid>/resume/", post(self.resume_view), name="segments_segment_resume"),
             path("<uuid:uuid>/archive/", post(self.archive_view), name="segments_segment_archive"),
             path("<uuid:uuid>/restore/", post(self.restore_view), name="segments_segment_restore"),
             path("<uuid:uuid>/delete/", post(self.delete_one_view), name="segments_segment_delete_one"),
@@ -62,40 +110,11 @@ class SegmentAdmin(ReadOnlyAdmin):
     # ---- Reading -------------------------------------------------------------------------------------------
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        visible = views.visible_to(request)
-        query, status = request.GET.get("q", "").strip(), request.GET.get("status", "")
-        found = visible.filter(Q(name__icontains=query) | Q(key__icontains=query)) if query else visible
-        counts = dict(found.order_by().values_list("status").annotate(Count("pk")))
-        if status in SegmentStatus.values:
-            found = found.filter(status=status)
-        else:
-            found = found.exclude(status=SegmentStatus.ARCHIVED)
-        page = Paginator(found.select_related("owner").order_by("name"), PAGE).get_page(request.GET.get("page"))
-        context = {
-            "page": page,
-            "rows": with_sparklines(list(page)),
-            "query": query,
-            "status": status,
-            "statuses": [(value, label, counts.get(value, 0)) for value, label in SegmentStatus.choices],
-            "total": sum(count for value, count in counts.items() if value != SegmentStatus.ARCHIVED),
-            "may_add": request.user.has_perm("segments.add_segment"),
-        }
-        return render(request, "segments/list.html", context)
+        return listing.list_view(request)
 
     def rule_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
         """The rule, and on POST a new version of it."""
-        segment = self._segment(request, uuid)
-        if request.method == "POST":
-            return self._save(request, segment)
-        version = self._version(segment, request.GET.get("version", ""))
-        text = lay_out(version.rule) if version else ""
-        return self._rule(request, segment, version=version, text=text, **views.checked(request, text))
-
-    def versions_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
-        segment = self._segment(request, uuid)
-        page = Paginator(segment.versions.select_related("created_by"), PAGE).get_page(request.GET.get("page"))
-        rows = [(version, views.sentence_of(request, version.rule)) for version in page]
-        return render(request, "segments/versions.html", {**self._frame(request, segment), "page": page, "rows": rows})
+        return review.save_view(request, uuid) if request.method == "POST" else rule.page(request, uuid)
 
     def use_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
         """For whom it may be read, and why not for the others."""
@@ -110,58 +129,7 @@ class SegmentAdmin(ReadOnlyAdmin):
     # ---- Changing ------------------------------------------------------------------------------------------
 
     def new_view(self, request: HttpRequest) -> HttpResponse:
-        if not request.user.has_perm("segments.add_segment"):
-            raise PermissionDenied
-        if request.method != "POST":
-            text = lay_out(views.FIRST_RULE)
-            begin = {**views.editor(request), **views.beginnings(request)}
-            return render(request, "segments/new.html", {**begin, "text": text, **views.checked(request, text)})
-        given = views.Given.of(request)
-        try:
-            segment = services.create_segment(
-                name=given.name,
-                description=given.description,
-                cadence=given.cadence,
-                refresh_minutes=given.refresh_minutes,
-                daily_hour=given.daily_hour,
-                rule=given.rule(request),
-                owner=reader_of(request),
-                by=actor_of(request),
-            )
-        except (RuleErrors, DomainError) as error:
-            context = {**views.beginnings(request), **views.refused(request, given, error)}
-            return render(request, "segments/new.html", context, status=422)
-        if given.goes_live:
-            try:
-                services.publish(
-                    segment=segment, version=segment.versions.get(), by=actor_of(request), user=reader_of(request)
-                )
-            except RuleErrors as errors:
-                messages.error(request, f"Saved as a draft, which can't go live: {errors}")
-            else:
-                messages.success(request, "The segment is live. Its members are being worked out.")
-        else:
-            messages.success(request, "Saved as a draft.")
-        return redirect("admin:segments_segment_detail", uuid=segment.uuid)
-
-    def _save(self, request: HttpRequest, segment: Segment) -> HttpResponse:
-        self._demand(request, segment, "change_segment")
-        given = views.Given.of(request)
-        try:
-            version = services.save_version(
-                segment=segment, rule=given.rule(request), by=actor_of(request), user=reader_of(request)
-            )
-            if given.goes_live:
-                services.publish(segment=segment, version=version, by=actor_of(request), user=reader_of(request))
-        except (RuleErrors, DomainError) as error:
-            return self._rule(request, segment, status=422, **views.refused(request, given, error))
-        said = (
-            f"Version {version.number} is live."
-            if given.goes_live
-            else f"Version {version.number} is saved, not yet live."
-        )
-        messages.success(request, said)
-        return redirect("admin:segments_segment_detail", uuid=segment.uuid)
+        return review.save_new_view(request) if request.method == "POST" else rule.new_page(request)
 
     def settings_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
         """Name, description and pace; and the ways to put the segment away."""
@@ -179,6 +147,7 @@ class SegmentAdmin(ReadOnlyAdmin):
                     refresh_minutes=given.refresh_minutes,
                     daily_hour=given.daily_hour,
                     by=actor_of(request),
+                    **settings.given(request, segment),
                 )
             except DomainError as error:
                 return self._settings(request, segment, error=error, given=given, status=422)
@@ -194,8 +163,11 @@ class SegmentAdmin(ReadOnlyAdmin):
             services.publish(segment=segment, version=version, by=actor_of(request), user=reader_of(request))
         except RuleErrors as errors:
             messages.error(request, f"Version {number} can't go live: {errors}")
+        except DomainError as error:
+            messages.error(request, error.message)
         else:
-            messages.success(request, f"Version {number} is live.")
+            segment.refresh_from_db(fields=["live_version"])
+            messages.success(request, f"{str(segment.live_version).capitalize()} is live.")
         return redirect("admin:segments_segment_detail", uuid=uuid)
 
     def refresh_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
@@ -207,12 +179,37 @@ class SegmentAdmin(ReadOnlyAdmin):
             messages.error(request, error.message)
         return redirect("admin:segments_segment_detail", uuid=uuid)
 
+    def pause_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
+        segment = self._segment(request, uuid)
+        self._demand(request, segment, "change_segment")
+        try:
+            services.pause(segment=segment, by=actor_of(request))
+        except DomainError as error:
+            messages.error(request, error.message)
+        else:
+            messages.success(request, "Paused. Its members stay as they are until it is resumed.")
+        return redirect("admin:segments_segment_settings", uuid=uuid)
+
+    def resume_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
+        segment = self._segment(request, uuid)
+        self._demand(request, segment, "change_segment")
+        try:
+            services.resume(segment=segment, by=actor_of(request), user=reader_of(request))
+        except RuleErrors as errors:
+            messages.error(request, f"It stays paused, for its rule can't be used now: {errors}")
+        except DomainError as error:
+            messages.error(request, error.message)
+        else:
+            messages.success(request, "Live again. Its members are being brought up to date.")
+        return redirect("admin:segments_segment_detail", uuid=uuid)
+
     def archive_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
         segment = self._segment(request, uuid)
         self._demand(request, segment, "change_segment")
         try:
             services.archive(segment=segment, by=actor_of(request))
-        except DomainError as error:
+        except services.InUse as error:
+            error.message = many.in_use(request, segment, error)
             return self._settings(request, segment, error=error, status=409)
         messages.success(request, "Archived. Its members are kept as they are and read by nobody.")
         return redirect("admin:segments_segment_settings", uuid=uuid)
@@ -229,7 +226,8 @@ class SegmentAdmin(ReadOnlyAdmin):
         self._demand(request, segment, "delete_segment")
         try:
             services.delete_segment(segment=segment, by=actor_of(request))
-        except DomainError as error:
+        except services.InUse as error:
+            error.message = many.in_use(request, segment, error)
             return self._settings(request, segment, error=error, status=409)
         messages.success(request, f"{segment.name} is deleted.")
         return redirect("admin:segments_segment_changelist")
@@ -272,32 +270,9 @@ class SegmentAdmin(ReadOnlyAdmin):
 
     # ---- Shared --------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _segment(request: HttpRequest, uuid: UUID) -> Segment:
-        segment = views.visible_to(request).select_related("owner", "live_version").filter(uuid=uuid).first()
-        if segment is None:
-            raise Http404
-        return segment
-
-    @staticmethod
-    def _demand(request: HttpRequest, segment: Segment, codename: str) -> None:
-        if not may(reader_of(request), codename, segment):
-            raise PermissionDenied
-
-    @staticmethod
-    def _version(segment: Segment, number: str) -> SegmentVersion | None:
-        """The version asked for; without a number the newest."""
-        if number.isdecimal() and len(number) < 10:
-            return get_object_or_404(segment.versions, number=int(number))
-        return segment.versions.first()
-
-    def _rule(self, request: HttpRequest, segment: Segment, *, status: int = 200, **context: Any) -> HttpResponse:
-        return render(
-            request,
-            "segments/rule.html",
-            {**self._frame(request, segment), **views.editor(request), **context},
-            status=status,
-        )
+    _segment = staticmethod(segment_or_404)
+    _demand = staticmethod(demand)
+    _frame = staticmethod(frame)
 
     def _settings(
         self,
@@ -313,27 +288,6 @@ class SegmentAdmin(ReadOnlyAdmin):
             "error": error,
             "given": given or segment,
             "cadences": Cadence.choices,
+            **settings.page(request, segment),
         }
         return render(request, "segments/settings.html", context, status=status)
-
-    @staticmethod
-    def _frame(request: HttpRequest, segment: Segment) -> dict[str, Any]:
-        """What every page of one segment shows: how it stands, and what this reader may do to it."""
-        job = views.refresh_job_of(segment)
-        # After the job: one that ends in between would be shown as done, with the count from before it, and for good.
-        segment.refresh_from_db(fields=["member_count"])
-        users = services.users_of(segment)
-        visible = set(views.visible_to(request).filter(pk__in=[user.pk for user in users]))
-        visible_users = [user for user in users if user in visible]
-        return {
-            "segment": segment,
-            "newest": segment.versions.first(),
-            "users": visible_users,
-            "hidden_users": len(users) - len(visible_users),
-            "job": job,
-            "flow": entered_and_left(segment, days=7),
-            "may_change": may(reader_of(request), "change_segment", segment),
-            "may_read": may(reader_of(request), "view_members", segment),
-            "may_refresh": may(reader_of(request), "refresh_segment", segment),
-            "may_delete": may(reader_of(request), "delete_segment", segment),
-        }

@@ -27,6 +27,7 @@ from cdp.rest.pagination import KeysetPagination
 from cdp.rest.permissions import PUBLIC
 from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
+from segments.details import folder_of, owner_called, tags_of
 from segments.models import Segment, SegmentStatus
 from segments.rules import RuleErrors, json_schema
 from segments.serializers import (
@@ -36,7 +37,16 @@ from segments.serializers import (
     SegmentSerializer,
     SegmentWithJobSerializer,
 )
-from segments.services import change_details, create_segment, publish, request_refresh, save_version
+from segments.services import (
+    change_details,
+    create_segment,
+    pause,
+    publish,
+    request_refresh,
+    resume,
+    save_and_publish,
+    save_version,
+)
 from segments.sharing import load_for, may, share_segment, visible_segments
 
 READ_OR_WRITE: dict[str, str] = {
@@ -44,12 +54,16 @@ READ_OR_WRITE: dict[str, str] = {
     "POST": Scope.SEGMENTS_WRITE,
     "PATCH": Scope.SEGMENTS_WRITE,
 }
-DETAILS = ("name", "description", "cadence", "refresh_minutes", "daily_hour")
+DETAILS = ("name", "description", "cadence", "refresh_minutes", "daily_hour", "tags", "folder", "purposes")
 
 
 class SegmentQuery(Query):
     status = serializers.ChoiceField(SegmentStatus.choices, required=False)
-    search = serializers.CharField(required=False, max_length=150, help_text="Part of the name.")
+    search = serializers.CharField(
+        required=False, max_length=150, help_text="Part of the name, the key, a tag or the folder."
+    )
+    tag = serializers.CharField(required=False, max_length=40)
+    folder = serializers.CharField(required=False, max_length=100)
 
 
 class SegmentList(ApiView):
@@ -67,11 +81,15 @@ class SegmentList(ApiView):
     def get(self, request: Request) -> Response:
         """The segments you may see, in the order of their keys."""
         wanted = SegmentQuery.of(request)
-        segments = visible_segments(caller(request))
+        segments = visible_segments(caller(request)).select_related("owner").prefetch_related("purposes")
         if "status" in wanted:
             segments = segments.filter(status=wanted["status"])
         if "search" in wanted:
-            segments = segments.filter(name__icontains=wanted["search"])
+            segments = segments.filter(words__contains=wanted["search"].lower())
+        if "tag" in wanted:
+            segments = segments.filter(tags__contains=tags_of([wanted["tag"]]))
+        if "folder" in wanted:
+            segments = segments.filter(folder=folder_of(wanted["folder"]))
         pages = KeysetPagination()
         rows = pages.paginate_queryset(segments, request, self)
         return pages.get_paginated_response(SegmentSerializer(rows, many=True).data)
@@ -120,12 +138,29 @@ class SegmentDetail(ApiView):
         given.is_valid(raise_exception=True)
         wanted, by = given.validated_data, actor_of(request)
         with transaction.atomic(), rule_errors_located():
-            if details := {name: wanted[name] for name in DETAILS if name in wanted}:
-                change_details(segment=segment, **({name: getattr(segment, name) for name in DETAILS} | details), by=by)
+            job = None
+            # Publishing first: it takes the live rules before the segment's row, and whoever did it the other way round could
+            # wait for somebody who waits for them.
             if "rule" in wanted:
                 load_for(caller(request), wanted["rule"])
-                save_version(segment=segment, rule=wanted["rule"], by=by, user=caller(request))
-            job = _publish_newest(segment, request) if wanted["publish"] else None
+                given_rule = {
+                    "rule": wanted["rule"],
+                    "by": by,
+                    "user": caller(request),
+                    "base": wanted.get("base_version"),
+                }
+                if wanted["publish"]:
+                    _, job = save_and_publish(segment=segment, **given_rule)
+                    let_follow(job=job, user=caller(request))
+                else:
+                    save_version(segment=segment, **given_rule)
+            elif wanted["publish"]:
+                job = _publish_newest(segment, request, base=wanted.get("base_version"))
+            details = {name: wanted[name] for name in DETAILS if name in wanted}
+            if "owner" in wanted:
+                details["owner"] = owner_called(segment, wanted["owner"])
+            if details:
+                change_details(segment=segment, by=by, **details)
         return Response(_with_job(segment, job))
 
 
@@ -141,6 +176,45 @@ class SegmentRefresh(ApiView):
         segment = visible_segment(request, key, permission="refresh_segment")
         with transaction.atomic():
             job = request_refresh(segment=segment, by=actor_of(request), user=caller(request))
+            let_follow(job=job, user=caller(request))
+        headers = {"Location": reverse("api:job", args=[job.uuid])}
+        return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED, headers=headers)
+
+
+class SegmentPause(ApiView):
+    required_scope = Scope.SEGMENTS_WRITE
+    required_permission = "segments.change_segment"
+
+    @extend_schema(
+        operation_id="segments_pause",
+        summary="Pause a segment",
+        request=None,
+        responses=SegmentDetailSerializer,
+    )
+    def post(self, request: Request, key: str) -> Response:
+        """Keep the members as they are: nobody is judged by the rule until it is resumed, and what reads this segment is frozen
+        with it. Members can still be read; who withdraws consent is left out as ever."""
+        segment = visible_segment(request, key, permission="change_segment")
+        pause(segment=segment, by=actor_of(request))
+        segment.refresh_from_db()
+        return Response(SegmentDetailSerializer(segment).data)
+
+
+class SegmentResume(ApiView):
+    required_scope = Scope.SEGMENTS_WRITE
+    required_permission = "segments.change_segment"
+
+    @extend_schema(
+        operation_id="segments_resume",
+        summary="Resume a paused segment",
+        request=None,
+        responses={202: JobSerializer},
+    )
+    def post(self, request: Request, key: str) -> Response:
+        """Judge people by the rule again. Answers with the job that brings the members in line; `Location` follows it."""
+        segment = visible_segment(request, key, permission="change_segment")
+        with transaction.atomic(), rule_errors_located():
+            job = resume(segment=segment, by=actor_of(request), user=caller(request))
             let_follow(job=job, user=caller(request))
         headers = {"Location": reverse("api:job", args=[job.uuid])}
         return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED, headers=headers)
@@ -205,13 +279,13 @@ def in_time() -> Iterator[None]:
         ) from None
 
 
-def _publish_newest(segment: Segment, request: Request) -> Job:
+def _publish_newest(segment: Segment, request: Request, *, base: int | None = None) -> Job:
     if segment.status == SegmentStatus.ARCHIVED:
         raise Conflict("segment_archived", f"“{segment.name}” is archived; restore it before setting it live.")
     newest = segment.versions.first()
     if newest is None:
         raise Conflict("no_version", f"“{segment.name}” has no rule to set live.")
-    job = publish(segment=segment, version=newest, by=actor_of(request), user=caller(request))
+    job = publish(segment=segment, version=newest, by=actor_of(request), user=caller(request), base=base)
     let_follow(job=job, user=caller(request))
     return job
 

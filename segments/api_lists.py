@@ -127,7 +127,7 @@ class Lists(ApiView):
         """The static lists there are, in the order of their keys."""
         Query.of(request)
         pages = KeysetPagination()
-        rows = pages.paginate_queryset(StaticList.objects.all(), request, self)
+        rows = pages.paginate_queryset(StaticList.objects.filter(segment=None), request, self)
         return pages.get_paginated_response(ListSerializer(rows, many=True).data)
 
     @extend_schema(
@@ -256,7 +256,8 @@ class ListPeopleRemove(_PeopleView):
 
 
 def _list(key: str) -> StaticList:
-    found = StaticList.objects.filter(key=key).first()
+    # Lists of who was added to a segment or removed from it by hand are the segment's, and changed with reasons.
+    found = StaticList.objects.filter(key=key, segment=None).first()
     if found is None:
         raise NotFound("list_not_found", "There is no such list.")
     return found

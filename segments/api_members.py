@@ -1,5 +1,7 @@
 """The members of a segment over REST: read for a purpose, page by page or one person, each reading on record."""
 
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -20,7 +22,7 @@ from cdp.rest.views import ApiView
 from consent.querysets import permitted, purpose_or_error
 from segments.api import visible_segment
 from segments.api_people import UNKNOWN
-from segments.models import Membership, SegmentStatus
+from segments.models import READABLE, Membership, SegmentStatus
 from segments.querysets import members_of
 from segments.serializers import MemberSerializer, OutlookSerializer
 from segments.turning import outlook
@@ -34,10 +36,31 @@ class MembersQuery(Query):
 PURPOSE = OpenApiParameter("purpose", str, required=True, description="What the people are read for; a purpose's key.")
 
 
+class MemberPagination(KeysetPagination):
+    """Pages that say whether members are kept in line with the rule."""
+
+    paused_since: datetime | None = None
+
+    def get_paginated_response(self, data: Any) -> Response:
+        response = super().get_paginated_response(data)
+        response.data["paused_since"] = self.paused_since
+        return response
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        page = super().get_paginated_response_schema(schema)
+        page["required"].append("paused_since")
+        page["properties"]["paused_since"] = {
+            "type": ["string", "null"],
+            "format": "date-time",
+            "description": "Of a paused segment: since when its members are kept as they were. Else null.",
+        }
+        return page
+
+
 class SegmentMembers(ApiView):
     required_scope = Scope.MEMBERS_READ
     required_permission = "segments.view_members"
-    pagination_class = KeysetPagination
+    pagination_class = MemberPagination
     keyset = ("profile_id",)
 
     @extend_schema(
@@ -47,13 +70,15 @@ class SegmentMembers(ApiView):
         responses=MemberSerializer(many=True),
     )
     def get(self, request: Request, key: str) -> Response:
-        """Members who permit the purpose at this moment. Read anew before each use: who withdraws is gone from the next page."""
+        """Members who permit the purpose at this moment. Read anew before each use: who withdraws is gone from the next page.
+        A paused segment gives those who were in it when it was paused, and says so."""
         wanted = MembersQuery.of(request)
         segment = visible_segment(request, key, permission="view_members")
         purpose = purpose_or_error(wanted.get("purpose"))
-        if segment.status != SegmentStatus.LIVE or segment.live_version is None:
+        if segment.status not in READABLE or segment.live_version is None:
             raise Conflict("segment_not_live", f"“{segment.name}” is not live, so it has no members.")
-        pages = KeysetPagination()
+        pages = MemberPagination()
+        pages.paused_since = segment.status_since if segment.status == SegmentStatus.PAUSED else None
         position = pages.position(request)
         with transaction.atomic():
             members = members_of(segment, purpose, after=int(position[0]) if position else 0).only(

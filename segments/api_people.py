@@ -26,7 +26,7 @@ from cdp.rest.permissions import may_reveal, sees_unmasked
 from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 from consent.querysets import INTERNAL_ANALYSIS, permitted, purpose_or_error
-from segments.models import SegmentStatus
+from segments.models import READABLE
 from segments.querysets import segments_of
 from segments.sharing import visible_segments
 
@@ -45,6 +45,7 @@ class IdentifierSerializer(serializers.ModelSerializer[Identifier]):
 class InSegmentSerializer(serializers.Serializer[Any]):
     key = serializers.CharField()
     name = serializers.CharField()
+    status = serializers.CharField(help_text="live, or paused: then its members are as they were when it was paused.")
     entered_at = serializers.DateTimeField()
 
 
@@ -90,7 +91,7 @@ class ProfileLookup(ApiView):
         if not permitted(Profile.objects.filter(pk=profile.pk), purpose).exists():
             raise UNKNOWN
         is_masked = not sees_unmasked(request)
-        mine = visible_segments(caller(request)).filter(status=SegmentStatus.LIVE)
+        mine = visible_segments(caller(request)).filter(status__in=READABLE)
         with transaction.atomic():
             shown = {
                 "uuid": profile.uuid,

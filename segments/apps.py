@@ -10,7 +10,8 @@ class SegmentsConfig(AppConfig):
         from cdp.profiles.reliance import ask_before_retyping
         from consent.reliance import ask_before_deleting, follow_decisions, follow_modes
         from segments.decisions import judge
-        from segments.services import REFRESH_KIND, follow_new_mode, names_asking_for, names_relying_on
+        from segments.relying import follow_new_mode, names_asking_for, names_relying_on
+        from segments.services import REFRESH_KIND
         from segments.sharing import names_of_refreshes
 
         name_jobs(REFRESH_KIND, names_of_refreshes)

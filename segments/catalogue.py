@@ -6,8 +6,10 @@ from hashlib import sha256
 from cdp.profiles.models import EventName, Trait
 from cdp.profiles.score_services import published_scores
 from consent.models import Purpose
+from segments.models import ByHand as HandKind
 from segments.models import PercentileThreshold, Segment, StaticList
 from segments.rules import (
+    ByHand,
     Catalog,
     ConsentMode,
     EventInfo,
@@ -20,17 +22,21 @@ from segments.rules import (
 )
 from segments.rules.algebra import Dependencies
 
+# Columns, not instances: a catalogue is read with each step of the builder.
+TRAIT = ("pk", "key", "label", "type")
+EVENT = ("pk", "name", "label")
+
 
 def catalog() -> Catalog:
     """Everything a rule may name."""
     return _build(
-        Trait.objects.all(),
-        EventName.objects.all(),
+        Trait.objects.values_list(*TRAIT),
+        EventName.objects.values_list(*EVENT),
         Segment.objects.all(),
         PercentileThreshold.objects.all(),
         _scores(None),
         Purpose.objects.all(),
-        StaticList.objects.all(),
+        StaticList.objects.select_related("segment"),
     )
 
 
@@ -38,13 +44,13 @@ def catalog_for(dependencies: Iterable[Dependencies]) -> Catalog:
     """As much as these rules name."""
     wanted = list(dependencies)
     return _build(
-        Trait.objects.filter(key__in={key for d in wanted for key in d.traits}),
-        EventName.objects.filter(name__in={name for d in wanted for name in d.events}),
+        Trait.objects.filter(key__in={key for d in wanted for key in d.traits}).values_list(*TRAIT),
+        EventName.objects.filter(name__in={name for d in wanted for name in d.events}).values_list(*EVENT),
         Segment.objects.filter(key__in={key for d in wanted for key in d.segments}),
         PercentileThreshold.objects.filter(digest__in={digest(name) for d in wanted for name in d.rankings}),
         _scores({kind for d in wanted for kind in d.score_kinds}),
         Purpose.objects.filter(key__in={key for d in wanted for key in d.purposes}),
-        StaticList.objects.filter(key__in={key for d in wanted for key in d.lists}),
+        StaticList.objects.filter(key__in={key for d in wanted for key in d.lists}).select_related("segment"),
     )
 
 
@@ -72,8 +78,8 @@ def _scores(kinds: set[str] | None) -> dict[str, ScoreInfo]:
 
 
 def _build(
-    traits: Iterable[Trait],
-    events: Iterable[EventName],
+    traits: Iterable[tuple[int, str, str, str]],
+    events: Iterable[tuple[int, str, str]],
     segments: Iterable[Segment],
     thresholds: Iterable[PercentileThreshold],
     scores: Mapping[str, ScoreInfo],
@@ -81,11 +87,18 @@ def _build(
     lists: Iterable[StaticList],
 ) -> Catalog:
     return Catalog(
-        traits={t.key: TraitInfo(id=t.pk, key=t.key, label=t.label, type=Type(t.type)) for t in traits},
-        events={e.name: EventInfo(id=e.pk, name=e.name, label=e.label) for e in events},
+        traits={key: TraitInfo(id=pk, key=key, label=label, type=Type(type_)) for pk, key, label, type_ in traits},
+        events={name: EventInfo(id=pk, name=name, label=label) for pk, name, label in events},
         segments={s.key: SegmentInfo(id=s.pk, key=s.key, name=s.name, usable=s.is_usable) for s in segments},
         thresholds={t.ranking: t.pk for t in thresholds},
         scores=scores,
         purposes={p.key: PurposeInfo(id=p.pk, key=p.key, label=p.label, mode=ConsentMode(p.mode)) for p in purposes},
-        lists={one.key: ListInfo(id=one.pk, key=one.key, name=one.name) for one in lists},
+        lists={one.key: _list(one) for one in lists},
     )
+
+
+def _list(one: StaticList) -> ListInfo:
+    if one.segment is None:
+        return ListInfo(id=one.pk, key=one.key, name=one.name)
+    kind = ByHand.ADDED if one.by_hand == HandKind.INCLUDE else ByHand.REMOVED
+    return ListInfo(id=one.pk, key=one.key, name=one.segment.name, of=one.segment.key, by_hand=kind)

@@ -15,10 +15,10 @@ from django.db.models import Case, Count, IntegerField, Sum, Value, When
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
-from cdp.charts import sparkline
 from cdp.database import bound_cursor
 from cdp.errors import DomainError
 from cdp.profiles.models import Workspace
+from cdp.small_charts import sparkline
 from segments.models import ChangeKind, MembershipChange, Segment
 
 DAYS = 14

@@ -17,7 +17,7 @@ from cdp.database import bound_cursor
 from cdp.errors import Conflict, DomainError
 from segments.live import rules_lock
 from segments.models import ListEntry, ListUse, Segment, StaticList
-from segments.services import KEY, key_for
+from segments.services import FORGET_ROWS, KEY, key_for
 
 CHUNK = 10_000
 
@@ -110,10 +110,10 @@ def create_list(*, name: str, by: Actor, key: str = "", description: str = "") -
     """The new list, with nobody on it.
 
     Raises:
-        DomainError: no name, or a key that can't be.
+        DomainError: no name, or a key or a text that can't be.
         Conflict: the key is taken.
     """
-    name = _named(name)
+    name, description = _named(name), storable(description, "/description")
     key = key or key_for(name, among=StaticList.objects.all(), otherwise="list")
     if not KEY.fullmatch(key) or len(key) > 64:
         raise DomainError("key_malformed", "A key has small letters, digits and single hyphens, 64 at most.", "/key")
@@ -126,9 +126,15 @@ def create_list(*, name: str, by: Actor, key: str = "", description: str = "") -
 
 @transaction.atomic
 def change_list(*, static_list: StaticList, name: str, description: str, by: Actor) -> StaticList:
-    """The list under another name or description; its key and people stay."""
+    """The list under another name or description; its key and people stay.
+
+    Raises:
+        DomainError: no name, or a text that can't be kept.
+        Conflict: it is a segment's own.
+    """
     static_list = _locked(static_list)
-    given = {"name": _named(name), "description": description}
+    refuse_of_a_segment(static_list)
+    given = {"name": _named(name), "description": storable(description, "/description")}
     before = {name: getattr(static_list, name) for name in given if getattr(static_list, name) != given[name]}
     if before:
         for field in before:
@@ -184,16 +190,30 @@ def delete_list(*, static_list: StaticList, by: Actor) -> None:
 
     Raises:
         ListInUse: live rules read it.
+        Conflict: it is a segment's own.
     """
     rules_lock(exclusive=True)  # so that none is set live meanwhile
     static_list = _locked(static_list)
+    refuse_of_a_segment(static_list)
     if users := users_of_list(static_list):
         raise ListInUse(static_list, users)
     record(by=by, action="list.deleted", object=static_list, detail={"key": static_list.key, "name": static_list.name})
     with bound_cursor() as cursor:
         # Not through the ORM, which would read the entries to delete them.
+        cursor.execute(FORGET_ROWS, [static_list.pk])
         cursor.execute("DELETE FROM segments_listentry WHERE list_id = %s", [static_list.pk])
     StaticList.objects.filter(pk=static_list.pk).delete()
+
+
+def refuse_of_a_segment(static_list: StaticList) -> None:
+    """
+    Raises:
+        Conflict: it is a list of who was added to a segment or removed from it by hand, which goes with the segment.
+    """
+    if static_list.by_hand:
+        raise Conflict(
+            "list_of_a_segment", "This list belongs to a segment: who is on it is changed on its Members page."
+        )
 
 
 def users_of_list(static_list: StaticList) -> list[Segment]:
@@ -236,7 +256,20 @@ def _named(name: str) -> str:
     name = name.strip()
     if not name:
         raise DomainError("name_missing", "A list needs a name.", "/name")
-    return name[:150]
+    return storable(name, "/name")[:150]
+
+
+def storable(text: str, pointer: str) -> str:
+    """The text, if the database can keep it.
+
+    Raises:
+        DomainError: there is a NUL in it, which no column takes.
+    """
+    if "\x00" in text:
+        raise DomainError(
+            "invalid_text", "There is a NUL in this text, a character that nobody can see. Type it anew.", pointer
+        )
+    return text
 
 
 def _locked(static_list: StaticList) -> StaticList:

@@ -4,6 +4,7 @@ A consumer may go on using a rule only while no new one can go live: both sides 
 shared, whoever publishes exclusively. So no verdict of an old rule is written after a new one has taken its place.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
@@ -12,11 +13,12 @@ from django.db.models import Q
 
 from cdp.audit import SYSTEM
 from cdp.audit.services import record
+from cdp.errors import Conflict
 from cdp.logs import get_logger
 from segments.catalogue import catalog_for
 from segments.engines.postgres import LeafQueries
 from segments.ground import Ground, ground_of
-from segments.models import Segment, SegmentStatus, SweepState
+from segments.models import RefreshStart, Segment, SegmentStatus, SweepState
 from segments.rules import (
     HEALED_BY_PUBLISHING,
     Catalog,
@@ -68,8 +70,20 @@ def _mend(segment_id: int) -> None:
             log.info("segment_mended", segment_id=segment_id)
 
 
-def end_sweeps(segment_id: int) -> None:
-    """Leaves the segment, and all that read it, to a full refresh: what passed them by nothing else can find."""
+def refuse_unless_live(segment: Segment) -> None:
+    """
+    Raises:
+        Conflict: it is paused, or not live.
+    """
+    if segment.status == SegmentStatus.PAUSED:
+        said = f"“{segment.name}” is paused: its members stay as they were. Resume it first."
+        raise Conflict("segment_paused", said)
+    if segment.status != SegmentStatus.LIVE:
+        raise Conflict("segment_not_live", f"“{segment.name}” is not live, so nobody is judged by it.")
+
+
+def with_readers(segment_id: int) -> list[int]:
+    """The segment, and all whose live rules read it, by way of others too."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -80,7 +94,20 @@ def end_sweeps(segment_id: int) -> None:
             """,
             [segment_id],
         )
-        SweepState.objects.filter(pk__in=[row[0] for row in cursor.fetchall()]).delete()
+        return [row[0] for row in cursor.fetchall()]
+
+
+def end_sweeps(segment_id: int) -> None:
+    """Leaves the segment, and all that read it, to a full refresh that begins from now on: what passed them by nothing else
+    can find, nor one that has begun already."""
+    forget_sweeps(with_readers(segment_id))
+
+
+def forget_sweeps(segment_ids: Collection[int]) -> None:
+    """The same of just these. Starts of refreshes go first: a refresh that ends now holds its own until it has committed
+    from when on is swept, and then that goes too."""
+    RefreshStart.objects.filter(pk__in=segment_ids).delete()
+    SweepState.objects.filter(pk__in=segment_ids).delete()
 
 
 def rules_lock(*, exclusive: bool) -> None:
@@ -109,7 +136,7 @@ class LiveRule:
 class LiveRules:
     """All that can be evaluated, in levels: a rule stands after those whose segments it reads.
 
-    ``frozen`` says of the others why they can't: they read a segment that is broken, and are well again with it.
+    ``frozen`` says of the others why they can't: they read a segment that is broken or paused, and are well again with it.
     """
 
     levels: tuple[tuple[LiveRule, ...], ...]
@@ -212,7 +239,7 @@ def _load(segments: list[Segment]) -> LiveRules:
             takes_in_strangers=takes_in_strangers(rule, catalog),
         )
     for segment_id, reason in frozen.items():
-        log.error("segment_frozen", segment_id=segment_id, reason=reason)
+        log.warning("segment_frozen", segment_id=segment_id, reason=reason)
     return LiveRules(
         levels=_levels(ready),
         frozen=frozen,

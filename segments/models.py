@@ -6,17 +6,28 @@ Changing any of it is in `segments.services`; the meaning of a rule is in `segme
 import uuid
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q
 from django.utils import timezone
 
 from cdp.profiles.models import Profile
+from consent.models import Purpose
+from segments.fields.models import FieldStatistics  # noqa: F401  (of this app too: Django finds it here)
+from segments.uploads.models import ListUpload as ListUpload
+from segments.uploads.models import UploadRow as UploadRow
 
 
 class SegmentStatus(models.TextChoices):
     DRAFT = "draft", "Draft"
     LIVE = "live", "Live"
+    PAUSED = "paused", "Paused"
     ARCHIVED = "archived", "Archived"
+
+
+# Its members are there to be read: kept in line, or as they were when it was paused.
+READABLE = (SegmentStatus.LIVE, SegmentStatus.PAUSED)
 
 
 class Cadence(models.TextChoices):
@@ -37,7 +48,23 @@ class Segment(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    # Words and no rows of their own: nothing hangs on a tag but the segments that bear it, and a list reads them with the
+    # segment. They are written by `segments.details`, which folds them.
+    tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
+    folder = models.CharField(max_length=100, blank=True)
+    purposes = models.ManyToManyField(
+        Purpose, blank=True, related_name="+", help_text="What it is meant for. Whoever reads it still names one."
+    )
+    # By what it is found: all that somebody may remember of it.
+    words = models.GeneratedField(
+        expression=Func(F("name"), F("key"), F("folder"), F("tags"), function="segments_words"),
+        output_field=models.TextField(),
+        db_persist=True,
+    )
     status = models.CharField(max_length=16, choices=SegmentStatus.choices, default=SegmentStatus.DRAFT)
+    status_since = models.DateTimeField(
+        default=timezone.now, editable=False, help_text="When it was set live, paused or put away."
+    )
     live_version = models.OneToOneField("SegmentVersion", null=True, on_delete=models.PROTECT, related_name="live_of")
     cadence = models.CharField(
         max_length=16,
@@ -64,16 +91,24 @@ class Segment(models.Model):
         permissions = [
             ("refresh_segment", "Can refresh segments"),
             ("view_members", "Can read the members of segments"),
+            ("edit_members", "Can add people to segments and remove them by hand"),
         ]
         constraints = [
             models.CheckConstraint(
-                condition=~Q(status="live") | Q(live_version__isnull=False), name="segments_live_has_a_version"
+                condition=~Q(status__in=["live", "paused"]) | Q(live_version__isnull=False),
+                name="segments_live_has_a_version",
             ),
             models.CheckConstraint(condition=Q(refresh_minutes__gte=1), name="segments_refresh_minutes_positive"),
             models.CheckConstraint(condition=Q(daily_hour__lte=23), name="segments_daily_hour_of_a_day"),
             models.CheckConstraint(
                 condition=Q(waits_for_scores=False) | ~Q(broken_reason=""), name="segments_waiting_is_broken"
             ),
+        ]
+        # None on sizes and moments of refreshes: they change all the time, and without one a row is rewritten in place.
+        indexes = [
+            models.Index(fields=["name", "id"], name="segments_by_name"),
+            GinIndex(fields=["tags"], name="segments_by_tag"),
+            GinIndex(OpClass(F("words"), name="gin_trgm_ops"), name="segments_by_words"),
         ]
 
     def __str__(self) -> str:
@@ -119,6 +154,20 @@ class SweepState(models.Model):
         return f"swept to {self.swept_to.isoformat()}"
 
 
+class RefreshStart(models.Model):
+    """A full refresh has begun, and nothing came since that it could not see.
+
+    Whatever ends sweeps deletes this too: a refresh that began before a pause saw nobody who changed during it, so sweeps
+    can't go on from where it began.
+    """
+
+    segment = models.OneToOneField(Segment, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    token = models.UUIDField(default=uuid.uuid4)
+
+    def __str__(self) -> str:
+        return f"refresh {self.token}"
+
+
 class DriftCheck(models.Model):
     """What a full refresh found amiss with members that events and sweeps should have kept in line: nothing, it should be."""
 
@@ -144,20 +193,42 @@ class SegmentUse(models.Model):
     used = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="used_by")
 
 
+class ByHand(models.TextChoices):
+    """What a list of a segment's own is for; "" for one that is nobody's."""
+
+    INCLUDE = "include", "Added by hand"
+    EXCLUDE = "exclude", "Removed by hand"
+
+
 class StaticList(models.Model):
-    """People whom somebody put together, by hand or from another system. Only who is put on it is on it."""
+    """People whom somebody put together, by hand or from another system. Only who is put on it is on it.
+
+    Of the lists of a ``segment`` one holds who was added to it by hand, the other who was removed from it
+    (`segments.by_hand`); their names are the segment's.
+    """
 
     key = models.SlugField(max_length=64, unique=True, help_text="How rules and the API name it; can't change.")
     name = models.CharField(max_length=150)
     description = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    segment = models.ForeignKey(Segment, null=True, on_delete=models.PROTECT, related_name="hand_lists", db_index=False)
+    by_hand = models.CharField(max_length=8, choices=ByHand.choices, blank=True)
 
     class Meta:
         verbose_name = "list"
         ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["segment", "by_hand"], name="segments_one_list_each_way", condition=~Q(by_hand="")
+            ),
+            models.CheckConstraint(
+                condition=Q(segment=None, by_hand="") | (Q(segment__isnull=False) & ~Q(by_hand="")),
+                name="segments_list_by_hand_of_a_segment",
+            ),
+        ]
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.segment}: {self.get_by_hand_display().lower()}" if self.segment else self.name
 
 
 class ListEntry(models.Model):
@@ -184,6 +255,8 @@ class ListEntry(models.Model):
         indexes = [
             models.Index(fields=["list", "profile"], name="segments_people_of_a_list"),
             models.Index(fields=["profile", "list"], name="segments_lists_of_a_person"),
+            # The screen of a list has the newest first.
+            models.Index(fields=["list", "-added_at", "-origin_id"], name="segments_list_by_time"),
         ]
 
 
@@ -211,7 +284,11 @@ class Membership(models.Model):
     entered_at = models.DateTimeField()
 
     class Meta:
-        indexes = [models.Index(fields=["profile", "segment"], name="segments_of_a_person")]
+        indexes = [
+            models.Index(fields=["profile", "segment"], name="segments_of_a_person"),
+            # Pages of members go by when they came, in either direction.
+            models.Index(fields=["segment", "entered_at", "profile"], name="segments_members_by_entry"),
+        ]
 
 
 class PercentileThreshold(models.Model):
@@ -319,7 +396,8 @@ class MembershipChange(Change):
 
     class Meta:
         indexes = [
-            models.Index(fields=["segment", "-recorded_at"], name="segments_change_by_time"),
+            # With the kind in it, a list sums up a week of many segments from the index alone.
+            models.Index(fields=["segment", "-recorded_at"], include=["kind"], name="segments_change_by_time"),
             models.Index(fields=["profile_id", "-effective_at"], name="segments_change_by_person"),
         ]
 

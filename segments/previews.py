@@ -19,6 +19,7 @@ from cdp.database import snapshot
 from cdp.profiles.models import Profile, Workspace
 from consent.models import Purpose
 from consent.querysets import permitted
+from segments.builder.funnel import Narrowing, Question, narrowings, questions
 from segments.catalogue import catalog
 from segments.engines import estimating, postgres
 from segments.estimates import Interval, about
@@ -77,6 +78,8 @@ class Preview:
     interval: Interval | None = None
     # Of how many each group and condition is true, in the order of the document; None where nobody asked.
     parts: list[Part] | None = None
+    # By place, how each condition narrows the rule down; None where nobody asked.
+    narrowings: dict[str, Narrowing] | None = None
 
     @property
     def share(self) -> float | None:
@@ -92,6 +95,7 @@ def preview(
     sample_size: int = 10,
     as_of: datetime | None = None,
     with_parts: bool = False,
+    with_funnel: bool = False,
     accuracy: Accuracy = Accuracy.EXACT,
     ticket: Ticket | None = None,
 ) -> Preview:
@@ -100,6 +104,7 @@ def preview(
     Args:
         sample_size: how many people to show at most; an estimate shows nobody.
         with_parts: count each group and condition by itself, too, in the same pass over the people.
+        with_funnel: count also who is left after each of them.
         accuracy: an estimate is exact all the same when there are no more people than a sample has.
         ticket: by which a newer preview takes the place of this one.
 
@@ -112,35 +117,59 @@ def preview(
     known = catalog()
     loaded = load(rule, known)
     known = with_thresholds(known, loaded, seconds=PREVIEW_SECONDS)
-    placed = list(nodes(loaded)) if with_parts else [((), loaded)]
+    asked = _asked(loaded, with_parts=with_parts, with_funnel=with_funnel)
     is_quick = accuracy == Accuracy.SAMPLE
     seconds = SAMPLE_SECONDS if is_quick else PREVIEW_SECONDS
     with place(ticket=ticket, seconds=seconds, is_quick=is_quick), snapshot(seconds=seconds):
         moment = as_of.astimezone(Workspace.current().zone) if as_of else moment_of_judgement()
         if is_quick:
-            return _estimated(loaded, placed, known, moment, with_parts=with_parts)
-        return _exact(loaded, placed, known, moment, purpose, sample_size, with_parts=with_parts)
+            return _estimated(loaded, asked, known, moment)
+        return _exact(loaded, asked, known, moment, purpose, sample_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """The rules that are counted together, the whole one first, and what their counts are told as."""
+
+    rules: list[Rule]
+    paths: list[Path] | None = None
+    funnel: list[Question] | None = None
+
+    def told(self, told: Sequence[tuple[int | None, Interval | None]], everybody: int) -> dict[str, Any]:
+        if self.paths is not None:
+            return {"parts": _parts(self.paths, told)}
+        if self.funnel is not None:
+            return {"narrowings": narrowings(self.funnel, [count for count, _ in told], everybody)}
+        return {}
+
+
+def _asked(loaded: Rule, *, with_parts: bool, with_funnel: bool) -> _Asked:
+    if with_parts:
+        placed = list(nodes(loaded))
+        return _Asked(rules=[one for _, one in placed], paths=[path for path, _ in placed])
+    if with_funnel:
+        funnel = questions(loaded)
+        return _Asked(rules=[one.rule for one in funnel], funnel=funnel)
+    return _Asked(rules=[loaded])
 
 
 def _exact(
     loaded: Rule,
-    placed: Sequence[tuple[Path, Rule]],
+    asked: _Asked,
     known: Catalog,
     moment: datetime,
     purpose: Purpose,
     size: int,
-    *,
-    with_parts: bool,
 ) -> Preview:
-    rules = [node for _, node in placed]
+    are_many = len(asked.rules) > 1 or asked.paths is not None
     statement = (
-        estimating.counts_of(rules, known, as_of=moment)
-        if with_parts
+        estimating.counts_of(asked.rules, known, as_of=moment)
+        if are_many
         else estimating.count_of(loaded, known, as_of=moment)
     )
     refuse_too_dear(statement, [loaded], known, as_of=moment)
     may_show = permitted(Profile.objects.all(), purpose).values("pk")
-    if with_parts:
+    if are_many:
         everybody, *each = estimating.counted(statement)
         ids = postgres.sample(loaded, known, as_of=moment, size=size, may_show=may_show) if size else []
     else:
@@ -153,16 +182,34 @@ def _exact(
         of=everybody,
         sample=list(Profile.objects.filter(pk__in=ids)),
         sentence=describe(loaded, known),
-        parts=_parts(placed, [(count, None) for count in each]) if with_parts else None,
+        **asked.told([(count, None) for count in each], everybody),
     )
 
 
-def _estimated(
-    loaded: Rule, placed: Sequence[tuple[Path, Rule]], known: Catalog, moment: datetime, *, with_parts: bool
-) -> Preview:
-    rules, size = [node for _, node in placed], settings.PREVIEW_SAMPLE
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Of how many people each rule is true, judged by a sample; where it has everybody in it, exactly, without intervals.
+
+    ``drawn`` is how many were asked; None, all of ``everybody``.
+    """
+
+    everybody: int
+    drawn: int | None
+    told: list[tuple[int | None, Interval | None]]
+
+
+def estimate(rules: Sequence[Rule], judged: Sequence[Rule], known: Catalog, moment: datetime) -> Estimate:
+    """The estimate of all of the rules, from one sample.
+
+    Args:
+        judged: the rules by whose cost it is refused, as somebody wrote them.
+
+    Raises:
+        RuleErrors: it would cost too much.
+    """
+    size = settings.PREVIEW_SAMPLE
     asked_of = partial(estimating.sampled_counts_of, rules, known, as_of=moment, day=moment.date())
-    refuse = partial(refuse_too_dear, rules=[loaded], catalog=known, as_of=moment)
+    refuse = partial(refuse_too_dear, rules=judged, catalog=known, as_of=moment)
     statement, counted = asked_of(size=size), None
     if (expected := estimating.cost(statement)) <= QUICK_COST:
         refuse(statement, expected=expected)
@@ -172,30 +219,36 @@ def _estimated(
         statement = asked_of(size=size, one_by_one=True)
         refuse(statement)
         counted = estimating.quickly_counted(statement)
-    asked, *found = counted
+    drawn, *found = counted
     # A sample that isn't full has everybody in it.
-    is_exact = asked < size
-    everybody = asked if is_exact else max(asked, _everybody())
-    told: list[tuple[int | None, Interval | None]] = [
-        (one, None) if is_exact else about(one, asked, everybody) for one in found
-    ]
-    return Preview(
-        as_of=moment,
-        count=told[0][0],
-        of=everybody,
-        sample=[],
-        sentence=describe(loaded, known),
-        accuracy=Accuracy.EXACT if is_exact else Accuracy.SAMPLE,
-        sampled=None if is_exact else asked,
-        interval=told[0][1],
-        parts=_parts(placed, told) if with_parts else None,
+    is_exact = drawn < size
+    everybody = drawn if is_exact else max(drawn, _everybody())
+    return Estimate(
+        everybody=everybody,
+        drawn=None if is_exact else drawn,
+        told=[(one, None) if is_exact else about(one, drawn, everybody) for one in found],
     )
 
 
-def _parts(placed: Sequence[tuple[Path, Rule]], told: Sequence[tuple[int | None, Interval | None]]) -> list[Part]:
+def _estimated(loaded: Rule, asked: _Asked, known: Catalog, moment: datetime) -> Preview:
+    found = estimate(asked.rules, [loaded], known, moment)
+    return Preview(
+        as_of=moment,
+        count=found.told[0][0],
+        of=found.everybody,
+        sample=[],
+        sentence=describe(loaded, known),
+        accuracy=Accuracy.EXACT if found.drawn is None else Accuracy.SAMPLE,
+        sampled=found.drawn,
+        interval=found.told[0][1],
+        **asked.told(found.told, found.everybody),
+    )
+
+
+def _parts(paths: Sequence[Path], told: Sequence[tuple[int | None, Interval | None]]) -> list[Part]:
     return [
         Part(pointer=pointer(path), count=count, interval=interval)
-        for (path, _), (count, interval) in zip(placed, told, strict=True)
+        for path, (count, interval) in zip(paths, told, strict=True)
     ]
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
@@ -32,8 +33,8 @@ from segments.catalogue import catalog
 from segments.engines import postgres
 from segments.evaluation import FAILED, Difference, Facts, Moments, evaluate
 from segments.feed import wait_for_the_sequencer
-from segments.live import LiveRule, flag_broken, live_rules, rules_lock, rules_now
-from segments.models import ChangeKind, ChangeWhy, DriftCheck, Segment, SegmentStatus
+from segments.live import LiveRule, flag_broken, live_rules, refuse_unless_live, rules_lock, rules_now
+from segments.models import ChangeKind, ChangeWhy, DriftCheck, RefreshStart, Segment
 from segments.moments import moment_of_judgement, moment_of_writing
 from segments.querysets import sweep_states
 from segments.rules import RuleErrors, Span
@@ -92,6 +93,7 @@ def refresh(*, segment: Segment, progress: Progress, why: ChangeWhy = ChangeWhy.
     """
     with segment_lock(segment, waiting=lambda: progress(0, 0, "waiting for another refresh")):
         rule = _rule_of(segment)
+        token = note_start(rule)
         kept_to = swept_to(rule)
         began = moment_of_judgement()
         progress(0, 0, "finding who enters and who leaves")
@@ -110,16 +112,15 @@ def refresh(*, segment: Segment, progress: Progress, why: ChangeWhy = ChangeWhy.
         else:
             progress(len(ids), len(ids), "done")
             Segment.objects.filter(pk=segment.pk, live_version=rule.version_id).update(last_refreshed_at=timezone.now())
-            mark_swept(rule, began)
-            if kept_to is not None and why == ChangeWhy.TIME:
+            # What came between a start that was taken back and now would look like drift.
+            if mark_swept(rule, began, token) and kept_to is not None and why == ChangeWhy.TIME:
                 record_check(segment=segment, version_id=rule.version_id, as_of=began, missing=missing, extra=extra)
         return Refreshed(as_of=began, entered=entered, exited=exited, members=segment.memberships.count())
 
 
 def _rule_of(segment: Segment) -> LiveRule:
     segment.refresh_from_db()
-    if segment.status != SegmentStatus.LIVE:
-        raise Conflict("segment_not_live", f"“{segment.name}” is not live.")
+    refuse_unless_live(segment)
     rules = rules_now()
     rule = rules.by_segment(segment.pk)
     if rule is None:
@@ -208,17 +209,29 @@ def swept_to(rule: LiveRule) -> datetime | None:
 
 
 @transaction.atomic
-def mark_swept(rule: LiveRule, moment: datetime) -> None:
-    """Lets sweeps go on from this moment, at which a full refresh found who belongs; unless the rule broke meanwhile.
+def note_start(rule: LiveRule) -> UUID:
+    """A token of a full refresh that begins now. Whatever ends sweeps takes it back, and then `mark_swept` does nothing."""
+    rules_lock(exclusive=False)
+    token = uuid4()
+    if (current := live_rules().by_segment(rule.segment_id)) is not None and current.version_id == rule.version_id:
+        RefreshStart.objects.update_or_create(pk=rule.segment_id, defaults={"token": token})
+    return token
+
+
+@transaction.atomic
+def mark_swept(rule: LiveRule, moment: datetime, start: UUID) -> bool:
+    """Lets sweeps go on from this moment, at which a full refresh found who belongs; False when the rule broke, or was paused
+    or set live anew meanwhile, or one that it reads was.
 
     Args:
         moment: in the time zone by whose calendar it was found.
+        start: the token of that refresh.
     """
     rules_lock(exclusive=False)
     rules = live_rules()
     current = rules.by_segment(rule.segment_id)
     if current is None or current.version_id != rule.version_id:
-        return
+        return False
     reads = [one.key for one in in_order_of_reading(current, rules)]
     # It counts members in the same rows, in whatever order changes came.
     wait_for_the_sequencer()
@@ -226,7 +239,9 @@ def mark_swept(rule: LiveRule, moment: datetime) -> None:
         # Whoever flags one of them as broken does so in its row, and waits for us or has us see it.
         cursor.execute("SELECT FROM segments_segment WHERE key = ANY(%s) ORDER BY id FOR SHARE", [reads])
         if live_rules().by_segment(rule.segment_id) is None:
-            return
+            return False
+        if not RefreshStart.objects.select_for_update().filter(pk=rule.segment_id, token=start).exists():
+            return False
         cursor.execute(
             "INSERT INTO segments_sweepstate AS s (segment_id, version_id, time_zone, swept_to) VALUES (%s, %s, %s, %s)"
             " ON CONFLICT (segment_id) DO UPDATE SET version_id = excluded.version_id, time_zone = excluded.time_zone,"
@@ -234,6 +249,7 @@ def mark_swept(rule: LiveRule, moment: datetime) -> None:
             "              THEN greatest(s.swept_to, excluded.swept_to) ELSE excluded.swept_to END",
             [rule.segment_id, rule.version_id, zone_name(moment), moment],
         )
+    return True
 
 
 @transaction.atomic

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.contrib.auth.models import User
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from cdp.jobs.api import JobSerializer
 from segments.catalogue import catalog_for
-from segments.models import Cadence, Membership, Segment, SegmentVersion
+from segments.models import Cadence, Membership, Segment, SegmentStatus, SegmentVersion
 from segments.rules import RuleErrors, depends_on, describe, json_schema, parse
 
 RULE_COMPONENT = "#/components/schemas/Rule"
@@ -75,13 +76,26 @@ class SegmentSerializer(serializers.ModelSerializer[Segment]):
         help_text="Why its rule can't be evaluated; members stay as they were. Empty when all is well."
     )
 
+    owner: serializers.SlugRelatedField[User] = serializers.SlugRelatedField(
+        "username", read_only=True, allow_null=True, help_text="Who answers for it."
+    )
+    purposes = serializers.SerializerMethodField(help_text="Keys of the purposes that it is meant for.")
+    status = serializers.ChoiceField(
+        SegmentStatus.choices, help_text="Of a paused one the members stay as they were when it was paused."
+    )
+    status_since = serializers.DateTimeField(help_text="When it was set live, paused or put away.")
+
     class Meta:
         model = Segment
         fields: tuple[str, ...] = (
-            "key", "uuid", "name", "description", "status", "member_count", "last_refreshed_at", "cadence",
-            "refresh_minutes", "daily_hour", "broken_reason", "created_at",
+            "key", "uuid", "name", "description", "tags", "folder", "owner", "purposes", "status", "status_since",
+            "member_count", "last_refreshed_at", "cadence", "refresh_minutes", "daily_hour", "broken_reason", "created_at",
         )  # fmt: skip
         read_only_fields = fields
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_purposes(self, segment: Segment) -> list[str]:
+        return sorted(one.key for one in segment.purposes.all())
 
 
 class SegmentDetailSerializer(SegmentSerializer):
@@ -106,6 +120,13 @@ class SegmentWithJobSerializer(SegmentDetailSerializer):
         read_only_fields = fields
 
 
+class TagsField(serializers.ListField):
+    """What a segment is tagged with; what a tag may be is decided in `segments.details`."""
+
+    child = serializers.CharField(max_length=200)
+    max_length = 100
+
+
 class NewSegment(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=150)
     rule = RuleField()
@@ -116,6 +137,11 @@ class NewSegment(serializers.Serializer[Any]):
     cadence = serializers.ChoiceField(Cadence.choices, required=False, default=Cadence.MINUTES)
     refresh_minutes = serializers.IntegerField(required=False, min_value=1, max_value=10_080, default=15)
     daily_hour = serializers.IntegerField(required=False, min_value=0, max_value=23, default=5)
+    tags = TagsField(required=False)
+    folder = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    purposes = serializers.ListField(
+        child=serializers.CharField(max_length=64), required=False, max_length=100, help_text="Keys of purposes."
+    )
     publish = serializers.BooleanField(default=False, help_text="Set it live at once instead of keeping a draft.")
 
 
@@ -125,7 +151,22 @@ class SegmentChange(serializers.Serializer[Any]):
     cadence = serializers.ChoiceField(Cadence.choices, required=False)
     refresh_minutes = serializers.IntegerField(required=False, min_value=1, max_value=10_080)
     daily_hour = serializers.IntegerField(required=False, min_value=0, max_value=23)
+    tags = TagsField(required=False)
+    folder = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    purposes = serializers.ListField(
+        child=serializers.CharField(max_length=64), required=False, max_length=100, help_text="Keys of purposes."
+    )
+    owner = serializers.CharField(
+        required=False, max_length=150, help_text="Username of somebody who may see the segment."
+    )
     rule = RuleField(required=False)
+    base_version = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=2**31 - 1,
+        help_text="The number of the newest version that you have seen. With it, `rule` and `publish` are refused with 409 and the"
+        " code `saved_meanwhile` if somebody has saved another rule since; without it, whichever is the newest is followed.",
+    )
     publish = serializers.BooleanField(default=False, help_text="Set the newest version live.")
 
 

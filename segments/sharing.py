@@ -19,12 +19,12 @@ from cdp.errors import DomainError
 from cdp.jobs.models import Job
 from cdp.rest.models import Scope
 from segments.catalogue import catalog
-from segments.models import Segment
+from segments.models import Segment, StaticList
 from segments.personal import personal_conditions, personal_traits
 from segments.rules import Catalog, Rule, RuleErrors, load
 from segments.templates import TEMPLATES, Offer, offer
 
-OWNERS_MAY = ("view_segment", "change_segment", "refresh_segment", "view_members")
+OWNERS_MAY = ("view_segment", "change_segment", "refresh_segment", "view_members", "edit_members")
 SHAREABLE = (*OWNERS_MAY, "delete_segment")
 
 
@@ -61,6 +61,25 @@ def with_permission(user: AbstractBaseUser, codename: str) -> QuerySet[Segment]:
 def may(user: AbstractBaseUser, codename: str, segment: Segment) -> bool:
     """Whether a role or a grant on this segment allows it."""
     return bool(user.has_perm(f"segments.{codename}") or user.has_perm(f"segments.{codename}", segment))  # type: ignore[attr-defined]
+
+
+def visible_lists(user: AbstractBaseUser) -> QuerySet[StaticList]:
+    """The lists this user may see: everybody's by role, and those of who was added to a segment they see, or removed, by hand."""
+    role = user.has_perm("segments.view_staticlist")  # type: ignore[attr-defined]
+    own = Q(segment__in=visible_segments(user).order_by().values("pk"))
+    return StaticList.objects.filter(own | Q(segment=None) if role else own)
+
+
+def lists_in_rules(user: AbstractBaseUser) -> QuerySet[StaticList]:
+    """The lists that this user's rules may name, as in `catalog_visible_to`: everybody's, and those of segments they see."""
+    return StaticList.objects.filter(Q(segment=None) | Q(segment__in=visible_segments(user).order_by().values("pk")))
+
+
+def may_change_list(user: AbstractBaseUser, static_list: StaticList) -> bool:
+    """Whether a role allows to change who is on the list; of a segment's own, a grant on that segment does, too."""
+    if static_list.segment is not None:
+        return may(user, "edit_members", static_list.segment)
+    return bool(user.has_perm("segments.change_staticlist"))  # type: ignore[attr-defined]
 
 
 def names_of_refreshes(user: User, jobs: Sequence[Job]) -> dict[int, str]:
@@ -113,22 +132,30 @@ def roles_with_rights() -> list[RoleRights]:
 
 
 def catalog_visible_to(user: AbstractBaseUser) -> Catalog:
-    """What this user's rules may speak about: segments that he may not see don't exist for them."""
+    """What this user's rules may speak about: segments that he may not see don't exist for them,
+    nor do the lists of who was added to them or removed from them by hand."""
     known = catalog()
     keys = set(visible_segments(user).values_list("key", flat=True))
-    return replace(known, segments={key: info for key, info in known.segments.items() if key in keys})
+    return replace(
+        known,
+        segments={key: info for key, info in known.segments.items() if key in keys},
+        lists={key: info for key, info in known.lists.items() if info.of is None or info.of in keys},
+    )
 
 
-def load_for(user: AbstractBaseUser, document: Any) -> Rule:
+def load_for(user: AbstractBaseUser, document: Any, known: Catalog | None = None) -> Rule:
     """The rule, fit to run and to be written by this user.
 
     Whoever counts people by any rule can find out what one person's data is. So conditions on personal data are for
     those who may read people anyway.
 
+    Args:
+        known: what this user's rules may speak about, where it has been read just now.
+
     Raises:
         RuleErrors: all that is wrong with it; a segment he may not see is unknown to it.
     """
-    rule = load(document, catalog_visible_to(user))
+    rule = load(document, known or catalog_visible_to(user))
     if not reads_people(user) and (found := personal_conditions(document)):
         raise RuleErrors(found)
     return rule

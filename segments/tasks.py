@@ -5,12 +5,16 @@ from dataclasses import asdict
 from celery import Task, shared_task
 from django.db import OperationalError
 
+from cdp.audit.actors import Actor
 from cdp.errors import NotFound
 from cdp.jobs.services import lease
 from segments import refresh as refreshing
 from segments import thresholds
 from segments.feed import number_changes
+from segments.fields import measuring
 from segments.models import ChangeWhy, Segment
+from segments.uploads import services as uploading
+from segments.uploads.models import ListUpload
 
 
 @shared_task(
@@ -59,3 +63,42 @@ def recompute_thresholds(self: Task, job_id: int) -> None:
     with lease(job_id, worker=self.request.hostname or "") as held:
         if held is not None:
             held.job.result = asdict(thresholds.recompute(progress=held.progress))
+
+
+@shared_task(name="fields.request_measurement", ignore_result=True)
+def request_measurement() -> None:
+    measuring.request_due_measurement()
+
+
+@shared_task(
+    bind=True,
+    name=measuring.MEASURE_KIND,
+    autoretry_for=(OperationalError,),
+    retry_backoff=True,
+    max_retries=5,
+    acks_late=True,
+)
+def measure_fields(self: Task, job_id: int) -> None:
+    with lease(job_id, worker=self.request.hostname or "") as held:
+        if held is not None:
+            held.job.result = asdict(measuring.measure(progress=held.progress))
+
+
+@shared_task(
+    bind=True,
+    name=uploading.APPLY_KIND,
+    autoretry_for=(OperationalError,),
+    retry_backoff=True,
+    max_retries=5,
+    acks_late=True,
+)
+def apply_upload(self: Task, job_id: int) -> None:
+    with lease(job_id, worker=self.request.hostname or "") as held:
+        if held is None:
+            return
+        file = ListUpload.objects.filter(uuid=held.params["upload"]).first()
+        if file is None:
+            raise NotFound("upload_not_found", "The file was discarded before it was applied.")
+        by = Actor.system(f"{file.uploaded_by} (file)")
+        done = uploading.apply(file=file, by=by, progress=held.progress)
+        held.job.result = {"matched": done.matched, "added": done.added, "removed": done.removed}

@@ -4,6 +4,7 @@ What is wrong with a rule is found by `segments.rules`; here it only gets a plac
 """
 
 import json
+import re
 from dataclasses import dataclass
 from json.decoder import scanstring  # type: ignore[attr-defined]  # public, but not in typeshed
 from typing import Any
@@ -13,6 +14,10 @@ from segments.rules.limits import outsized
 
 SPACE = " \t\n\r"
 WIDTH = 88
+# Escapes as they stand in a text: of a backslash, of a whole character in two halves, and of half a one by itself.
+_HALVES = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
 # How a sentence would go: what, filtered how, measured how, compared with what, when. The database keeps no order.
 ORDER = ("version", "not", "trait", "performed", "property", "in_segment", "score", "bucket", "consented", "in_list", "everyone",
          "where", "measure", "of", "op", "value", "within", "all", "any")  # fmt: skip
@@ -65,6 +70,10 @@ def read(text: str) -> tuple[Any, list[Placed]]:
         return None, [Placed(line=1, message="This has a number of too many digits.", pointer="", code="not_json")]
     if (bomb := outsized(document)) is not None:
         return None, [Placed(line=1, message=bomb.message, pointer="", code=bomb.code)]
+    half = next((found for found in _HALVES.finditer(text) if found["half"]), None)
+    if half is not None:  # no page could show it, and no database keep it
+        said = f"This has half a character (\\u{half['half']})."
+        return None, [Placed(line=text.count("\n", 0, half.start()) + 1, message=said, pointer="", code="not_storable")]
     return document, []
 
 

@@ -32,7 +32,7 @@ from segments.catalogue import catalog_for, digest
 from segments.engines import percentiles
 from segments.engines.percentiles import Found
 from segments.live import rules_lock, rules_now
-from segments.models import PastThreshold, PercentileThreshold, SegmentStatus, SegmentVersion
+from segments.models import READABLE, PastThreshold, PercentileThreshold, SegmentStatus, SegmentVersion
 from segments.moments import moment_of_judgement
 from segments.rules import Catalog, Ranked, Rule, RuleErrors, depends_on, leaves, parse
 from segments.schedule import last_time_of_day
@@ -256,7 +256,7 @@ def _rankings(rules: Iterable[Rule]) -> dict[str, Ranked]:
 def _rules_in_use() -> Iterator[Rule]:
     """The rules that are live, and those that were written lately, as far as they speak of percentiles."""
     recent = Q(created_at__gt=timezone.now() - DRAFTS) & ~Q(segment__status=SegmentStatus.ARCHIVED)
-    versions = SegmentVersion.objects.filter(Q(live_of__status=SegmentStatus.LIVE) | recent)
+    versions = SegmentVersion.objects.filter(Q(live_of__status__in=READABLE) | recent)
     speaking = versions.annotate(said=Cast("rule", TextField())).filter(said__contains='"percentile"')
     for document in speaking.values_list("rule", flat=True):
         with suppress(RuleErrors):  # of a form no longer read: nobody can run it

@@ -16,8 +16,8 @@ from cdp.errors import Conflict
 from cdp.logs import get_logger
 from cdp.profiles.models import Profile, Workspace
 from segments.evaluation import Difference, Moments
-from segments.live import LiveRule, LiveRules, rules_now
-from segments.models import ChangeKind, Segment, SegmentStatus
+from segments.live import LiveRule, LiveRules, refuse_unless_live, rules_now
+from segments.models import ChangeKind, Segment
 from segments.moments import moment_of_judgement
 from segments.people import MOST_EVENTS, load_people
 from segments.rules import Person, Span, edges, edges_ahead, evaluate
@@ -155,8 +155,8 @@ def outlook(*, profile: Profile, segment: Segment) -> Outlook:
     rules = rules_now()
     rule = rules.by_segment(segment.pk)
     if rule is None:
-        code = "segment_not_live" if segment.status != SegmentStatus.LIVE else "segment_broken"
-        raise Conflict(code, f"“{segment.name}” can't be evaluated now, so nobody's verdict is known.")
+        refuse_unless_live(segment)
+        raise Conflict("segment_broken", f"“{segment.name}” can't be evaluated now, so nobody's verdict is known.")
     read = in_order_of_reading(rule, rules)
     if not all(rules.queries.have_edges(one.leaves) for one in read):
         raise Conflict(

@@ -26,7 +26,7 @@ def page(request: HttpRequest, segment: Segment) -> dict[str, Any]:
     """For the template: the purposes, and how the chosen one turns out; why not, where it can't be counted."""
     purposes = list(purposes_for_lists())
     by_key = {one.key: one for one in purposes}
-    purpose = by_key.get(request.GET.get("purpose", "")) or _first(purposes)
+    purpose = by_key.get(request.GET.get("purpose", "")) or _first(purposes, segment)
     context: dict[str, Any] = {"purposes": purposes, "purpose": purpose}
     if purpose is None:
         return context
@@ -42,7 +42,10 @@ def page(request: HttpRequest, segment: Segment) -> dict[str, Any]:
     return context | {"found": found, "share": share, "reasons": reasons, "held_back": found.members - found.permitted}
 
 
-def _first(purposes: list[Purpose]) -> Purpose | None:
-    """Mailing, where there is one: it is what most are asked about."""
+def _first(purposes: list[Purpose], segment: Segment) -> Purpose | None:
+    """What the segment is meant for; else mailing, where there is one: it is what most are asked about."""
+    meant_for = set(segment.purposes.values_list("pk", flat=True))
+    if chosen := next((one for one in purposes if one.pk in meant_for), None):
+        return chosen
     by_mail = [one for one in purposes if one.channel == Channel.EMAIL]
     return next(iter([*by_mail, *purposes]), None)

@@ -19,17 +19,21 @@ from cdp.jobs.models import Job
 from cdp.profiles.masking import display_name, masked_identifier
 from cdp.profiles.models import Profile
 from consent.querysets import purpose_or_error, purposes_for_lists
+from segments.builder.cells import cells
+from segments.builder.funnel import Countable, countable
+from segments.builder.views import shown, wrong_with
 from segments.estimates import rounded
 from segments.models import Cadence, Segment
 from segments.previews import PREVIEW_SECONDS, Accuracy, preview, record_preview
-from segments.rules import OPERATORS, VERSION, RuleErrors, describe, parse
+from segments.rules import OPERATORS, RuleErrors, describe, parse
+from segments.rules.edit import EditRefused, as_draft, blank
 from segments.running import Superseded, Ticket
 from segments.services import REFRESH_KIND
 from segments.sharing import catalog_visible_to, load_for, sees_segments, templates_for, visible_segments
 from segments.templates import TEMPLATES, Offer
 from segments.text import Placed, lay_out, placed, read
 
-FIRST_RULE = {"version": VERSION, "all": [{"performed": "Order Completed", "within": {"days": 30}}]}
+FIRST_RULE = blank()
 DEFAULT_PURPOSE = "internal_analysis"
 
 
@@ -52,10 +56,13 @@ class Given:
     daily_hour: int | None
     text: str
     goes_live: bool
+    # The number of the newest version that whoever wrote this has seen; 0 where the form doesn't say.
+    base: int = 0
 
     @classmethod
     def of(cls, request: HttpRequest) -> "Given":
         minutes, hour = request.POST.get("refresh_minutes", ""), request.POST.get("daily_hour")
+        base = request.POST.get("base", "")
         return cls(
             name=request.POST.get("name", "").strip(),
             description=request.POST.get("description", "").strip(),
@@ -65,7 +72,13 @@ class Given:
             daily_hour=None if hour is None else int(hour) if hour.isdecimal() and len(hour) < 3 else -1,
             text=request.POST.get("rule", ""),
             goes_live="publish" in request.POST,
+            base=int(base) if base.isascii() and base.isdecimal() and len(base) < 10 else 0,
         )
+
+    @property
+    def hour(self) -> int:
+        """The hour of a daily pace; where the form leaves it out, one that there is."""
+        return 0 if self.daily_hour is None else self.daily_hour
 
     def rule(self, request: HttpRequest) -> Any:
         """The document they wrote, fit to run.
@@ -101,20 +114,14 @@ def refresh_job_of(segment: Segment) -> Job | None:
     return Job.objects.filter(kind=REFRESH_KIND, params__segment=segment.pk).order_by("-created_at").first()
 
 
-def editor(request: HttpRequest) -> dict[str, Any]:
-    """What stands beside the text: the purposes to preview for, and all that a rule may name."""
-    known = catalog_visible_to(reader_of(request))
+def editor(request: HttpRequest, segment: Segment | None = None) -> dict[str, Any]:
+    """What stands beside the text: the purposes to preview for, first what the segment is meant for, and the operators."""
+    meant_for = segment.purposes.first() if segment else None
     return {
         "purposes": purposes_for_lists(),
         # One for each page that is open: what is typed in one doesn't end what is counted for another.
         "preview_token": uuid4(),
-        "chosen_purpose": request.POST.get("purpose", DEFAULT_PURPOSE),
-        "traits": sorted(known.traits.values(), key=lambda trait: trait.key),
-        "events": sorted(known.events.values(), key=lambda event: event.name),
-        "segments": sorted(known.segments.values(), key=lambda segment: segment.name),
-        "scores": sorted(known.scores.values(), key=lambda score: score.key),
-        "lists": sorted(known.lists.values(), key=lambda one: one.name),
-        "known_purposes": sorted(known.purposes.values(), key=lambda purpose: purpose.label),
+        "chosen_purpose": request.POST.get("purpose", meant_for.key if meant_for else DEFAULT_PURPOSE),
         "operators": OPERATORS.values(),
         "cadences": Cadence.choices,
     }
@@ -178,9 +185,8 @@ def fill_view(request: HttpRequest) -> HttpResponse:
     context = {
         **editor(request),
         **begin,
-        **checked(request, given.text),
+        **shown(request, given.text),
         "given": given,
-        "text": given.text,
         "filled": filled,
         # What somebody wrote by hand is not lost by looking at a template.
         "kept": before if filled and _is_by_hand(before) else None,
@@ -207,15 +213,20 @@ def preview_view(request: HttpRequest) -> HttpResponse:
     document, places = read(request.POST.get("rule", ""))
     if places:
         return _refused(request, "Mend the rule first: it is not JSON yet.", accuracy, is_unsound=True)
+    part = _countable(request, document)
+    if part is None:
+        said = "Mend the rule first: there is nothing to count yet. Add a condition, or fix what is marked."
+        return _refused(request, said, accuracy, is_unsound=True)
     try:
         purpose = purpose_or_error(request.POST.get("purpose"))
-        load_for(reader_of(request), document)
+        load_for(reader_of(request), part.document)
         seen = preview(
-            rule=document,
+            rule=part.document,
             purpose=purpose,
             sample_size=0 if is_typed else 10,
             accuracy=accuracy,
-            ticket=_ticket(request),
+            ticket=ticket_of(request),
+            with_funnel=True,
         )
     except RuleErrors as errors:
         if errors.errors[0].code == "rule_too_expensive":
@@ -231,17 +242,34 @@ def preview_view(request: HttpRequest) -> HttpResponse:
         said = f"Counting took longer than {PREVIEW_SECONDS} seconds and was stopped. A refresh has no such limit."
         return _refused(request, said, accuracy)
     with transaction.atomic():
-        record_preview(seen, rule=document, purpose=purpose, by=actor_of(request))
+        record_preview(seen, rule=part.document, purpose=purpose, by=actor_of(request))
     context = {
+        "left_out": part.left_out,
+        "cells": cells(seen.narrowings or {}, part.places),
         "seen": seen,
         "purpose": purpose,
         "is_typed": is_typed,
         "about": None if seen.count is None else rounded(seen.count),
         # Where an estimate is exact because there are few people, nobody is shown yet.
-        "goes_on": accuracy == Accuracy.SAMPLE and not (is_typed and seen.accuracy == Accuracy.EXACT),
+        "goes_on": (goes_on := accuracy == Accuracy.SAMPLE and not (is_typed and seen.accuracy == Accuracy.EXACT)),
+        # What of the draft is left out has no rule to ask about; and once the whole is counted, nothing else comes.
+        "asks_permits": not goes_on and not part.left_out,
+        # No two answers have a place of the same name that asks on: one that stays in the page wouldn't ask again.
+        "turn": uuid4(),
         "sample": [(person, _named(person)) for person in seen.sample],
     }
     return render(request, "segments/_preview.html", context)
+
+
+def _countable(request: HttpRequest, document: Any) -> Countable | None:
+    """What of the draft can be counted: all of a sound one, and of another what is sound in it."""
+    if not isinstance(document, dict):
+        return None
+    try:
+        draft = as_draft(document)
+    except EditRefused:
+        return None
+    return countable(draft, [one.pointer for one in wrong_with(request, draft)])
 
 
 def _refused(request: HttpRequest, said: str, accuracy: Accuracy, *, is_unsound: bool = False) -> HttpResponse:
@@ -255,7 +283,8 @@ def _refused(request: HttpRequest, said: str, accuracy: Accuracy, *, is_unsound:
     return response
 
 
-def _ticket(request: HttpRequest) -> Ticket | None:
+def ticket_of(request: HttpRequest) -> Ticket | None:
+    """By which what is counted next for the same page takes the place of what is counted now."""
     try:
         return Ticket(caller=reader_of(request).pk, token=UUID(request.POST.get("preview", "")))
     except ValueError:

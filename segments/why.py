@@ -22,9 +22,9 @@ from cdp.profiles.models import Profile, TraitValue
 from consent.models import Purpose
 from segments.catalogue import catalog_for
 from segments.engines import postgres
-from segments.models import Membership, SegmentVersion
+from segments.models import Membership, Segment, SegmentVersion
 from segments.moments import moment_of_judgement
-from segments.personal import personal_traits
+from segments.personal import personal_traits, without_values
 from segments.rules import (
     Compared,
     Leaf,
@@ -71,14 +71,14 @@ class Recorded(Occurrence):
 
 @dataclass(frozen=True, kw_only=True)
 class Why:
-    """The verdict of a version's rule on a person at a moment, condition by condition.
+    """The verdict of a rule on a person at a moment, condition by condition; `version` is None of a draft.
 
     `is_member` and `entered_at` say how the person stands in the segment now, whatever was asked: members follow the
     live version, and time's passing only with the next refresh.
     """
 
     profile: Profile
-    version: SegmentVersion
+    version: SegmentVersion | None
     as_of: datetime
     tree: Explained
     is_member: bool
@@ -121,9 +121,65 @@ def why(
         Conflict: there are too many events to tell.
         EnginesDisagree: the verdict isn't certain.
     """
-    parsed = parse(version.rule)
+    return _why(
+        version.rule,
+        profile=profile,
+        segment=version.segment,
+        version=version,
+        purpose=purpose,
+        by=by,
+        reader=reader,
+        as_of=as_of,
+        is_masked=is_masked,
+    )
+
+
+def why_draft(
+    *,
+    profile: Profile,
+    rule: Any,
+    segment: Segment | None,
+    purpose: Purpose,
+    by: Actor,
+    reader: User,
+    is_masked: bool = True,
+) -> Why:
+    """The same of a rule that isn't saved, as of now.
+
+    Args:
+        rule: its document; the caller has made sure that the reader may name what it names.
+        segment: whose rule it would be; None of a new one.
+
+    Raises: as `why`.
+    """
+    return _why(
+        rule,
+        profile=profile,
+        segment=segment,
+        version=None,
+        purpose=purpose,
+        by=by,
+        reader=reader,
+        as_of=None,
+        is_masked=is_masked,
+    )
+
+
+def _why(
+    document: Any,
+    *,
+    profile: Profile,
+    segment: Segment | None,
+    version: SegmentVersion | None,
+    purpose: Purpose,
+    by: Actor,
+    reader: User,
+    as_of: datetime | None,
+    is_masked: bool,
+) -> Why:
+    parsed = parse(document)
     known = catalog_for([depends_on(parsed)])
-    rule = load(version.rule, known)
+    rule = load(document, known)
     if as_of is not None and (errors := without_history(rule)):
         raise RuleErrors(errors)
     known = with_thresholds(known, rule, seconds=WHY_SECONDS)
@@ -150,22 +206,24 @@ def why(
         if tree.holds != (profile.pk in postgres.among(rule, known, as_of=moment, scope=[profile.pk])):
             log.error(
                 "why_disagrees",
-                segment_id=version.segment_id,
-                version=version.number,
+                segment_id=segment.pk if segment else None,
+                version=version.number if version else None,
                 profile=str(profile.uuid),
                 as_of=moment.isoformat(),
                 reference=tree.holds,
             )
             raise EnginesDisagree
-        membership = Membership.objects.filter(segment=version.segment_id, profile=profile).first()
+        membership = Membership.objects.filter(segment=segment, profile=profile).first() if segment else None
+        # What isn't kept as a version is put on record itself.
+        asked = {"version": version.number} if version else {"version": None, "rule": without_values(document)}
         record(
             by=by,
             action="profile.explained",
             object=profile,
             purpose=purpose.key,
             detail={
-                "segment": version.segment.key,
-                "version": version.number,
+                "segment": segment.key if segment else None,
+                **asked,
                 "as_of": moment.isoformat(),
                 "masked": is_masked,
             },

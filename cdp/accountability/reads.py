@@ -42,11 +42,28 @@ ALL_OF_A_PERSON: Final = PERSONAL | {"traits", "events", "segments", "scores", "
 
 READS: Final[Mapping[str, Read]] = {
     "members.read": Read(label="Members of a segment, by page", whose=Whose.MEMBERS),
+    "members.viewed": Read(label="Members of a segment, on its screen", whose=Whose.SAMPLE, masked=PERSONAL),
+    "members.exported": Read(label="Members of a segment, as a file", whose=Whose.MEMBERS, masked=PERSONAL),
+    "members.revealed": Read(
+        label="Personal data of members unmasked", whose=Whose.NOBODY_NAMED, fields=frozenset({"identifiers"})
+    ),
+    "list.people_viewed": Read(
+        label="People on a list", whose=Whose.SAMPLE, fields=frozenset({"uuid", "identifiers"}), masked=PERSONAL
+    ),
     "member.read": Read(label="Whether somebody is a member", whose=Whose.DETAIL),
     "profile.read": Read(label="One person over the API", whose=Whose.OBJECT, masked=PERSONAL),
     "profile.viewed": Read(label="A person's page", whose=Whose.OBJECT, fields=ALL_OF_A_PERSON, masked=PERSONAL),
     "profile.timeline_viewed": Read(
         label="More of a person's timeline", whose=Whose.OBJECT, fields=frozenset({"events"})
+    ),
+    "profile.trait_viewed": Read(
+        label="All that was said of a person's trait",
+        whose=Whose.OBJECT,
+        fields=frozenset({"traits"}),
+        masked=PERSONAL,
+    ),
+    "profile.segments_viewed": Read(
+        label="Segments that a person is not in", whose=Whose.OBJECT, fields=frozenset({"segments"})
     ),
     "profile.consent_viewed": Read(label="What a person permitted", whose=Whose.OBJECT, fields=frozenset({"consent"})),
     "profile.consent_read": Read(
@@ -101,6 +118,12 @@ READS: Final[Mapping[str, Read]] = {
     "segment.versions_compared": Read(
         label="Samples of compared versions", whose=Whose.SAMPLE, fields=frozenset({"uuid"})
     ),
+    "segment.draft_compared": Read(
+        label="Samples of whom a draft would take in or leave out",
+        whose=Whose.SAMPLE,
+        fields=frozenset({"uuid", "identifiers"}),
+        masked=PERSONAL,
+    ),
     "profiles.listed": Read(
         label="Pages of the list of people",
         whose=Whose.NOBODY_NAMED,
@@ -115,7 +138,14 @@ READS: Final[Mapping[str, Read]] = {
     "audit.exported": Read(label="Export of the audit log", whose=Whose.NOBODY_NAMED, fields=frozenset({"uuid"})),
 }
 EXPORTS: Final = frozenset(
-    {"members.read", "breach.people_exported", "audit.exported", "consent.exported", "privacy.export_downloaded"}
+    {
+        "members.read",
+        "members.exported",
+        "breach.people_exported",
+        "audit.exported",
+        "consent.exported",
+        "privacy.export_downloaded",
+    }
 )
 
 

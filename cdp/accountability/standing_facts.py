@@ -32,8 +32,13 @@ def fixed_periods() -> list[tuple[str, str]]:
         ("What a device last said by a signal", "as long as the identifier that the device is known by"),
         ("Audit log", "for ever: the database refuses to delete entries"),
         ("Who came into and left segments", "for ever, or until the segment is deleted"),
+        (
+            "Figures of traits and events: counts, percentiles, values that five people have",
+            "until they are taken anew, each night",
+        ),
         ("Requests that wait to be processed", "until they are processed, usually for less than a second"),
         ("Uploaded files of decisions", f"until they are applied, for {settings.IMPORT_DAYS} days at most"),
+        ("Uploaded files of people for lists", f"until they are applied, for {settings.IMPORT_DAYS} days at most"),
         ("Hashes by which repeated messages are known", f"{settings.SEEN_MESSAGE_DAYS} days"),
         ("Jobs that are finished", f"{settings.JOB_DAYS} days"),
         ("Rows of files with consent", "until they are applied or the file is discarded"),

@@ -8,6 +8,7 @@ from cdp.collecting import files
 from cdp.collecting.models import ConsentImport
 from cdp.errors import NotFound
 from cdp.jobs.services import lease
+from segments.uploads.services import discard_forgotten as discard_forgotten_uploads
 
 
 @shared_task(
@@ -32,4 +33,4 @@ def apply_import(self: Task, job_id: int) -> None:
 
 @shared_task(name="collecting.discard_forgotten", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=3)
 def discard_forgotten() -> int:
-    return files.discard_forgotten()
+    return files.discard_forgotten() + discard_forgotten_uploads()

@@ -10,7 +10,7 @@ from typing import Final
 
 from django.utils import timezone
 
-from cdp.charts import place, ticks
+from cdp.small_charts import place, ticks
 from consent.models import ConsentRecord, Mode, Purpose, Reach
 from consent.moments import Held, Spell, Standing, spells
 from consent.trail import is_late

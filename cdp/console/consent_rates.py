@@ -14,9 +14,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from cdp.charts import Share, share_chart, week_bars
 from cdp.ingestion.models import Source
 from cdp.profiles.models import Workspace
+from cdp.small_charts import Share, share_chart, week_bars
 from consent.models import Method, Mode, NoticeVersion, Purpose
 from consent.rates import Funnel, Week, funnels, ways, weeks
 from segments.estimates import by_chance, wilson

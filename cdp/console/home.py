@@ -6,18 +6,19 @@ Only what the reader's role may open is read and shown.
 from datetime import timedelta
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
 from cdp.audit.admin_base import reader_of
-from cdp.charts import day_chart
 from cdp.identity.normalise import ANONYMOUS_ID
 from cdp.ingestion.models import InboxMessage, Quarantined
 from cdp.jobs.models import Job
 from cdp.jobs.naming import named_for
-from cdp.privacy.querysets import shown
+from cdp.privacy.querysets import open_requests, shown
 from cdp.profiles.models import Event, Identifier, Profile, Workspace
+from cdp.small_charts import day_chart
 from consent.models import ConsentConflict
 from segments.history import with_sparklines
 from segments.models import SegmentStatus
@@ -27,19 +28,30 @@ from segments.sharing import sees_segments, visible_segments
 DAYS = 30
 SEGMENTS = 8
 FAILED_SHOWN = 5
+SOON_DAYS = 7
 
 
 def home_view(request: HttpRequest) -> HttpResponse:
-    context: dict[str, Any] = {"title": "Home"}
-    if request.user.has_perm("profiles.view_profile"):
-        context |= _people()
+    # Counting everybody takes as long as there are people: the page doesn't wait for it.
+    context: dict[str, Any] = {"title": "Home", "counts_people": request.user.has_perm("profiles.view_profile")}
     if request.user.has_perm("profiles.view_eventname"):
         context |= _events(Workspace.current())
     if sees_segments(reader_of(request)):
         visible = visible_segments(reader_of(request))
         live = visible.filter(status=SegmentStatus.LIVE).select_related("owner").order_by("-member_count", "name")
-        context |= {"live_count": live.count(), "live": with_sparklines(list(live[:SEGMENTS]))}
+        context |= {
+            "may_add": request.user.has_perm("segments.add_segment"),
+            "live_count": live.count(),
+            "live": with_sparklines(list(live[:SEGMENTS])),
+        }
     return render(request, "home.html", {**context, **_waiting(request)})
+
+
+def figures_view(request: HttpRequest) -> HttpResponse:
+    """How many people there are, for whoever may see people."""
+    if not request.user.has_perm("profiles.view_profile"):
+        raise PermissionDenied
+    return render(request, "home/_people.html", _people())
 
 
 def waiting_view(request: HttpRequest) -> HttpResponse:
@@ -74,14 +86,20 @@ def _waiting(request: HttpRequest) -> dict[str, Any]:
         waiting["quarantined"] = Quarantined.objects.open().count()
         waiting["inbox"] = InboxMessage.objects.count()
     if request.user.has_perm("privacy.view_privacyrequest"):
-        waiting["overdue"] = shown("overdue", today=timezone.localdate()).count()
-        waiting["undone"] = shown("failed", today=timezone.localdate()).count()
+        today = timezone.localdate()
+        waiting["overdue"] = shown("overdue", today=today).count()
+        waiting["due_soon"] = open_requests().filter(due_on__range=(today, today + timedelta(days=SOON_DAYS))).count()
+        waiting["undone"] = shown("failed", today=today).count()
     if request.user.has_perm("consent.view_consentconflict"):
         waiting["conflicts"] = ConsentConflict.objects.filter(settled_at__isnull=True).count()
     if sees_segments(reader_of(request)):
         visible = visible_segments(reader_of(request))
-        waiting["broken"] = visible.filter(status=SegmentStatus.LIVE).exclude(broken_reason="")
-        waiting["drifted"] = drifted(visible)
-    asking = ("failed", "running", "quarantined", "broken", "drifted", "overdue", "undone", "conflicts")
+        waiting["broken"] = visible.filter(status=SegmentStatus.LIVE).exclude(broken_reason="")[:SEGMENTS]
+        waiting["drifted"] = drifted(visible)[:SEGMENTS]
+        waiting["paused"] = visible.filter(status=SegmentStatus.PAUSED).order_by("status_since")[:SEGMENTS]
+        mine = visible.filter(status=SegmentStatus.DRAFT, owner=reader_of(request))
+        waiting["drafts"] = mine.count()
+    asking = ("failed", "running", "quarantined", "broken", "drifted", "paused", "drafts", "overdue", "due_soon", "undone",
+              "conflicts")  # fmt: skip
     waiting["is_quiet"] = not any(waiting.get(key) for key in asking)
     return waiting

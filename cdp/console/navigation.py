@@ -69,6 +69,12 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             view="admin:segments_segment_changelist",
             opens=sees_segments,
         ),
+        Screen(
+            label="Lists",
+            icon="users",
+            view="admin:segments_staticlist_changelist",
+            permission="segments.view_staticlist",
+        ),
     ),
     "People": (
         Screen(

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import Case, When
 from django.db.models.functions import Now
@@ -24,19 +23,21 @@ from django.views.decorators.http import require_POST
 
 from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
 from cdp.audit.services import record
-from cdp.charts import day_chart
-from cdp.console import consent_at, page_link
+from cdp.console import consent_at, page_link, person_parts, person_segments
 from cdp.console.timeline import timeline
+from cdp.console.timeline_filters import Asked
 from cdp.errors import DomainError, NotFound
 from cdp.identity.merging import survivor_of, undo_merge
 from cdp.identity.models import Merge
 from cdp.ingestion.models import Source
+from cdp.key_pages import Key, key_page, moment, number
 from cdp.profiles.masking import display_name, masked_identifier, masked_properties
 from cdp.profiles.models import Event, EventTotal, EventType, Profile, Trait, TraitValue, Workspace
-from cdp.profiles.orders import REVENUE_BOOKED
+from cdp.profiles.orders import ORDER_COMPLETED, REVENUE_BOOKED
+from cdp.small_charts import day_chart
 from consent.models import ConsentStopped, Purpose
 from consent.querysets import INTERNAL_ANALYSIS, PRIVACY_RIGHTS, permitted
-from segments.models import SegmentStatus
+from segments.models import READABLE
 from segments.querysets import segments_of
 from segments.sharing import visible_segments
 
@@ -44,6 +45,10 @@ PAGE = 25
 REVEAL_SECONDS = 15 * 60
 ACTIVITY_DAYS = 90
 NAMES_AS_FILTERS = 7
+LAST_SEEN = (
+    Key(name="last_seen_at", read=moment, descends=True),
+    Key(name="id", read=number, descends=True),
+)
 
 
 def is_revealed(request: HttpRequest, profile: Profile) -> bool:
@@ -72,6 +77,9 @@ class PeopleAdmin(ReadOnlyAdmin):
         wrap = self.admin_site.admin_view
         return [
             path("<uuid:uuid>/", wrap(self.person_view), name="profiles_profile_detail"),
+            path("<uuid:uuid>/why/<uuid:segment>/", wrap(self.why_view), name="profiles_profile_why"),
+            path("<uuid:uuid>/segments/", wrap(self.segments_view), name="profiles_profile_segments"),
+            path("<uuid:uuid>/traits/<int:pk>/", wrap(self.trait_view), name="profiles_profile_trait"),
             path("<uuid:uuid>/timeline/", wrap(self.timeline_view), name="profiles_profile_timeline"),
             path("<uuid:uuid>/consent/", wrap(self.consent_view), name="profiles_profile_consent"),
             path("<uuid:uuid>/link/", wrap(self.link_view), name="profiles_profile_link"),
@@ -110,9 +118,9 @@ class PeopleAdmin(ReadOnlyAdmin):
             if len(found) == 1:
                 return redirect("admin:profiles_profile_detail", uuid=found[0].uuid)
         hides_country = Trait.objects.filter(key="country", is_pii=True).exists()
-        page = Paginator(people.order_by("-last_seen_at", "-pk"), PAGE).get_page(request.GET.get("page"))
+        page = key_page(people, request.GET, keys=LAST_SEEN, size=PAGE)
         rows = []
-        for person in page:
+        for person in page.rows:
             shown = [masked_identifier(i.namespace, i.value) for i in person.identifiers.all()][:3]
             country = "" if hides_country else person.traits.get("country", "")
             rows.append((person, named(person, is_masked=True), shown, country))
@@ -121,7 +129,7 @@ class PeopleAdmin(ReadOnlyAdmin):
                 by=actor_of(request),
                 action="profiles.listed",
                 purpose=purpose.key,
-                detail={"count": len(rows), "page": page.number, "searched": bool(query)},
+                detail={"count": len(rows), "further": bool(page.newer), "searched": bool(query)},
             )
         return render(request, "people/list.html", {"page": page, "rows": rows, "query": query, "purpose": purpose})
 
@@ -156,10 +164,42 @@ class PeopleAdmin(ReadOnlyAdmin):
             "merges": Merge.objects.filter(survivor_id=person.pk).order_by("-merged_at"),
             "may_undo": request.user.has_perm("identity.undo_merge"),
             "may_see_records": request.user.has_perm("consent.view_consentrecord"),
+            "scores": person_parts.scores(person),
+            "may_ask_history": sum(total.count for total in totals if total.name.type == EventType.IDENTIFY) > 1,
+            "sources": Source.objects.order_by("name"),
+            "types": EventType.choices,
+            "neighbours": person_parts.neighbours(person, permitted(Profile.objects.all(), purpose)),
             **self._standing(request, person),
             **self._timeline(request, person, is_masked),
         }
         return render(request, "people/person.html", context)
+
+    def why_view(self, request: HttpRequest, uuid: UUID, segment: UUID) -> HttpResponse:
+        """Why they are in a segment, or aren't, and when that changes if nothing happens."""
+        person, purpose = self._person(request, uuid)
+        is_masked = not is_revealed(request, person)
+        return person_segments.why_view(request, person, purpose, segment, is_masked=is_masked)
+
+    def segments_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
+        """Live segments that they are not in."""
+        person, purpose = self._person(request, uuid)
+        return person_segments.others_view(request, person, purpose)
+
+    def trait_view(self, request: HttpRequest, uuid: UUID, pk: int) -> HttpResponse:
+        """What was said of one trait of theirs, newest first."""
+        person, purpose = self._person(request, uuid)
+        trait = get_object_or_404(Trait, pk=pk)
+        is_masked = not is_revealed(request, person)
+        with transaction.atomic():
+            record(
+                by=actor_of(request),
+                action="profile.trait_viewed",
+                object=person,
+                purpose=purpose.key,
+                detail={"trait": trait.key, "masked": is_masked},
+            )
+        rows = person_parts.said_of(person, trait, is_masked=is_masked)
+        return render(request, "people/trait.html", {"person": person, "trait": trait, "rows": rows})
 
     def timeline_view(self, request: HttpRequest, uuid: UUID) -> HttpResponse:
         person, purpose = self._person(request, uuid)
@@ -255,6 +295,7 @@ class PeopleAdmin(ReadOnlyAdmin):
                 "value": masked_identifier(row.namespace, row.value) if is_masked else row.value,
                 "is_hidden": is_masked and masked_identifier(row.namespace, row.value) != row.value,
                 "source": sources[row.source_id].name if row.source_id in sources else "",
+                "first_seen_at": row.first_seen_at,
                 "last_seen_at": row.last_seen_at,
             }
             for row in rows
@@ -269,6 +310,7 @@ class PeopleAdmin(ReadOnlyAdmin):
         shown = masked_properties(values, personal=personal) if is_masked else values
         return [
             {
+                "pk": row.trait_id,
                 "label": row.trait.label,
                 "value": shown[row.trait.key],
                 "is_hidden": shown[row.trait.key] != row.raw,
@@ -286,7 +328,9 @@ class PeopleAdmin(ReadOnlyAdmin):
     def _facts(totals: list[EventTotal]) -> dict[str, Any]:
         sent = [total for total in totals if total.name.type != EventType.DERIVED]
         booked = sum(total.value_sum for total in totals if total.name.name == REVENUE_BOOKED)
-        return {"events": sum(total.count for total in sent), "value": booked}
+        orders = next((total for total in totals if total.name.name == ORDER_COMPLETED), None)
+        average = orders.value_sum / orders.count if orders and orders.value_sum else None
+        return {"events": sum(total.count for total in sent), "value": booked, "orders": orders, "average": average}
 
     @staticmethod
     def _activity(person: Profile) -> Any:
@@ -308,21 +352,24 @@ class PeopleAdmin(ReadOnlyAdmin):
         has_ended = Case(When(expires_at__lte=Now(), then=True), default=False)
         known = person.consent_states.select_related("record").annotate(has_ended=has_ended)
         states = {state.purpose_id: state for state in known}
-        live = visible_segments(reader_of(request)).filter(status=SegmentStatus.LIVE)
+        visible = visible_segments(reader_of(request)).filter(status__in=READABLE)
         return {
-            "segments": segments_of(person, live).order_by("name"),
+            "segments": list(segments_of(person, visible).order_by("name")),
+            "segment_count": visible.count(),
             "purposes": [(purpose, states.get(purpose.pk)) for purpose in Purpose.objects.all()],
             "stopped": set(ConsentStopped.objects.filter(profile_id=person.pk).values_list("purpose_id", flat=True)),
         }
 
     @staticmethod
     def _timeline(request: HttpRequest, person: Profile, is_masked: bool) -> dict[str, Any]:
-        kind = request.GET.get("kind", "")
+        asked = Asked.of(request.GET, is_masked=is_masked)
         return {
-            "kind": kind,
+            "kind": asked.kind,
+            "asked": asked,
+            "is_masked": is_masked,
             "page": timeline(
                 person,
-                kind=kind,
+                asked=asked,
                 before=request.GET.get("before", ""),
                 is_masked=is_masked,
                 segments=visible_segments(reader_of(request)),

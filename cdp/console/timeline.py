@@ -4,13 +4,14 @@ Four tables are read newest first and merged page by page; how an entry looks is
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from cdp.console.timeline_filters import Asked
 from cdp.identity.models import Merge
 from cdp.ingestion.models import Source
 from cdp.profiles.masking import masked_properties
@@ -20,15 +21,13 @@ from segments.models import ChangeKind, MembershipChange, Segment
 
 PAGE = 20
 MOST_AT_ONCE = 10_000  # entries of one moment that can be paged through
-KINDS = ("segments", "consent", "merges")
-
-
-LONGEST_NUMBER = 9  # digits of the number of an event name
+TOGETHER = timedelta(minutes=30)  # as far apart as events of one visit are at most
+NAMES_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One entry. ``fields`` are what unfolds below it."""
+    """One entry. ``fields`` are what unfolds below it; ``group`` are the entries that it stands for, newest first."""
 
     at: datetime
     icon: str
@@ -39,13 +38,22 @@ class Item:
     source: str = ""
     link: tuple[str, str] | None = None
     fields: list[tuple[str, Any]] = field(default_factory=list)
+    group: list["Item"] = field(default_factory=list)
+    is_groupable: bool = False
+
+    @property
+    def since(self) -> datetime:
+        return self.group[-1].at
 
 
 @dataclass(frozen=True, kw_only=True)
 class Day:
+    """A day with its entries. ``quiet`` is how many days without any lie between it and the one above it."""
+
     day: date
     items: list[Item]
     continues: bool
+    quiet: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,19 +86,19 @@ class Cursor:
         return f"{self.at.isoformat()}~{self.shown}"
 
 
-def timeline(profile: Profile, *, kind: str, before: str, is_masked: bool, segments: QuerySet[Segment]) -> Page:
-    """The page of entries older than the cursor ``before`` ("" for the newest), of one kind or of all.
+def timeline(profile: Profile, *, asked: Asked, before: str, is_masked: bool, segments: QuerySet[Segment]) -> Page:
+    """The page of entries older than the cursor ``before`` ("" for the newest), of what is asked for.
 
     Args:
-        kind: "", one of KINDS, or the number of an event name.
         segments: those that the reader may see; of others nothing is told.
     """
     cursor = Cursor.parse(before) if before else None
     skip = cursor.shown if cursor else 0
     room = PAGE + skip + 1
+    at = cursor.at if cursor else None
     found: list[Item] = []
-    for reader in _readers(profile, kind, is_masked, segments):
-        found.extend(reader(cursor.at if cursor else None, room))
+    for reader in _readers(profile, asked, is_masked, segments):
+        found.extend(reader(at, room))
     found.sort(key=lambda item: item.at, reverse=True)
     page = found[skip : skip + PAGE]
     older = ""
@@ -103,38 +111,63 @@ def timeline(profile: Profile, *, kind: str, before: str, is_masked: bool, segme
 
 def _by_day(items: list[Item], cursor: Cursor | None) -> list[Day]:
     days: list[Day] = []
-    before = timezone.localtime(cursor.at).date() if cursor else None
+    above = timezone.localtime(cursor.at).date() if cursor else None
     for item in items:
         day = timezone.localtime(item.at).date()
         if not days or days[-1].day != day:
-            days.append(Day(day=day, items=[], continues=not days and day == before))
-        days[-1].items.append(item)
+            before = days[-1].day if days else above
+            quiet = max(0, (before - day).days - 1) if before else 0
+            days.append(Day(day=day, items=[], continues=not days and day == above, quiet=quiet))
+        _put(item, days[-1].items)
     return days
 
 
-def _readers(profile: Profile, kind: str, is_masked: bool, segments: QuerySet[Segment]) -> Iterator[Any]:
-    if kind in ("", "segments"):
-        yield lambda at, room: _changes(profile, at, room, segments)
-    if kind in ("", "consent"):
-        yield lambda at, room: _decisions(profile, at, room)
-    if kind in ("", "merges"):
-        yield lambda at, room: _merges(profile, at, room)
-    if kind == "" or (kind.isdecimal() and len(kind) <= LONGEST_NUMBER):
-        name_id = int(kind) if kind else None
-        yield lambda at, room: _events(profile, at, room, name_id, is_masked)
+def _put(item: Item, items: list[Item]) -> None:
+    """Adds the entry to a day; the same thing done over and over in one visit is one entry that unfolds."""
+    last = items[-1] if items else None
+    alike = (
+        last is not None
+        and item.is_groupable
+        and last.is_groupable
+        and (last.title, last.source) == (item.title, item.source)
+        and (last.since if last.group else last.at) - item.at <= TOGETHER
+    )
+    if last is None or not alike:
+        items.append(item)
+        return
+    group = [*(last.group or [last]), item]
+    names = list(dict.fromkeys(one.about for one in group if one.about))
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    items[-1] = replace(last, about="", detail=", ".join(names[:NAMES_SHOWN]) + more, group=group, fields=[])
 
 
-def _newest(rows: QuerySet[Any], column: str, at: datetime | None, room: int) -> QuerySet[Any]:
+def _readers(profile: Profile, asked: Asked, is_masked: bool, segments: QuerySet[Segment]) -> Iterator[Any]:
+    if asked.reads("segments"):
+        yield lambda at, room: _changes(profile, at, room, segments, asked)
+    if asked.reads("consent"):
+        yield lambda at, room: _decisions(profile, at, room, asked)
+    if asked.reads("merges"):
+        yield lambda at, room: _merges(profile, at, room, asked)
+    if asked.reads(""):
+        yield lambda at, room: _events(profile, at, room, asked, is_masked)
+
+
+def _newest(rows: QuerySet[Any], column: str, at: datetime | None, room: int, asked: Asked) -> QuerySet[Any]:
     if at is not None:
         rows = rows.filter(**{f"{column}__lte": at})
+    if asked.first is not None:
+        rows = rows.filter(**{f"{column}__gte": asked.first})
+    if asked.end is not None:
+        rows = rows.filter(**{f"{column}__lt": asked.end})
     return rows[:room]
 
 
-def _events(profile: Profile, at: datetime | None, room: int, name_id: int | None, is_masked: bool) -> list[Item]:
+def _events(profile: Profile, at: datetime | None, room: int, asked: Asked, is_masked: bool) -> list[Item]:
+    name_id = int(asked.kind) if asked.kind else None
     rows = Event.objects.filter(profile_id=profile.pk).order_by("-occurred_at", "-message_id")
     # What follows from an event is told by the event; who asks for it by name sees it by itself.
     rows = rows.sent() if name_id is None else rows.filter(name_id__in=[name_id, -name_id])
-    events = list(_newest(rows, "occurred_at", at, room))
+    events = list(_newest(asked.among(rows), "occurred_at", at, room, asked))
     names = EventName.objects.in_bulk({event.named for event in events})
     sources = Source.objects.in_bulk({event.source_id for event in events})
     personal = set(Trait.objects.filter(is_pii=True).values_list("key", flat=True)) if is_masked else set()
@@ -152,6 +185,8 @@ def _events(profile: Profile, at: datetime | None, room: int, name_id: int | Non
                 tone="acc" if event.value is not None and not event.is_superseded else "",
                 title=name.label,
                 about=_headline(event, said),
+                detail=_order(said),
+                is_groupable=event.value is None and event.amount is None,
                 source=sources[event.source_id].name if event.source_id in sources else "",
                 fields=[*said.items(), *_envelope(event)],
             )
@@ -167,6 +202,15 @@ def _headline(event: Event, said: dict[str, Any]) -> str:
         if isinstance(said.get(key), str):
             return str(said[key])
     return ""
+
+
+def _order(said: dict[str, Any]) -> str:
+    """Which order it is of, and of how many products."""
+    parts = [f"Order {said['order_id']}"] if isinstance(said.get("order_id"), str | int) else []
+    if isinstance(said.get("products"), list):
+        count = len(said["products"])
+        parts.append(f"{count} product{'' if count == 1 else 's'}")
+    return ", ".join(parts)
 
 
 def _envelope(event: Event) -> list[tuple[str, Any]]:
@@ -201,11 +245,11 @@ def _icon_of(name: EventName) -> str:
     return next((icon for word, icon in ICONS if word in folded), "bolt")
 
 
-def _changes(profile: Profile, at: datetime | None, room: int, segments: QuerySet[Segment]) -> list[Item]:
+def _changes(profile: Profile, at: datetime | None, room: int, segments: QuerySet[Segment], asked: Asked) -> list[Item]:
     rows = MembershipChange.objects.filter(profile_id=profile.pk, segment__in=segments.order_by())
     rows = rows.select_related("segment", "version")
     items = []
-    for change in _newest(rows.order_by("-effective_at", "-position"), "effective_at", at, room):
+    for change in _newest(rows.order_by("-effective_at", "-position"), "effective_at", at, room, asked):
         entered = change.kind == ChangeKind.ENTERED
         items.append(
             Item(
@@ -222,7 +266,7 @@ def _changes(profile: Profile, at: datetime | None, room: int, segments: QuerySe
     return items
 
 
-def _decisions(profile: Profile, at: datetime | None, room: int) -> list[Item]:
+def _decisions(profile: Profile, at: datetime | None, room: int, asked: Asked) -> list[Item]:
     rows = ConsentRecord.objects.filter(profile_id=profile.pk).select_related("purpose")
     tones = {Decision.GRANTED: "ok", Decision.DENIED: "no", Decision.WITHDRAWN: "no", Decision.PENDING: ""}
     return [
@@ -234,11 +278,11 @@ def _decisions(profile: Profile, at: datetime | None, room: int) -> list[Item]:
             about=record.purpose.label,
             detail=f"{record.get_method_display()}, for {record.get_reach_display().lower()}",
         )
-        for record in _newest(rows.order_by("-collected_at", "-id"), "collected_at", at, room)
+        for record in _newest(rows.order_by("-collected_at", "-id"), "collected_at", at, room, asked)
     ]
 
 
-def _merges(profile: Profile, at: datetime | None, room: int) -> list[Item]:
+def _merges(profile: Profile, at: datetime | None, room: int, asked: Asked) -> list[Item]:
     rows = Merge.objects.filter(survivor_id=profile.pk)
     return [
         Item(
@@ -250,5 +294,5 @@ def _merges(profile: Profile, at: datetime | None, room: int) -> list[Item]:
             detail=merge.reason,
             source="Identity",
         )
-        for merge in _newest(rows.order_by("-merged_at", "-id"), "merged_at", at, room)
+        for merge in _newest(rows.order_by("-merged_at", "-id"), "merged_at", at, room, asked)
     ]

@@ -234,7 +234,7 @@ READ_BY: Final = Kind(
           JOIN LATERAL (SELECT min(c.effective_at) AS since FROM segments_membershipchange c
                          WHERE c.segment_id = s.id AND c.profile_id = ANY(%(ids)s::bigint[])) AS been ON been.since IS NOT NULL
           JOIN audit_auditentry a ON a.object_type = 'segments.segment' AND a.object_id = s.uuid::text
-               AND a.action IN ('members.read', 'segment.previewed') AND a.recorded_at >= been.since
+               AND a.action IN ('members.read', 'members.viewed', 'members.exported', 'segment.previewed') AND a.recorded_at >= been.since
          ORDER BY 1 DESC
     """,
 )

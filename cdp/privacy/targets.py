@@ -34,6 +34,7 @@ from consent import stops
 from consent.models import Decision, Method, StopKind
 from consent.services import record_decision
 from segments.feed import number_changes
+from segments.uploads.forgetting import forget_upload_rows
 
 Counts = dict[str, Any]
 
@@ -131,7 +132,8 @@ def _forget_rules(request: PrivacyRequest, by: Actor) -> Counts:
 
 
 def _forget_imports(request: PrivacyRequest, by: Actor) -> Counts:
-    return {"rows": forget_rows(namespaces=_namespaces(request), uuids=_uuids(request), by=by)}
+    named: dict[str, Any] = {"namespaces": _namespaces(request), "uuids": _uuids(request), "by": by}
+    return {"rows": forget_rows(**named) + forget_upload_rows(profile_ids=request.subject_ids, **named)}
 
 
 def _namespaces(request: PrivacyRequest) -> list[str]:

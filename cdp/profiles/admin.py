@@ -1,58 +1,26 @@
-"""The catalogues of traits and events, exchange rates, and the workspace, as stock admin screens. People have screens of their own."""
+"""Exchange rates and the workspace, as stock admin screens. The catalogues of traits and events are shown with figures from
+above, in `cdp.console.catalogue`; people have screens of their own."""
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 
 from cdp.audit.admin_base import AuditedAdmin, actor_of
-from cdp.profiles.models import EventName, ExchangeRate, Trait, Workspace
+from cdp.profiles.models import ExchangeRate, Workspace
 from cdp.profiles.rate_services import Rate, set_rates
-from cdp.profiles.reliance import relying_on
 
 
 class CatalogueAdmin(AuditedAdmin):
-    """Entries come by themselves, with the first event that names them; people only describe them."""
+    """Entries come by themselves; people only describe them."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False
-
-
-class TraitForm(forms.ModelForm):  # type: ignore[type-arg]  # django-stubs can't subscript at run time
-    def clean_type(self) -> str:
-        """The type, unless it is a new one that would break what relies on the old."""
-        kind: str = self.cleaned_data["type"]
-        if kind != self.instance.type and (names := relying_on(self.instance.key)):
-            listed = ", ".join(f"“{name}”" for name in names)
-            raise forms.ValidationError(f"Its type is relied on by {listed}. Change them first.", "trait_in_use")
-        return kind
-
-
-@admin.register(Trait)
-class TraitAdmin(CatalogueAdmin):
-    form = TraitForm
-    list_display = ("label", "key", "type", "category", "is_pii")
-    list_filter = ("category", "type", "is_pii")
-    search_fields = ("label", "key")
-    search_help_text = "Label or key"
-    readonly_fields = ("key", "created_at")
-    fields = ("key", "label", "type", "category", "is_pii", "description", "created_at")
-
-
-@admin.register(EventName)
-class EventNameAdmin(CatalogueAdmin):
-    list_display = ("label", "name", "type", "created_at")
-    list_filter = ("type",)
-    search_fields = ("label", "name")
-    search_help_text = "Label or name"
-    readonly_fields = ("name", "type", "created_at")
-    fields = ("name", "label", "type", "description", "created_at")
 
 
 class _ListByDay(ChangeList):

@@ -4,9 +4,10 @@ What a screen says stands in its view and its template, not here.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -14,10 +15,11 @@ from django.apps import apps
 from django.contrib.auth.models import User
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language_info
 
+from cdp import charts
 from cdp.console.navigation import Shell, shell_for
 
 register = template.Library()
@@ -36,9 +38,30 @@ def icon(name: str, size: str = "") -> SafeString:
     Args:
         size: "s" for small, "turn" for the small arrow that turns when its details are open.
     """
+    return _icon(name, size)
+
+
+@lru_cache(maxsize=256)
+def _icon(name: str, size: str) -> SafeString:
+    """Kept, as a page may have hundreds; there are as many as templates name."""
     classes = {"": "i", "s": "i i-s", "turn": "i i-s i-turn"}[size]
     return format_html(
         '<svg class="{}" aria-hidden="true"><use href="{}#{}"/></svg>', classes, static("cdp/icons.svg"), name
+    )
+
+
+@register.simple_tag
+def options(choices: Sequence[tuple[str, str]], chosen: Any = None) -> SafeString:
+    """The options of a select, of (value, label); the chosen one is selected."""
+    return _options(tuple(choices), chosen if isinstance(chosen, str) else "")
+
+
+@lru_cache(maxsize=1024)
+def _options(choices: tuple[tuple[str, str], ...], chosen: str) -> SafeString:
+    """Kept, as a rule on the screen has the same few dozens of them over and over."""
+    marks = {True: mark_safe(" selected"), False: ""}
+    return format_html_join(
+        "", '<option value="{}"{}>{}</option>', ((key, marks[key == chosen], label) for key, label in choices)
     )
 
 
@@ -69,6 +92,18 @@ def signed(value: int) -> str:
 @register.filter
 def money(value: Decimal | None) -> str:
     return "" if value is None else f"{value:,.2f}"
+
+
+@register.filter
+def figure(value: float | None) -> str:
+    """A number with two decimals at most, and none where it has none."""
+    return charts.written(value)
+
+
+@register.filter
+def plain_number(value: Decimal | None) -> str:
+    """A figure without the zeros that only its column has."""
+    return "" if value is None else f"{value.normalize():,f}"
 
 
 @register.filter

@@ -30,6 +30,11 @@ SAMPLED: Final = f"""
 """
 
 
+def point_of(day: date) -> int:
+    """Where on the ring of 64 bits the day's sample begins."""
+    return int.from_bytes(sha256(day.isoformat().encode()).digest()[:8], "big", signed=True)
+
+
 def count_of(rule: Rule, catalog: Catalog, *, as_of: datetime) -> Text:
     """The statement that counts the people of whom the rule is true."""
     compiled = compile_rule(rule, catalog, scoped=False)
@@ -52,7 +57,7 @@ def sampled_counts_of(
             thinks; all at once are faster where there are many, as long as the planner is right.
     """
     compiled = compile_counts(rules, catalog, of="sampled", one_by_one=one_by_one)
-    params = compiled.at(as_of) | {"ring_start": _point(day), "ring_size": size}
+    params = compiled.at(as_of) | {"ring_start": point_of(day), "ring_size": size}
     return Text(f"{SAMPLED} {compiled.sql('postgres', TABLES)}", params)
 
 
@@ -96,8 +101,3 @@ def counted_within(statement: Text, *, seconds: float) -> list[int] | None:
         if isinstance(cause, QueryCanceled) and took >= seconds and "user request" not in str(cause):
             return None
         raise
-
-
-def _point(day: date) -> int:
-    """A point of the ring of 64 bits."""
-    return int.from_bytes(sha256(day.isoformat().encode()).digest()[:8], "big", signed=True)

@@ -83,6 +83,16 @@ def count(rule: Rule, catalog: Catalog, *, as_of: datetime) -> int:
     return int(row[0]) if row else 0
 
 
+def people_of(rule: Rule, catalog: Catalog, *, as_of: datetime, is_laid_out: bool = False) -> Text:
+    """The statement that finds the people of whom the rule is true: one column, `profile_id`. It isn't run.
+
+    Args:
+        is_laid_out: over several lines, for somebody to read.
+    """
+    compiled = compile_rule(rule, catalog, scoped=False)
+    return Text(compiled.sql("postgres", TABLES, is_laid_out=is_laid_out), compiled.at(as_of))
+
+
 def counts(rules: Sequence[Rule], catalog: Catalog, *, as_of: datetime) -> tuple[int, list[int]]:
     """How many people there are, and of how many each of the rules is true; one pass over them, so it all adds up."""
     compiled = compile_counts(rules, catalog)
@@ -107,19 +117,39 @@ def count_and_sample(
 ) -> tuple[int, list[int]]:
     """How many people the rule is true of, and a `sample` of them; they are looked for once."""
     compiled = compile_rule(rule, catalog, scoped=False)
-    shown, values = may_show.order_by().query.sql_with_params()
-    names = [f"shown_{number}" for number in range(len(values))]
-    permitted = shown % tuple(f"%({name})s" for name in names)
+    permitted, operands = as_subquery(may_show, "shown")
     with bound_cursor() as cursor:
         # A hash of the id spreads the sample over old and new people, and needs no chance.
         cursor.execute(
             f"WITH matched AS MATERIALIZED ({_sql(compiled)}) SELECT (SELECT count(*) FROM matched),"
             f" ARRAY(SELECT profile_id FROM matched WHERE profile_id IN ({permitted})"
             " ORDER BY hashint8(profile_id), profile_id LIMIT %(size)s)",
-            {**compiled.at(as_of), **dict(zip(names, values, strict=True)), "size": size},
+            {**compiled.at(as_of), **operands, "size": size},
         )
         found, ids = cursor.fetchone() or (0, [])
     return found, ids
+
+
+def as_subquery(wanted: QuerySet[Any], name: str) -> Text:
+    """A queryset as text for a statement of ours, its operands named after `name`."""
+    sql, values = wanted.order_by().query.sql_with_params()
+    names = [f"{name}_{number}" for number in range(len(values))]
+    return Text(sql % tuple(f"%({one})s" for one in names), dict(zip(names, values, strict=True)))
+
+
+def first_true(rule: Rule, catalog: Catalog, moments: Sequence[datetime]) -> Text:
+    """Whom the rule is true of at one of the moments, ascending, with the first at which it is: `profile_id`, `at`."""
+    compiled = compile_rule(rule, catalog, scoped=False)
+    sql, parts = _sql(compiled), []
+    operands: dict[str, Any] = {}
+    for number, moment in enumerate(moments):
+        mine = f"m{number}"
+        text = PLACEHOLDER.sub(lambda found, mine=mine: f"%({mine}_{found[1]})s", sql)  # type: ignore[misc]
+        parts.append(f"SELECT profile_id, %({mine})s::timestamptz AS at FROM ({text}) AS {mine}")
+        operands |= {f"{mine}_{key}": value for key, value in compiled.at(moment).items()} | {mine: moment}
+    return Text(
+        f"SELECT profile_id, min(at) AS at FROM ({' UNION ALL '.join(parts)}) AS each GROUP BY profile_id", operands
+    )
 
 
 def among(rule: Rule, catalog: Catalog, *, as_of: datetime, scope: Iterable[int]) -> set[int]:

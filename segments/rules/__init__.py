@@ -16,6 +16,7 @@ Databases, Django and HTTP don't belong here: this package imports the standard 
 from segments.rules.algebra import Dependencies, combine, depends_on, leaves, positive, takes_in_strangers
 from segments.rules.binding import Span
 from segments.rules.catalog import (
+    ByHand,
     Catalog,
     ConsentMode,
     EventInfo,
@@ -82,6 +83,7 @@ __all__ = [
     "All",
     "Any",
     "Bucket",
+    "ByHand",
     "Catalog",
     "Compared",
     "Compiled",

@@ -85,11 +85,22 @@ class PurposeInfo:
     mode: ConsentMode
 
 
+class ByHand(StrEnum):
+    """Whom a list of a segment's own holds."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListInfo:
+    """A list; of whom somebody added to a segment or removed from it by hand, ``of`` is its key and ``name`` its name."""
+
     id: int
     key: str
     name: str
+    of: str | None = None
+    by_hand: ByHand | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -43,8 +43,10 @@ class Compiled:
     expression: exp.Select
     params: Mapping[str, Bindable]
 
-    def sql(self, dialect: str = "postgres", tables: Mapping[str, str] | None = None) -> str:
-        """The text for a dialect, with `tables` giving the real name of each logical table.
+    def sql(
+        self, dialect: str = "postgres", tables: Mapping[str, str] | None = None, *, is_laid_out: bool = False
+    ) -> str:
+        """The text for a dialect, with `tables` giving the real name of each logical table; for people to read, over several lines.
 
         For "postgres" the placeholders are psycopg's `%(name)s`. Nothing a user wrote is in the text, so there is no
         percent sign to double. For "spark" they are its named parameters, `:name`; what to send for them is not `at` but
@@ -54,7 +56,7 @@ class Compiled:
             UnsupportedDialect: no engine of ours speaks it, or part of the query isn't known to mean the same in it.
         """
         lowered = spark.lower(self.expression) if dialect == "spark" else lower(self.expression, dialect)
-        return _named(lowered, tables or {}).sql(dialect=dialect, identify=True, copy=False)
+        return _named(lowered, tables or {}).sql(dialect=dialect, identify=True, copy=False, pretty=is_laid_out)
 
     def at(self, as_of: datetime) -> dict[str, Plain]:
         """What to send along. The time zone of `as_of` is the one whose calendar is meant."""

@@ -6,7 +6,7 @@ Markup and other languages don't belong here.
 from decimal import Decimal
 from typing import Final
 
-from segments.rules.catalog import Catalog, Type
+from segments.rules.catalog import ByHand, Catalog, Type
 from segments.rules.comparisons import Comparison, Filter, FilterGroup, Joining, Where
 from segments.rules.countries import COUNTRIES
 from segments.rules.kinds import TEXT, Kind, Text
@@ -48,15 +48,17 @@ def _clause(rule: Rule, catalog: Catalog, *, is_inner: bool) -> str:
         case Not(InSegment(segment=segment)):
             return f"who are not in the segment {_segment(segment, catalog)}"
         case Not(InList(list_key=key)):
-            return f"who are not on the list {static_list(key, catalog)}"
+            return f"who {listed(key, catalog, is_on=False, plural=True)}"
         case Not(Consented(purpose=purpose)):
             return f"who do not permit {permission(purpose, catalog)}"
         case Not(Everyone()):
             return "who are nobody at all"
         case Not(Performed() as leaf) if _at_least_once(leaf):
             return _did_not(leaf, catalog)
+        case Not(Any(rules)):
+            return _joined([_clause(Not(one), catalog, is_inner=True) for one in rules], "and", is_inner)
         case Not(inner):
-            return f"of whom it is not true that they are people {_clause(inner, catalog, is_inner=True)}"
+            return f"who are not among those {_clause(inner, catalog, is_inner=True)}"
         case Everyone():
             return "whoever they are"
         case InSegment(segment=segment):
@@ -88,7 +90,7 @@ def _clause(rule: Rule, catalog: Catalog, *, is_inner: bool) -> str:
         case Consented(purpose=purpose):
             return f"who permit {permission(purpose, catalog)}"
         case InList(list_key=key):
-            return f"who are on the list {static_list(key, catalog)}"
+            return f"who {listed(key, catalog, is_on=True, plural=True)}"
 
 
 def ordinal(number: Decimal) -> str:
@@ -115,6 +117,16 @@ def static_list(key: str, catalog: Catalog) -> str:
     """What a list is called, in quotation marks."""
     info = catalog.lists.get(key)
     return f'"{info.name if info else key}"'
+
+
+def listed(key: str, catalog: Catalog, *, is_on: bool, plural: bool) -> str:
+    """That somebody is on a list or isn't: of a segment's own lists, that they were added or removed by hand."""
+    info, named = catalog.lists.get(key), static_list(key, catalog)
+    no = "" if is_on else "not "
+    if info is None or info.by_hand is None:
+        return f"{'are' if plural else 'is'} {no}on the list {named}"
+    moved = f"added to {named}" if info.by_hand is ByHand.ADDED else f"removed from {named}"
+    return f"{'were' if plural else 'was'} {no}{moved} by hand"
 
 
 def _joined(clauses: list[str], word: str, is_inner: bool) -> str:

@@ -6,7 +6,7 @@ It plugs into `segments.rules.findings`, which says what a finding is. None of t
 
 from decimal import Decimal
 
-from segments.rules.describe import permission, score, static_list
+from segments.rules.describe import listed, permission, score, static_list
 from segments.rules.evaluate import evaluate
 from segments.rules.findings import Case, Finding, Hint, HintKind, look, turn
 from segments.rules.hashing import hundredths
@@ -51,8 +51,9 @@ def _(leaf: Consented, case: Case) -> Finding:
 @look.register
 def _(leaf: InList, case: Case) -> Finding:
     is_in = leaf.list_key in case.person.lists
-    named = static_list(leaf.list_key, case.catalog)
-    return Finding(said=f"{'is' if is_in else 'is not'} on the list {named}", actual=is_in, wanted="is on it")
+    said = listed(leaf.list_key, case.catalog, is_on=is_in, plural=False)
+    wanted = listed(leaf.list_key, case.catalog, is_on=True, plural=False) if _is_by_hand(leaf, case) else "is on it"
+    return Finding(said=said, actual=is_in, wanted=wanted)
 
 
 @turn.register
@@ -77,5 +78,13 @@ def _(leaf: Consented, case: Case, *, wanted: bool) -> Hint | None:
 @turn.register
 def _(leaf: InList, case: Case, *, wanted: bool) -> Hint | None:
     kind = HintKind.ENTER_LIST if wanted else HintKind.LEAVE_LIST
+    if _is_by_hand(leaf, case):
+        moved = listed(leaf.list_key, case.catalog, is_on=True, plural=False).removeprefix("was ")
+        return Hint(kind=kind, sentence=f"{'' if wanted else 'no longer '}be {moved}")
     verb = "be put on" if wanted else "be taken off"
     return Hint(kind=kind, sentence=f"{verb} the list {static_list(leaf.list_key, case.catalog)}")
+
+
+def _is_by_hand(leaf: InList, case: Case) -> bool:
+    info = case.catalog.lists.get(leaf.list_key)
+    return info is not None and info.by_hand is not None

@@ -26,10 +26,22 @@ def test_a_wrong_password_is_refused_and_the_right_one_lets_in(console: Console)
 
 def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
     offered = {
-        "marketer": {"Home", "Segments", "People", "Consent rates", "Notices", "Purposes", "Traits", "Events", "Jobs"},
+        "marketer": {
+            "Home",
+            "Segments",
+            "Lists",
+            "People",
+            "Consent rates",
+            "Notices",
+            "Purposes",
+            "Traits",
+            "Events",
+            "Jobs",
+        },
         "compliance": {
             "Home",
             "Segments",
+            "Lists",
             "People",
             "Privacy requests",
             "Consent trail",
@@ -46,7 +58,7 @@ def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
             "Events",
             "Jobs",
         },
-        "integrator": {"Home", "Segments", "Sources", "Traits", "Events", "Quarantine", "Jobs", "API keys"},
+        "integrator": {"Home", "Segments", "Lists", "Sources", "Traits", "Events", "Quarantine", "Jobs", "API keys"},
         "newcomer": {"Home"},
     }
     for role, screens in offered.items():

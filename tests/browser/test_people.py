@@ -80,10 +80,10 @@ def test_the_timeline_is_filtered_paged_and_unfolded(console: Console) -> None:
     expect(page.locator(".ev")).to_have_count(20)
     expect(page.locator(".ev").first).to_contain_text("Entered Buyers")
 
-    page.get_by_role("link", name="Show older").click()
+    page.get_by_role("link", name="Older").scroll_into_view_if_needed()
     expect(page.locator(".ev")).to_have_count(40)
-    page.get_by_role("link", name="Show older").click()
-    expect(page.get_by_role("link", name="Show older")).to_have_count(0)
+    page.get_by_role("link", name="Older").scroll_into_view_if_needed()
+    expect(page.get_by_role("link", name="Older")).to_have_count(0)
     days = [heading.inner_text() for heading in page.locator(".day h3").all()]
     assert len(days) == len(set(days)), "a day that goes on over a page is named once"
 
@@ -96,8 +96,38 @@ def test_the_timeline_is_filtered_paged_and_unfolded(console: Console) -> None:
     expect(unfolded).to_contain_text("••••")
     console.look("person-orders")
 
+    page.get_by_text("More filters").click()
+    page.get_by_label("From").fill("2001-01-01")
+    page.get_by_label("To").fill("2001-02-01")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.get_by_role("heading", name="Nothing of this kind")).to_be_visible()
+    page.get_by_role("link", name="Show everything").click()
+
     page.get_by_role("link", name="Consent", exact=True).click()
     expect(page.get_by_role("heading", name="Nothing of this kind")).to_be_visible()
+
+
+def test_it_is_told_why_somebody_is_in_a_segment_and_the_next_person_is_a_key_away(console: Console) -> None:
+    erika()
+    live("often", performed("Order Completed", at_least=500))
+    page = console.log_in("marketer")
+    console.open(f"profiles/profile/{person('PB-204417').uuid}/")
+    segments = page.get_by_role("region", name="Segments")
+    expect(segments).to_contain_text("in 1 of 2")
+    segments.locator("summary", has_text="Buyers").click()
+    expect(segments.get_by_text("Time alone changes nothing.")).to_be_visible()
+    segments.get_by_role("link", name="Show others").click()
+    segments.locator("summary", has_text="Often").click()
+    expect(segments.get_by_text("stands in its way")).to_have_count(1)
+    console.look("person-why")
+
+    tracker().send(identify("somebody-else", ago=timedelta(days=60)))
+    process_all()
+    page.reload()
+    page.keyboard.press("j")
+    expect(page.get_by_role("heading", name="somebody-else", level=1)).to_be_visible()
+    page.keyboard.press("k")
+    expect(page.get_by_role("heading", name="E. M.", level=1)).to_be_visible()
 
 
 def test_a_merge_is_undone(console: Console) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
+from tests.browser.building import save, write_rule
 from tests.browser.conftest import Console
 from tests.factories import identify, live, performed, process_all, track, tracker
 from tests.harness.processes import Processes
@@ -39,32 +40,28 @@ def test_a_rule_is_mended_where_the_error_stands_then_previewed_and_put_live(
     page.get_by_role("link", name="New segment").first.click()
     page.get_by_label("Name", exact=True).fill("German buyers")
 
-    rule = page.get_by_role("textbox", name="Rule")
-    rule.fill(BROKEN)
-    error = page.get_by_role("button", name="Line 5")
-    expect(error).to_be_visible()
-    expect(page.locator("#check")).to_contain_text("cuontry")
-    expect(page.locator(".ed-n--no")).to_have_text("5")
+    write_rule(page, BROKEN)
+    wrong = page.locator(".cond--bad")
+    expect(wrong).to_have_count(1)
+    expect(wrong).to_contain_text("cuontry")
+    expect(page.locator("#builder")).to_contain_text("1 to fix before saving")
     console.look("segment-error")
-    error.click()
-    expect(rule).to_be_focused()
-    chosen = rule.evaluate("area => area.value.slice(area.selectionStart, area.selectionEnd)")
-    assert "cuontry" in chosen
 
-    page.get_by_role("button", name="Save and go live").click()
-    expect(page.get_by_role("button", name="Line 5")).to_be_visible()
+    page.get_by_role("button", name="Review and save").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator(".cond--bad")).to_contain_text("cuontry")
     expect(page.get_by_label("Name", exact=True)).to_have_value("German buyers")
 
-    rule.fill(BROKEN.replace("cuontry", "country"))
-    expect(page.locator("#check")).to_contain_text("The rule is sound")
-    expect(page.locator("#check")).to_contain_text("who did Order Completed")
+    write_rule(page, BROKEN.replace("cuontry", "country"))
+    expect(page.locator("#builder")).to_contain_text("The rule is sound")
+    expect(page.locator(".say")).to_contain_text("who did Order Completed")
 
     page.get_by_role("button", name="Count and sample").click()
     expect(page.locator("#preview")).to_contain_text("2 33% of 6 people")
     expect(page.locator("#preview .smp li")).to_have_count(2)
     console.look("segment-preview")
 
-    page.get_by_role("button", name="Save and go live").click()
+    save(page)
     expect(page.get_by_role("heading", name="German buyers", level=1)).to_be_visible()
     expect(page.locator("#standing")).to_contain_text("Refreshed", timeout=20_000)
     expect(page.locator("#standing .size-n")).to_contain_text("2 people")
@@ -77,14 +74,14 @@ def test_a_new_version_waits_until_it_is_put_live_and_an_old_one_comes_back(cons
     segment = live("buyers", performed("Order Completed"))
     page = console.log_in("marketer")
     console.open(f"segments/segment/{segment.uuid}/")
-    page.get_by_role("textbox", name="Rule").fill(json.dumps({"version": 1, **performed("Order Completed", 2)}))
-    page.get_by_role("button", name="Save as a version").click()
+    write_rule(page, json.dumps({"version": 1, **performed("Order Completed", 2)}))
+    save(page, "Save as version 2")
     expect(page.get_by_role("status").first).to_contain_text("Version 2 is saved, not yet live")
     expect(page.get_by_text("This is version 2. Version 1 is live.")).to_be_visible()
 
-    page.get_by_role("link", name="Versions 2").click()
-    console.look("segment-versions")
-    page.get_by_role("button", name="Put live version 2").click()
+    page.get_by_role("link", name="History 2").click()
+    page.get_by_role("link", name="Put live version 2").click()
+    page.get_by_role("button", name="Put version 2 live").click()
     expect(page.get_by_role("status").first).to_contain_text("Version 2 is live")
     segment.refresh_from_db()
     assert segment.live_version is not None and segment.live_version.number == 2
@@ -97,11 +94,11 @@ def test_a_segment_in_use_is_not_put_away_and_its_users_are_named(console: Conso
     page = console.log_in("marketer")
     console.open("segments/segment/")
     console.look("segments")
-    page.get_by_label("Search segments by name or key").fill("buy")
-    page.get_by_role("button", name="Search").click()
+    page.get_by_label("Search segments by name, key, tag or folder").fill("buy")
+    page.get_by_role("button", name="Show").click()
     expect(page.locator("tbody tr")).to_have_count(1)
     page.get_by_role("link", name="Buyers").click()
-    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("navigation", name="This segment").get_by_role("link", name="Settings").click()
 
     page.get_by_role("button", name="Archive").click()
     expect(page.get_by_role("alert")).to_contain_text("“Buyers” is used by “Readers”")
@@ -123,7 +120,7 @@ def test_somebody_who_may_only_look_can_not_change_the_rule(console: Console) ->
     page = console.log_in("integrator")
     console.open(f"segments/segment/{segment.uuid}/")
     expect(page.get_by_text("Your role may read this rule, not change it.")).to_be_visible()
-    expect(page.get_by_role("button", name="Save as a version")).to_have_count(0)
+    expect(page.get_by_role("button", name="Review and save")).to_have_count(0)
     expect(page.get_by_role("button", name="Count and sample")).to_have_count(0)
     console.look("segment-read-only")
 
@@ -173,8 +170,8 @@ def test_a_segment_is_shared_with_a_key_and_with_a_colleague_who_then_finds_it(c
     page.get_by_role("link", name="Segments", exact=True).click()
     expect(page.locator("tbody tr")).to_have_count(1)
     page.get_by_role("link", name="Buyers").click()
-    page.get_by_role("textbox", name="Rule").fill('{"version": 1, "everyone": true}')
-    expect(page.locator("#check")).to_contain_text("Everyone")
+    write_rule(page, '{"version": 1, "everyone": true}')
+    expect(page.locator(".say")).to_contain_text("whoever they are")
     console.look("segment-of-a-guest")
     page.get_by_role("link", name="Who may see it").click()
     page.get_by_role("button", name="Remove newcomer").click()
@@ -200,7 +197,7 @@ def test_long_words_stay_within_the_window(console: Console) -> None:
     live(word.lower()[:60], {"in_segment": "used"})
     page = console.log_in("marketer")
     console.look("long-home")
-    for path, name in {"": "rule", "versions/": "versions", "settings/": "settings", "access/": "access"}.items():
+    for path, name in {"": "rule", "history/": "history", "settings/": "settings", "access/": "access"}.items():
         console.open(f"segments/segment/{segment.uuid}/{path}")
         console.look(f"long-segment-{name}")
     console.open("segments/segment/")
@@ -219,32 +216,32 @@ def test_the_panel_says_about_how_many_while_one_writes_and_exactly_a_moment_lat
     shop()
     page = console.log_in("marketer")
     console.open("segments/segment/new/")
-    panel, rule = page.locator("#preview"), page.get_by_role("textbox", name="Rule")
+    panel = page.locator("#preview")
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.post_data or "") if "/preview/" in request.url else None)
 
     # Whoever counts everybody waits; whoever asks a few of them about a trait does not.
     with transaction.atomic(using="owner"), connections["owner"].cursor() as cursor:
         cursor.execute("LOCK TABLE profiles_eventtotal IN ACCESS EXCLUSIVE MODE")
-        rule.fill('{"version": 1, "trait": "country", "op": "exists"}')
+        write_rule(page, '{"version": 1, "trait": "country", "op": "exists"}')
         expect(panel).to_contain_text("6 100% of 6 people")
         expect(panel).to_contain_text("Exact")
-        rule.fill('{"version": 1, "performed": "Order Completed"}')
+        write_rule(page, '{"version": 1, "performed": "Order Completed"}')
         expect(page.locator("#preview-busy")).to_be_visible()
         # What is counted keeps nobody from writing on, and what is written ends what is counted.
-        rule.fill('{"version": 1, "trait": "country", "op": "equals", "value": "DE"}')
+        write_rule(page, '{"version": 1, "trait": "country", "op": "equals", "value": "DE"}')
         expect(panel).to_contain_text("3 50% of 6 people")
-        expect(page.locator("#check")).to_contain_text("The rule is sound")
+        expect(page.locator("#builder")).to_contain_text("The rule is sound")
     estimates = [body for body in sent if "accuracy=exact" not in body]
     assert len(estimates) == 3, sent
     assert len({part for body in sent for part in body.split("&") if part.startswith("preview=")}) == 1
     assert page.locator("#preview .smp").count() == 0, "nobody is shown while somebody writes"
 
-    rule.fill('{"version": 1, "all": [')
-    expect(page.locator("#check")).to_contain_text("This is not JSON")
+    write_rule(page, '{"version": 1, "all": [')
+    expect(page.locator("#builder")).to_contain_text("This is not a rule yet")
     expect(panel).to_contain_text("3 50% of 6 people")
 
-    rule.fill('{"version": 1, "performed": "Order Completed"}')
+    write_rule(page, '{"version": 1, "performed": "Order Completed"}')
     with page.expect_response(lambda response: "/preview/" in response.url) as answered:
         page.get_by_role("button", name="Count and sample").click()
     assert "Estimate" in answered.value.text() and "from 3 people" in answered.value.text()

@@ -29,16 +29,19 @@ from cdp.jobs.models import Job
 from cdp.privacy.admin import ACTS
 from cdp.privacy.models import CameBy, PrivacyExport, PrivacyRequest, PrivacyTarget, RequestKind
 from cdp.privacy.services import open_request
-from cdp.profiles.models import ExchangeRate, Profile
+from cdp.profiles.models import ExchangeRate, Profile, Trait
 from consent.links import Kind as LinkKind
 from consent.links import token
 from consent.models import Confirmation, ConsentConflict, ConsentRecord, Decision, Method, NoticeVersion, Purpose
 from consent.receipts.issuing import Form
 from consent.services import record_decision
+from segments.by_hand import put_by_hand
 from segments.lists import add_people, create_list
-from segments.models import Segment
+from segments.models import ByHand, Segment
 from segments.services import save_version
 from segments.sharing import share_segment
+from segments.uploads import services as uploading
+from segments.uploads.models import UploadMode
 from tests.factories import BY, identify, live, person, process_all, rule, track, tracker
 from tests.integration.callers import Caller, decide, key
 from tests.integration.notices import publish_notice
@@ -90,6 +93,9 @@ def make_world() -> World:
     save_version(segment=segment, rule=rule({"trait": "points", "op": "gt", "value": 1}), by=BY)
     friends = create_list(name="Friends", key="friends", by=BY)
     add_people(static_list=friends, profile_ids=[ann.pk], by=BY)
+    put_by_hand(segment=segment, profile=person("bob"), kind=ByHand.EXCLUDE, reason="staff", by=BY)
+    people = io.BytesIO(b"user_id,note\nann,x\n")
+    uploading.upload(static_list=friends, mode=UploadMode.APPEND, name="friends.csv", content=people, by=BY)
     for _ in range(2):
         publish_notice("newsletter", locale="de-CH", title=f"Titel {uuid4()}")
     rows = "\n".join([CSV_HEADING, f"user_id,ann,sms,denied,{YESTERDAY},"])
@@ -129,9 +135,19 @@ def _segment() -> Segment:
 ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
     "segments_segment_unshare": lambda world: [{"uuid": _segment().uuid, "pk": world.master.pk}],
     "segments_segment_publish": lambda _: [{"uuid": _segment().uuid, "number": 2}],
+    "segments_segment_member": lambda world: [{"uuid": _segment().uuid, "person": world.ann.uuid}],
+    "segments_segment_member_by_hand": lambda world: [{"uuid": _segment().uuid, "person": world.ann.uuid}],
+    "segments_segment_members_upload": lambda _: [{"uuid": _segment().uuid, "kind": kind} for kind in ByHand],
+    "segments_staticlist_detail": lambda _: [{"key": "friends"}],
+    "segments_staticlist_settings": lambda _: [{"key": "friends"}],
+    "segments_staticlist_delete_one": lambda _: [{"key": "friends"}],
+    "segments_staticlist_remove": lambda world: [{"key": "friends", "person": world.ann.uuid}],
+    "segments_listupload_new": lambda _: [{"key": "friends"}],
     "privacy_privacyrequest_file": lambda _: [{"uuid": _one(PrivacyRequest).uuid, "file": _one(PrivacyExport).file}],
     "privacy_privacyrequest_target": lambda _: [{"uuid": _one(PrivacyRequest).uuid, "position": 1}],
     "privacy_privacyrequest_act": lambda _: [{"uuid": _one(PrivacyRequest).uuid, "act": act} for act in ACTS],
+    "profiles_profile_why": lambda world: [{"uuid": world.ann.uuid, "segment": _segment().uuid}],
+    "profiles_profile_trait": lambda world: [{"uuid": world.ann.uuid, "pk": Trait.objects.get(key="points").pk}],
     "profiles_profile_undo_merge": lambda _: [{"uuid": person("bob").uuid, "pk": _pk(Merge)}],
     "consent_notice_version": lambda _: [
         {"key": "newsletter", "pk": NoticeVersion.objects.filter(notice__key="newsletter")[0].pk}

@@ -30,8 +30,12 @@ from cdp.vault.services import Item, open_sealed, seal
 from consent.models import ConsentRecord, Decision, Method, NoticeVersion, Purpose, ServedNotice
 from consent.notices import serve
 from consent.services import record_decision
+from segments.by_hand import put_by_hand
+from segments.fields.measuring import measure
 from segments.lists import add_people, create_list
-from segments.models import SegmentVersion
+from segments.models import ByHand, SegmentVersion, StaticList, UploadRow
+from segments.uploads import services as uploading
+from segments.uploads.models import UploadMode
 from tests.factories import (
     BY,
     draft,
@@ -145,6 +149,13 @@ def plant() -> None:
     imported = f"namespace,value,purpose,decision,collected_at\nemail,{EMAIL},sms,denied,2026-01-01T00:00:00Z\n"
     imported += f"uuid,{one.uuid},sms,denied,2026-01-01T00:00:00Z\nuser_id,bob,sms,denied,2026-01-01T00:00:00Z\n"
     files.upload(name="old.csv", content=io.BytesIO(imported.encode()), creates_people=True, by=BY)
+    kept = uploading.upload(
+        static_list=StaticList.objects.get(key="vip"), mode=UploadMode.APPEND, name="vip.csv", by=BY,
+        content=io.BytesIO(f"who,note\n{EMAIL},{MARK}\nbob,x\n".encode()),
+    )  # fmt: skip
+    assert kept.rows == 2
+    by_hand = live("by-hand", performed("Bought"))
+    put_by_hand(segment=by_hand, profile=one, kind=ByHand.EXCLUDE, reason=f"{MARK} asked by phone", by=BY)
     live("named", {"trait": "email", "op": "equals", "value": EMAIL})
     set_live(draft("any", {"trait": "email", "op": "any_of", "value": ["bob@example.com", EMAIL]}))
     draft(
@@ -156,6 +167,7 @@ def plant() -> None:
         kind=RequestKind.RECTIFICATION, profile=one, came_by=CameBy.PHONE, corrections={"name": f"{MARK} Nom"}, by=BY
     )
     shop.send(track("Bought", "bob"), identify(user, traits={"city": f"{MARK}ville"}))
+    measure(progress=lambda done, total, phase: None)
 
 
 def plant_showing(subject_id: int) -> None:
@@ -192,7 +204,7 @@ def test_no_trace_is_left_anywhere(db: None, exports: Path, caplog: pytest.LogCa
         assert everywhere >= {
             "profiles_identifier", "profiles_event", "profiles_traitvalue", "profiles_profile", "profiles_score",
             "ingestion_inboxmessage", "ingestion_quarantined", "segments_listentry", "segments_segmentversion",
-            "profiles_session", "privacy_privacyrequest", "consent_servednotice", "collecting_importrow",
+            "profiles_session", "privacy_privacyrequest", "consent_servednotice", "collecting_importrow", "segments_uploadrow",
         }, "or the test would prove nothing"  # fmt: skip
         assert files_that_say(exports, MARK)
         before = Quarantined.objects.count()
@@ -219,7 +231,8 @@ def test_no_trace_is_left_anywhere(db: None, exports: Path, caplog: pytest.LogCa
     assert erasure.targets.get(key="rules").counts == {
         "versions": 5, "segments": ["any", "called", "named", "not-them", "several"]
     }  # fmt: skip
-    assert erasure.targets.get(key="imports").counts == {"rows": 2}
+    assert erasure.targets.get(key="imports").counts == {"rows": 3}
+    assert UploadRow.objects.get().cells == ["bob", "x"]
     assert ImportRow.objects.get().value == "bob" and ConsentImport.objects.get().unknown == 2
     # That words were shown, and which, stays: it is the proof of what was decided.
     shown = ServedNotice.objects.order_by("served_at")

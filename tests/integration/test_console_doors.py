@@ -28,6 +28,10 @@ LISTS = {
     "/admin/": set[str](),
     "/admin/profiles/profile/": {"marketer", "compliance"},
     "/admin/segments/segment/": {"marketer", "compliance", "integrator"},
+    "/admin/profiles/trait/": {"marketer", "compliance", "integrator"},
+    "/admin/profiles/eventname/": {"marketer", "compliance", "integrator"},
+    "/admin/segments/segment/fields/": {"marketer", "compliance", "integrator"},
+    "/admin/segments/staticlist/": {"marketer", "compliance", "integrator"},
     "/admin/jobs/job/": {"marketer", "compliance", "integrator"},
     "/admin/ingestion/quarantined/": {"integrator"},
     "/admin/ingestion/source/": {"integrator"},
@@ -184,9 +188,9 @@ def test_who_objects_is_neither_listed_nor_opened_but_by_who_answers_their_reque
 
     reads = AuditEntry.objects.filter(action__startswith="profile").order_by("recorded_at")
     assert list(reads.values_list("actor_label", "action", "purpose", "detail")) == [
-        ("marketer", "profiles.listed", "internal_analysis", {"count": 1, "page": 1, "searched": False}),
-        ("marketer", "profiles.listed", "internal_analysis", {"count": 0, "page": 1, "searched": True}),
-        ("compliance", "profiles.listed", "privacy_rights", {"count": 2, "page": 1, "searched": False}),
+        ("marketer", "profiles.listed", "internal_analysis", {"count": 1, "further": False, "searched": False}),
+        ("marketer", "profiles.listed", "internal_analysis", {"count": 0, "further": False, "searched": True}),
+        ("compliance", "profiles.listed", "privacy_rights", {"count": 2, "further": False, "searched": False}),
         ("compliance", "profile.viewed", "privacy_rights", {"masked": True}),
         ("compliance", "profile.timeline_viewed", "privacy_rights", {"masked": True, "older": False}),
     ]

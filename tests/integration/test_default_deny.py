@@ -17,8 +17,9 @@ from django.core.management import get_commands
 from django.http import HttpResponse
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from cdp.profiles.models import Profile
+from cdp.profiles.models import Profile, Trait
 from consent.models import Decision
+from segments.lists import add_people, create_list
 from segments.models import Segment
 from segments.services import save_version
 from tests.factories import BY, identify, live, performed, person, process_all, rule, track, tracker
@@ -53,6 +54,7 @@ def world() -> World:
     decide("ann", "marketing_email", Decision.GRANTED)
     decide("bob", "internal_analysis", Decision.DENIED)
     segment = live("everybody", BOUGHT)
+    add_people(static_list=create_list(name="VIP", by=BY), profile_ids=[person("ann").pk, person("bob").pk], by=BY)
     save_version(segment=segment, rule=rule({"trait": "points", "op": "gt", "value": 1}), by=BY)
     marketer = logged_in("marketer")
     User.objects.filter(pk=marketer.user.pk).update(is_staff=True)
@@ -91,10 +93,15 @@ NOBODY = {
     "history": "counts",
     "templates": "ready rules",
     "refresh": "a job",
+    "pause": "one definition",
+    "resume": "a job",
     "lists": "definitions and counts",
     "list": "one definition",
     "list-people": "counts, and of what the caller sent that which leads to nobody",
     "list-people-remove": "the same",
+    "by-hand-add": "the same",
+    "by-hand-remove": "the same",
+    "by-hand-undo": "the same",
     "purposes": "definitions",
     "privacy-requests": "requests, with the ids of those who asked, for who handles them",
     "privacy-request": "one request, with the id of who asked",
@@ -173,6 +180,35 @@ def _preview(world: World) -> HttpResponse:
     return world.marketer.client.post(reverse("admin:segments_segment_preview"), sent)
 
 
+def _ask(world: World, view: str, *arguments: Any, condition: dict[str, Any] = EVERYBODY, **more: Any) -> HttpResponse:
+    """What a page asks of its server about the draft in it."""
+    page = world.marketer.client.get(reverse("admin:segments_segment_new"))
+    sent = {"rule": json.dumps(rule(condition)), "purpose": "internal_analysis", "base": 2,
+            "csrfmiddlewaretoken": str(page.context["csrf_token"])}  # fmt: skip
+    return world.marketer.client.post(reverse(f"admin:{view}", args=arguments), sent | more)
+
+
+def _review_people(world: World) -> HttpResponse:
+    """Everybody would leave."""
+    nobody = {"not": {"everyone": True}}
+    return _ask(world, "segments_segment_review_people", world.segment.uuid, condition=nobody, accuracy="exact")
+
+
+def _export(world: World) -> HttpResponse:
+    page = world.marketer.client.get(reverse("admin:segments_segment_members", args=[world.segment.uuid]))
+    sent = {"purpose": "internal_analysis", "csrfmiddlewaretoken": str(page.context["csrf_token"])}
+    answer = world.marketer.client.post(
+        reverse("admin:segments_segment_members_export", args=[world.segment.uuid]), sent
+    )
+    return HttpResponse(b"".join(answer.streaming_content), status=answer.status_code)  # type: ignore[attr-defined]
+
+
+def _people_difference(world: World) -> HttpResponse:
+    """Everybody would leave."""
+    save_version(segment=world.segment, rule=rule({"not": {"everyone": True}}), by=BY)
+    return _browse(world, "segments_segment_people_difference", world.segment.uuid, before=1, after=3)
+
+
 CONSOLE: dict[str, Callable[[World], list[HttpResponse]]] = {
     "profiles_profile_changelist": lambda world: [
         _browse(world, "profiles_profile_changelist"),
@@ -181,14 +217,40 @@ CONSOLE: dict[str, Callable[[World], list[HttpResponse]]] = {
     ],
     "profiles_profile_detail": lambda world: [_browse(world, "profiles_profile_detail", world.bob.uuid)],
     "profiles_profile_timeline": lambda world: [_browse(world, "profiles_profile_timeline", world.bob.uuid)],
+    "profiles_profile_why": lambda world: [_browse(world, "profiles_profile_why", world.bob.uuid, world.segment.uuid)],
+    "profiles_profile_segments": lambda world: [_browse(world, "profiles_profile_segments", world.bob.uuid)],
+    "profiles_profile_trait": lambda world: [
+        _browse(world, "profiles_profile_trait", world.bob.uuid, Trait.objects.get(key="nickname").pk)
+    ],
     "profiles_profile_consent": lambda world: [_browse(world, "profiles_profile_consent", world.bob.uuid)],
     "profiles_profile_link": lambda world: [_browse(world, "profiles_profile_link", world.bob.uuid)],
     "profiles_profile_reveal": lambda world: [_browse(world, "profiles_profile_reveal", world.bob.uuid)],
     "profiles_profile_mask": lambda world: [_browse(world, "profiles_profile_mask", world.bob.uuid)],
     "segments_segment_preview": lambda world: [_preview(world)],
+    "segments_segment_draft_why": lambda world: [_ask(world, "segments_segment_draft_why", person=world.bob.uuid)],
+    "segments_segment_review_people": lambda world: [_review_people(world)],
+    "segments_segment_new_people": lambda world: [_ask(world, "segments_segment_new_people", accuracy="exact")],
+    "segments_segment_members": lambda world: [
+        _browse(world, "segments_segment_members", world.segment.uuid),
+        _browse(world, "segments_segment_members", world.segment.uuid, q="bob", order="id"),
+        _browse(world, "segments_segment_members", world.segment.uuid, purpose="marketing_email"),
+    ],
+    "segments_segment_member": lambda world: [
+        _browse(world, "segments_segment_member", world.segment.uuid, world.bob.uuid),
+        _browse(world, "segments_segment_member", world.segment.uuid, world.bob.uuid, closed="1"),
+    ],
+    "segments_segment_member_find": lambda world: [
+        _browse(world, "segments_segment_member_find", world.segment.uuid, who="bob")
+    ],
+    "segments_segment_members_export": lambda world: [_export(world)],
+    "segments_staticlist_detail": lambda world: [
+        _browse(world, "segments_staticlist_detail", "vip"),
+        _browse(world, "segments_staticlist_detail", "vip", q="bob"),
+    ],
+    "segments_segment_people_difference": lambda world: [_people_difference(world)],
 }
 QUIET = {
-    r"(index|login|logout|password_change(_done)?|autocomplete|jsi18n|view_on_site|app_list|home_waiting)": "no people",
+    r"(index|login|logout|password_change(_done)?|autocomplete|jsi18n|view_on_site|app_list|home_(waiting|figures))": "no people",
     r"auth_.*": "staff and roles",
     r"rest_apikey_.*": "keys",
     r"profiles_(trait|eventname|exchangerate|workspace)_.*": "definitions",
@@ -202,7 +264,10 @@ QUIET = {
     r"accountability_publishedrecord_.*": "what is processed, and why; nobody's data",
     # Whoever's data was read without right is told so, also who objects to everything else (GDPR Art. 34).
     r"breach|breach_people": "counts; and whom to notify, for compliance staff who may see personal data",
-    r"segments_segment_(?!preview).*": "definitions, counts and acts",
+    r"segments_segment_(?!preview|member|people_difference|draft_why|review_people|new_people).*": "definitions, counts and acts",
+    r"segments_segment_(member_figures|member_columns|members_reveal|member_by_hand|members_upload)": "counts and acts",
+    r"segments_staticlist_(?!detail).*": "definitions, counts and acts",
+    r"segments_listupload_.*": "what somebody uploaded themselves, masked; counts, and numbers of lines",
     # Whoever handles rights must see what is on record, also of those who object to everything else.
     r"(audit_auditentry|consent_consentrecord|consent_consentconflict)_.*": "records, by the id of a person, for compliance staff",
     r"privacy_privacyrequest_.*": "requests of people about their own data, for compliance staff, under privacy_rights",
@@ -215,7 +280,7 @@ def test_no_screen_of_a_marketer_shows_who_does_not_permit_it(world: World, name
     for response in CONSOLE[name](world):
         text = response.content.decode()
         # What was looked for stands in the field again.
-        text = re.sub(r'<input[^>]*name="q"[^>]*>', "", text)
+        text = re.sub(r'<input[^>]*name="(q|who)"[^>]*>', "", text)
         if response.status_code == 200:
             assert not {one for one in canaries(world.bob, "bob") - {str(world.bob.uuid)} if one in text}
             assert f"/{world.bob.uuid}/" not in text
@@ -227,8 +292,15 @@ def test_the_screens_show_who_permits_it(world: World) -> None:
     """Or the test above would prove nothing."""
     assert str(world.ann.uuid) in _browse(world, "profiles_profile_changelist").content.decode()
     assert _browse(world, "profiles_profile_detail", world.ann.uuid).status_code == 200
+    assert f"/{world.ann.uuid}/" in _people_difference(world).content.decode()
     assert "Order Completed" in _browse(world, "profiles_profile_timeline", world.ann.uuid).content.decode()
     assert str(world.ann.uuid) in _preview(world).content.decode()
+    assert str(world.ann.uuid) in _review_people(world).content.decode()
+    assert str(world.ann.uuid) in CONSOLE["segments_segment_new_people"](world)[0].content.decode()
+    assert "Met" in _ask(world, "segments_segment_draft_why", person=world.ann.uuid).content.decode()
+    for name in ("segments_segment_members", "segments_segment_members_export", "segments_staticlist_detail"):
+        assert str(world.ann.uuid) in CONSOLE[name](world)[0].content.decode(), name
+    assert _browse(world, "segments_segment_member", world.segment.uuid, world.ann.uuid).status_code == 200
 
 
 # ---- Nothing is forgotten ------------------------------------------------------------------------------------------
@@ -252,7 +324,8 @@ TASKS = {
     "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh", "audit.verify",
     "audit.request_verification", "privacy.carry_out", "privacy.purge", "retention.request", "retention.apply_retention",
     "pages.send_confirmations", "collecting.apply_import", "collecting.discard_forgotten",
-    "segments.recompute_thresholds", "segments.request_recomputation",
+    "segments.recompute_thresholds", "segments.request_recomputation", "fields.measure", "fields.request_measurement",
+    "segments.apply_upload",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""
 TRACKING = re.compile(r"(healthz|readyz|v1/|analytics|banner\.js|\.well-known/gpc\.json)")

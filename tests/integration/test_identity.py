@@ -478,5 +478,5 @@ def test_home_counts_whoever_a_system_names_as_known(db: None, client: Client) -
     shop.send(track("Looked", anonymousId="x"), track("Looked", "ann"), track("Looked", anonymousId="y", context=crm))
     process_all()
     client.force_login(User.objects.create_superuser("root"))
-    shown = client.get(reverse("admin:index")).context
+    shown = client.get(reverse("admin:home_figures")).context
     assert (shown["people"], shown["known"]) == (3, 2)

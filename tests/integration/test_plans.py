@@ -68,8 +68,8 @@ SELECT k, v::text, now(), now(), v = 3, '{{"frequency": ["numbers"], "group": ["
 INSERT INTO profiles_score (run_id, key, profile_id, number, label)
 SELECT r.id, k, 1000 + n, CASE k WHEN 'frequency' THEN n % 5 END, CASE k WHEN 'group' THEN 'g' || n % 10 END
   FROM profiles_scorerun r CROSS JOIN unnest(ARRAY['frequency', 'group']) AS k CROSS JOIN generate_series(1, {PEOPLE}) AS n;
-INSERT INTO segments_staticlist (key, name, description, created_at)
-SELECT 'list-' || n, 'List', '', now() FROM generate_series(1, 5) AS n;
+INSERT INTO segments_staticlist (key, name, description, by_hand, created_at)
+SELECT 'list-' || n, 'List', '', '', now() FROM generate_series(1, 5) AS n;
 INSERT INTO segments_listentry (list_id, profile_id, origin_id, added_at, added_by, reason)
 SELECT l.id, 1000 + n, 1000 + n, now(), 'tests', '' FROM segments_staticlist l CROSS JOIN generate_series(1, {PEOPLE}) AS n;
 """

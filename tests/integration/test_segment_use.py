@@ -10,9 +10,9 @@ from consent.models import Decision, LawfulBasis, Method, Mode, Purpose, StopKin
 from consent.services import record_decisions
 from consent.stops import stop
 from segments.models import Segment
-from segments.permission import Permission, Why, permission_of
+from segments.permission import Permission, Why, permission_of, permissions_of_rule
 from segments.querysets import members_of
-from tests.factories import BY, identify, live, person, process_all, tracker
+from tests.factories import BY, identify, live, person, process_all, rule, tracker
 from tests.integration.callers import Caller, logged_in
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +56,15 @@ def test_each_who_is_left_out_counts_under_one_reason(segment: Segment) -> None:
     entry = AuditEntry.objects.get(action="segment.permission_counted")
     assert (entry.object_id, entry.purpose) == (str(segment.uuid), EMAIL)
     assert entry.detail == {"members": 7, "permitted": 1}
+
+
+def test_of_whom_a_rule_would_give_it_is_told_as_of_members(segment: Segment) -> None:
+    purposes = list(Purpose.objects.filter(key__in=[EMAIL, "internal_analysis"]))
+    found = permissions_of_rule(rule=rule(EVERYBODY), purposes=purposes, segment=None, by=BY)
+    assert [purpose for purpose, _ in found] == purposes
+    assert [told for _, told in found] == [asked(segment, purpose) for purpose in purposes]
+    nobody = permissions_of_rule(rule=rule({"not": {"everyone": True}}), purposes=purposes, segment=None, by=BY)
+    assert [told for _, told in nobody] == [Permission(members=0, permitted=0, left_out={})] * 2
 
 
 @pytest.mark.parametrize(

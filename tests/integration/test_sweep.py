@@ -27,7 +27,7 @@ from segments.models import (
     SweepState,
 )
 from segments.querysets import drifted
-from segments.refresh import mark_swept, request_due_refreshes
+from segments.refresh import mark_swept, note_start, request_due_refreshes
 from segments.rules.edges import sources, stretches
 from segments.rules.windows import Calendar
 from segments.services import publish, save_version
@@ -257,11 +257,14 @@ def test_a_refresh_that_ends_after_its_rule_broke_lets_no_sweep_go_on(shop: Trac
     broken = live("broken", performed("Bought"))
     reader = live("reader", {"not": {"in_segment": "broken"}})
     rules = rules_now()
-    flag_broken(broken.pk, "somebody changed a type")
+    begun = {}
     for segment in (broken, reader):
         rule_then = rules.by_segment(segment.pk)
         assert rule_then is not None
-        mark_swept(rule_then, timezone.now())
+        begun[rule_then] = note_start(rule_then)
+    flag_broken(broken.pk, "somebody changed a type")
+    for rule_then, start in begun.items():
+        mark_swept(rule_then, timezone.now(), start)
     assert not SweepState.objects.exists()
 
 

@@ -105,3 +105,15 @@ def test_a_common_slip_in_json_is_named_in_plain_words(text: str, line: int, sai
     _, places = read(text)
     assert len(places) == 1 and places[0].message == f"This is not JSON: {said}"
     assert places[0].line in {line, line + 1}
+
+
+@given(st.lists(st.sampled_from(["a", "\\\\", "\\ud83d\\ude00", "\\ud800", "\\uDFFF", "\\n", "\\u0041"]), max_size=6))
+def test_half_a_character_is_told_apart_from_a_whole_one_and_from_a_backslash(parts: list[str]) -> None:
+    text = '{"version": 1,\n "everyone": "' + "".join(parts) + '"}'
+    document, places = read(text)
+    try:
+        json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        assert document is None and (places[0].code, places[0].line) == ("not_storable", 2)
+    else:
+        assert document is not None and not places

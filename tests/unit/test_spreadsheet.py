@@ -11,5 +11,9 @@ def test_no_cell_runs_as_a_formula(cell: str) -> None:
     assert row.startswith(("'", "\"'")) and row.endswith(",plain\r\n")
 
 
+def test_nor_does_a_heading_which_may_be_the_name_of_a_trait_that_anybody_sent() -> None:
+    assert list(lines(("uuid", "=1+1"), [])) == ["uuid,'=1+1\r\n"]
+
+
 def test_commas_quotes_and_breaks_stay_in_their_cell() -> None:
     assert list(lines(("a",), [('x, "y"\nz',)])) == ["a\r\n", '"x, ""y""\nz"\r\n']

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from cdp.audit.services import record
 from cdp.errors import DomainError
+from cdp.jobs.models import JobState
 from cdp.profiles.models import Profile, Workspace
 from cdp.profiles.services import ensure_partitions
 from cdp.serve import HOME
@@ -25,6 +26,9 @@ from demo.catalogue import CURRENCY, SHOP_NAME
 from demo.loading import LOADER, gather_statistics, once, quarantined, refuse_if_in_use, send
 from demo.shop import DAYS, PEOPLE, SEED, first_day, messages
 from demo.traits import enter_traits
+from segments.fields.measuring import request_measurement
+from segments.fields.models import FieldStatistics
+from segments.tasks import measure_fields
 
 KIND = "demo.load"
 TIME_ZONE = "America/New_York"
@@ -63,6 +67,8 @@ class Command(BaseCommand):
                 self.load(hold, access.write_keys, consumers)
         segments = make_audiences(owner=get_user_model().objects.get(username="marketer"))
         let_see(segments, user=access.api_key.user)
+        if not FieldStatistics.objects.exists():
+            count_fields()
         if hold is not None:
             for segment in segments:
                 self.stdout.write(f"  {segment.member_count:>9,} {segment.name}")
@@ -93,6 +99,19 @@ class Command(BaseCommand):
             f"  {loaded.sent:>9,} messages in {loaded.seconds:.0f} seconds,"
             f" {loaded.sent / loaded.seconds:,.0f} a second; {hold.job.result['profiles']:,} profiles"
         )
+
+
+def count_fields() -> None:
+    """Takes the figures of all fields here and now: no worker runs during a load.
+
+    Raises:
+        DomainError: it failed.
+    """
+    job = request_measurement(by=LOADER)
+    measure_fields.run(job.pk)
+    job.refresh_from_db()
+    if job.state == JobState.FAILED:
+        raise DomainError(job.error_code, job.error_message)
 
 
 @transaction.atomic

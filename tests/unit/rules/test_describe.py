@@ -70,7 +70,7 @@ ORDER = "Order Completed"
                 ]
             },
             'People who are in the segment "Loyal" and who are not in the segment "Lapsed" and (who did Order Completed '
-            'at least once or of whom it is not true that they are people whose Text contains "x").',
+            'at least once or who are not among those whose Text contains "x").',
         ),
     ],
     ids=str,

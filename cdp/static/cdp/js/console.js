@@ -12,10 +12,17 @@
     find.select();
   });
 
+  // A letter presses what bears it: "j" and "k" go from one to the next.
+  document.addEventListener("keydown", event => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !/^[a-z]$/.test(event.key)) return;
+    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+    document.querySelector(`[data-press="${event.key}"]`)?.click();
+  });
+
   document.addEventListener("click", async event => {
     const copy = event.target.closest("[data-copy]");
     if (copy) {
-      await navigator.clipboard.writeText(copy.dataset.copy);
+      try { await navigator.clipboard.writeText(copy.dataset.copy); } catch { return copyByHand(copy); }
       const said = copy.querySelector("[data-copy-said]") || copy;
       const before = said.textContent;
       said.textContent = "Copied";
@@ -42,6 +49,19 @@
     if (jump) goToLine(document.getElementById(jump.dataset.for), Number(jump.dataset.line));
   });
 
+  // The clipboard is closed to us: the text, selected, to be copied by hand. It goes when it is left.
+  function copyByHand(copy) {
+    const area = document.createElement("textarea");
+    area.className = "in clip"; area.rows = 3; area.readOnly = true; area.value = copy.dataset.copy;
+    area.setAttribute("aria-label", "Copy this with Ctrl+C");
+    const leave = () => area.remove();
+    area.addEventListener("keydown", event => { if (event.key === "Escape") leave(); });
+    area.addEventListener("blur", () => setTimeout(leave), { once: true }); // it may be left because it is being taken away
+    (copy.closest("[data-menu]") || copy).after(area);
+    area.focus();
+    area.select();
+  }
+
   document.addEventListener("submit", event => {
     if (event.target.dataset.sent) return event.preventDefault();
     const question = event.submitter?.dataset.confirm;
@@ -52,7 +72,7 @@
   const PATIENCE_MS = 5000; // a download answers without a new page, and may be asked for again
   document.addEventListener("submit", event => {
     const form = event.target;
-    if (event.defaultPrevented || form.method !== "post") return;
+    if (event.defaultPrevented || form.method !== "post" || event.submitter?.hasAttribute("data-download")) return;
     const again = () => { delete form.dataset.sent; form.removeAttribute("aria-busy"); };
     form.dataset.sent = "1";
     form.setAttribute("aria-busy", "true");
@@ -113,6 +133,9 @@
     event.detail.shouldSwap = false;
     location.reload();
   });
+  // Where tabs don't fit the window, the one of this page may be beyond its edge.
+  document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
   document.addEventListener("htmx:afterSettle", numberAll);
   document.addEventListener("DOMContentLoaded", numberAll);
   if (document.readyState !== "loading") numberAll();

@@ -1,0 +1,1 @@
+"""Files of people for static lists: uploaded, looked at, matched and applied, and forgotten."""
