@@ -32,8 +32,13 @@ class Query:
             return cursor.fetchall()
 
 
-def ids_of(people: QuerySet[Profile]) -> Query:
-    """One column, `id`, of these people."""
-    sql, values = people.order_by().values("pk").query.sql_with_params()
+def query_of(rows: "QuerySet[Any, Any]") -> Query:
+    """What a queryset asks for: its rows in no order, its operands named so that others can stand beside them."""
+    sql, values = rows.order_by().query.sql_with_params()
     names = [f"permitted_{number}" for number in range(len(values))]
     return Query(sql=sql % tuple(f"%({name})s" for name in names), params=dict(zip(names, values, strict=True)))
+
+
+def ids_of(people: QuerySet[Profile]) -> Query:
+    """One column, `id`, of these people."""
+    return query_of(people.values("pk"))
