@@ -158,7 +158,10 @@ def _list_add(given: Mapping[str, str], document: Document, catalog: Catalog) ->
     known = part.value if isinstance(part.value, list) else []
     typed = given.get("value", "")
     kind = part.kind or given.get("as", "")
-    more = [read(one, Input.TEXT, kind=kind) for one in ([typed] if given.get("whole") and typed else split(typed))]
+    # What was picked is meant as it stands, be it an empty text; what was typed may be several.
+    more = [read(one, Input.TEXT, kind=kind) for one in split(typed)]
+    if given.get("whole"):
+        more = [read(typed, Input.TEXT, kind=kind) if typed.strip() else ""]
     values = [*known, *(one for one in dict.fromkeys(more) if one not in known)]
     return _changed(document, node, part.at, values, catalog, said="Add a value")
 

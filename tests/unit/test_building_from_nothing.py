@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from segments.builder.rows import Control, Row
 from segments.builder.steps import step_of
@@ -205,6 +205,7 @@ def test_each_ready_rule_is_built_from_an_empty_builder(one: Any) -> None:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example({"version": 1, "all": [{"score": "rfm.group", "op": "any_of", "value": ["", "low"]}]})
 @given(rules())
 def test_whatever_can_be_said_can_be_built(rule: Any) -> None:
     rule = _said_once(rule)
