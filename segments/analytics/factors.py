@@ -5,7 +5,7 @@ A factor is what several variables have in common. Whose figures they are, and h
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ Values = npt.NDArray[np.float64]
 STRONG: Final = 0.4
 MOST_WORDS: Final = 3
 SKEWED: Final = 2.0
-CLIP: Final = 4.0  # standard deviations
+TAIL: Final = 0.5  # per cent at either end
 FEWEST_PEOPLE: Final = 50
 FEWEST_FEATURES: Final = 3
 MOST_FACTORS: Final = 6
@@ -35,7 +35,10 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How a variable is said of somebody who has much of it, and of who has little: "Buys", "often", "seldom"."""
+    """How a variable is said of somebody who has much of it, and of who has little: "Buys", "often", "seldom".
+
+    What needs no verb has none.
+    """
 
     verb: str
     high: str
@@ -112,33 +115,26 @@ class Fitted:
 def prepared(values: Values) -> tuple[Values, npt.NDArray[np.bool_]]:
     """Standardised columns, and which of the given ones they are: those that vary.
 
-    Missing values take the column's median; counts and amounts that lie far to one side (skewness above 2, none negative) their
-    log1p; what is further out than 4 standard deviations counts as 4, so that one customer is no factor.
+    What lies further out than half a per cent of people at either end counts as if it lay there, so that one customer is no
+    factor. Missing values take the column's median; counts and amounts that lie far to one side (skewness above 2, none negative)
+    their log1p.
     """
-    known = ~np.isnan(values)
     filled = values.astype(np.float64, copy=True)
     for column in range(values.shape[1]):
-        present = values[known[:, column], column]
-        if not len(present):
+        is_known = ~np.isnan(values[:, column])
+        if not is_known.any():
             filled[:, column] = 0.0
             continue
-        filled[~known[:, column], column] = np.median(present)
-        deviation = present.std()
-        if (
-            deviation > 0
-            and present.min() >= 0
-            and float((((present - present.mean()) / deviation) ** 3).mean()) > SKEWED
-        ):
-            filled[:, column] = np.log1p(filled[:, column])
+        low, middle, high = np.percentile(values[is_known, column], [TAIL, 50, 100 - TAIL])
+        mine = np.clip(np.where(is_known, values[:, column], middle), low, high)
+        deviation = mine.std()
+        if deviation > 0 and mine.min() >= 0 and float((((mine - mine.mean()) / deviation) ** 3).mean()) > SKEWED:
+            mine = np.log1p(mine)
+        filled[:, column] = mine
     spread = filled.std(axis=0)
     varies = spread > 1e-12
-    standard = (filled[:, varies] - filled[:, varies].mean(axis=0)) / spread[varies]
-    standard = np.clip(standard, -CLIP, CLIP)
-    again = standard.std(axis=0)
-    kept = again > 1e-12
-    varies[np.flatnonzero(varies)[~kept]] = False
-    standard = standard[:, kept]
-    return (standard - standard.mean(axis=0)) / again[kept], varies
+    kept = filled[:, varies]
+    return (kept - kept.mean(axis=0)) / spread[varies], varies
 
 
 def by_chance(people: int, features: int, *, seed: int, draws: int = 50, percent: float = 95.0) -> Values:
@@ -195,18 +191,20 @@ def find_factors(
     count = _leading(real > chance) if rule is Rule.PARALLEL else int((real > 1).sum())
     count = min(count, MOST_FACTORS, max(1, (len(used) - 1) // 2))
     components = PCA(random_state=seed).fit(standard).explained_variance_ratio_
-    common = {
-        "features": used,
-        "left_out": left_out,
-        "people": people,
-        "rule": rule,
-        "eigenvalues": _plain(real),
-        "by_chance": _plain(chance),
-        "components": _plain(components),
-    }
+    found = Factors(
+        features=used,
+        left_out=left_out,
+        people=people,
+        rule=rule,
+        eigenvalues=_plain(real),
+        by_chance=_plain(chance),
+        components=_plain(components),
+        factors=(),
+        unique=(),
+    )
     if not count:
         why = "No more hangs together among these variables than would by chance."
-        return Fitted(Factors(**common, factors=(), unique=(), why_not=why), np.empty((people, 0)))
+        return Fitted(replace(found, why_not=why), np.empty((people, 0)))
     model = FactorAnalysis(count, rotation="varimax", max_iter=2000, random_state=seed)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", ConvergenceWarning)
@@ -229,8 +227,8 @@ def find_factors(
         for row in order
     )
     converged = not any(issubclass(one.category, ConvergenceWarning) for one in said)
-    found = Factors(**common, factors=factors, unique=_plain(model.noise_variance_), converged=converged)
-    return Fitted(found, scores[:, order])
+    named = replace(found, factors=factors, unique=_plain(model.noise_variance_), converged=converged)
+    return Fitted(named, scores[:, order])
 
 
 def name_of(features: Sequence[tuple[str, str]], loadings: Values, words: Mapping[str, Words]) -> str:
@@ -244,8 +242,9 @@ def name_of(features: Sequence[tuple[str, str]], loadings: Values, words: Mappin
         adverb = word.high if loadings[place] > 0 else word.low
         if adverb not in (mine := said.setdefault(word.verb, [])):
             mine.append(adverb)
-    parts = [f"{verb} {_listed(adverbs)}" for verb, adverbs in said.items()]
-    return ", ".join([parts[0], *(_small(one) for one in parts[1:])])
+    parts = [f"{verb} {_listed(adverbs)}".strip() for verb, adverbs in said.items()]
+    name = ", ".join([parts[0], *(_small(one) for one in parts[1:])])
+    return name[:1].upper() + name[1:]
 
 
 def place_of(scores: Values, members: npt.NDArray[np.bool_]) -> tuple[float, ...]:

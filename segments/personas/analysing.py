@@ -170,9 +170,15 @@ def _words(features: Sequence[Feature]) -> dict[str, Words]:
     return {one.key: WORDS.get(one.key, Words("", one.high, one.low)) for one in features}
 
 
-def _loaded(features: Sequence[Feature], people: NDArray[np.int64], *, as_of: datetime, purpose: Purpose) -> FeatureMatrix:
+def _loaded(
+    features: Sequence[Feature], people: NDArray[np.int64], *, as_of: datetime, purpose: Purpose
+) -> FeatureMatrix:
     return load_features(
-        [one.key for one in features], as_of=as_of, window_days=WINDOW.days, purpose=purpose, profile_ids=people.tolist()
+        [one.key for one in features],
+        as_of=as_of,
+        window_days=WINDOW.days,
+        purpose=purpose,
+        profile_ids=people.tolist(),
     )
 
 

@@ -4,10 +4,9 @@ Nothing is seen of a run until all of it is there: portraits and scores appear i
 leaves scores that nobody reads, and the next takes them away.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from django.conf import settings
 from django.db import transaction
@@ -41,6 +40,7 @@ PAUSE_AFTER_FAILURE: Final = timedelta(minutes=10)
 PHASES: Final = 9
 ANALYSES: Final = ("rfm.", "clustering.")
 OLD_RUNS: Final = 1
+MOST_ROUNDS: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,19 @@ FORGET: Final = "DELETE FROM profiles_score WHERE run_id = ANY(%(runs)s::bigint[
 
 
 def portray(*, job: Job, progress: Progress) -> Portrayed:
-    """Draws all portraits anew. Safe to stop anywhere and to run again; what is there stays until the new ones are complete."""
+    """Draws all portraits anew. Safe to stop anywhere and to run again; what is there stays until the new ones are complete.
+
+    Whoever changes personas while they are drawn finds this job under way: so it draws them once more.
+    """
+    for _ in range(MOST_ROUNDS):
+        found, is_current = _round(job, progress)
+        if is_current:
+            break
+    return found
+
+
+def _round(job: Job, progress: Progress) -> tuple[Portrayed, bool]:
+    """What was drawn, and whether personas are still as they were when it began."""
     done = 0
 
     def step(phase: str) -> None:
@@ -89,8 +101,8 @@ def portray(*, job: Job, progress: Progress) -> Portrayed:
     everybody = who_may_be_profiled(purpose)
     run = start_run(kind=KIND, version=as_of.isoformat(timespec="seconds")[:64], by=SYSTEM)
     try:
-        for persona in personas:
-            step(f"who belongs to {persona.name}")
+        for number, persona in enumerate(personas, start=1):
+            step(f"who belongs to persona {number} of {len(personas)}")
             _belong(run, persona, everybody)
         _first(run, personas)
         keys = [one.key for one in personas]
@@ -129,16 +141,13 @@ def _publish(
     *,
     as_of: datetime,
     purpose: Purpose,
-) -> Portrayed:
+) -> tuple[Portrayed, bool]:
     """Portraits and scores together. Of a persona that was deleted meanwhile there is none; who objected meanwhile has no score."""
     still = {one.pk: one for one in Persona.objects.select_for_update().filter(is_active=True)}
     kept = [one for one in personas if one.pk in still]
-    gone = [one.key for one in personas if one.pk not in still]
     everybody = who_may_be_profiled(purpose)
     with bound_cursor() as cursor:
-        cursor.execute(
-            NO_LONGER.replace("{permitted}", everybody.sql), {**everybody.params, "run": run.pk}
-        )
+        cursor.execute(NO_LONGER.replace("{permitted}", everybody.sql), {**everybody.params, "run": run.pk})
     for persona in kept:
         _store(persona, portraits[persona.key], analysed[persona.key], as_of=as_of, job=job)
     published = publish_run(run=run, by=SYSTEM)
@@ -148,11 +157,12 @@ def _publish(
     found = Portrayed(personas=len(kept), too_small=counted.count(None), people=people)
     detail = {**asdict(found), "scores": published.scores, "as_of": as_of.isoformat()}
     record(by=SYSTEM, action="personas.portrayed", object=job, purpose=purpose.key, detail=detail)
-    named = {one.pk: (one.name, one.position) for one in personas}
-    if gone or any(named.get(pk) != (one.name, one.position) for pk, one in still.items()):
-        # Somebody changed them while they were drawn: that is what everybody sees once more.
-        transaction.on_commit(lambda: _again())
-    return found
+    return found, [_drawn(one) for one in personas] == [_drawn(one) for one in still.values()]
+
+
+def _drawn(persona: Persona) -> tuple[int, str, int]:
+    """By what it is told that a persona is no longer as it was drawn."""
+    return persona.pk, persona.name, persona.position
 
 
 def _store(persona: Persona, portrait: Portrait, analysed: Analysed, *, as_of: datetime, job: Job) -> None:

@@ -13,15 +13,13 @@ from django.utils.text import slugify
 
 from cdp.errors import DomainError
 from cdp.profiles.score_services import published_scores
+from segments.clustering.models import KIND_PREFIX, Clustering
 from segments.models import READABLE, Segment
 from segments.personas.models import Persona, PersonaSource
 from segments.queries import Query
 from segments.sharing import visible_segments
 
 RFM: Final = "rfm"
-GROUP: Final = "group"
-CLUSTER: Final = "cluster"
-CLUSTERS: Final = "clusters-"
 MOST_SEGMENTS: Final = 500
 
 
@@ -64,7 +62,7 @@ def groups_of_scores() -> tuple[list[Group], list[Group]]:
                 rfm_group=key,
             )
         else:
-            where = called.get(kind, (kind.removeprefix(CLUSTERS), kind.removeprefix(CLUSTERS)))
+            where = called.get(kind, (kind.removeprefix(KIND_PREFIX), kind.removeprefix(KIND_PREFIX)))
             value = f"cluster:{where[0]}:{number}"
             before = clusters[value].people or 0 if value in clusters else 0
             clusters[value] = Group(
@@ -80,7 +78,7 @@ def groups_of_scores() -> tuple[list[Group], list[Group]]:
 
 def clusterings() -> dict[str, tuple[str, str]]:
     """By the kind of their scores, how clusterings are named in addresses, and what they are called."""
-    return {}
+    return {one.kind: (str(one.uuid), one.name) for one in Clustering.objects.only("key", "uuid", "name")}
 
 
 def groups_of_segments(user: User) -> list[Group]:
