@@ -16,10 +16,12 @@ from cdp.profiles.orders import ORDER_COMPLETED
 from consent.models import Purpose
 from segments.analytics.attributes import Apart, Buying, relating_to_buying, telling_apart
 from segments.analytics.factors import Factor, Factors, Words, find_factors, place_of
-from segments.features.catalogue import ALWAYS, Feature
+from segments.features.catalogue import FIXED, TRAIT, VALUE, Feature, parts_of
+from segments.features.discovery import features_there_are
 from segments.features.loading import load_features
 from segments.features.matrix import FeatureMatrix
 from segments.personas.counting import WINDOW, numbers_of_events
+from segments.personas.portraying import is_sensitive
 from segments.queries import Query
 
 OTHERS: Final = 8_000
@@ -90,7 +92,7 @@ class Analysed:
 
 # In the order of a hash of their numbers: at random, and the same people each time.
 SOME_OF_EVERYBODY: Final = """
-    SELECT id FROM ({query}) AS everybody ORDER BY hashint8extended(id, 0) LIMIT %(most)s
+    SELECT id FROM ({query}) AS everybody(id) ORDER BY hashint8extended(id, 0) LIMIT %(most)s
 """
 SOME_MEMBERS: Final = """
     SELECT key, profile_id FROM (
@@ -126,15 +128,21 @@ def analyse(
     chosen = np.unique(np.concatenate([random, *members.values()]))
     if not len(chosen):
         return {key: Analysed() for key in keys}
-    features = _features(purpose)
+    features = _features(purpose, as_of)
     labels = [(one.key, one.label) for one in features]
     now = _loaded(features, chosen, as_of=as_of, purpose=purpose)
     step("factors")
-    fitted = find_factors(labels, now.values[np.isin(now.ids, random)], words=_words(features), seed=SEED)
+    # Shares of one whole hang together by their making, and so do the values of one trait: no factor is sought in them.
+    single = [one for one in features if one in FIXED]
+    of_everybody = now.values[np.isin(now.ids, random)][:, _places(features, single)]
+    fitted = find_factors([(one.key, one.label) for one in single], of_everybody, words=_words(single), seed=SEED)
     places = now.ids[np.isin(now.ids, random)]
+    # Traits are known as they are now, and some of them follow from what was bought: a model would learn what came after.
+    dated = [one for one in features if not _of_trait(one)]
+    dated_labels = [(one.key, one.label) for one in dated]
     before = as_of - AHEAD
     mine = np.unique(np.concatenate(list(members.values()))) if members else np.empty(0, dtype=np.int64)
-    then = _loaded(features, mine, as_of=before, purpose=purpose)
+    then = _loaded(dated, mine, as_of=before, purpose=purpose)
     order = numbers_of_events().get(ORDER_COMPLETED, 0)
     bought = np.array(
         [one for (one,) in _asked(BUYERS, order=order, since=before, until=as_of, people=mine.tolist())], dtype=np.int64
@@ -155,15 +163,26 @@ def analyse(
             apart=telling_apart(labels, now.values[looked_at], in_group[looked_at]),
             members=int(in_group.sum()),
             others=int((others & ~in_group).sum()),
-            buying=relating_to_buying(labels, of_members, np.isin(their_ids, bought), seed=SEED),
+            buying=relating_to_buying(dated_labels, of_members, np.isin(their_ids, bought), seed=SEED),
             factors=fitted.found,
             places=place_of(fitted.scores, np.isin(places, also.get(key, np.empty(0, dtype=np.int64)))),
         )
     return found
 
 
-def _features(purpose: Purpose) -> Sequence[Feature]:
-    return ALWAYS
+def _features(purpose: Purpose, as_of: datetime) -> list[Feature]:
+    """All that is known of people and may be part of a portrait."""
+    found = features_there_are(purpose=purpose, as_of=as_of, window_days=WINDOW.days)
+    return [one for one in found if not is_sensitive(_of_trait(one))]
+
+
+def _of_trait(feature: Feature) -> str:
+    parts = parts_of(feature.key)
+    return parts.name if parts is not None and parts.kind in (TRAIT, VALUE) else ""
+
+
+def _places(features: Sequence[Feature], wanted: Sequence[Feature]) -> list[int]:
+    return [number for number, one in enumerate(features) if one in wanted]
 
 
 def _words(features: Sequence[Feature]) -> dict[str, Words]:

@@ -13,6 +13,7 @@ from cdp.profiles.masking import EMAIL
 from cdp.profiles.models import EventName
 from cdp.profiles.orders import ORDER_COMPLETED, ORDER_REFUNDED, PRODUCT_PURCHASED, REVENUE_BOOKED
 from segments.analytics.portraits import FEWEST
+from segments.features.channels import CHANNEL, DEVICE
 from segments.queries import Query
 
 WINDOW: Final = timedelta(days=365)
@@ -26,7 +27,7 @@ CLICKS: Final = ("Email Link Clicked", "Email Clicked", "Newsletter Clicked")
 # Everybody has the empty key, which no persona has; a person is in as many rows as groups, and once in everybody's.
 PEOPLE: Final = """
     people AS MATERIALIZED (
-        SELECT ''::text AS key, id AS profile_id FROM ({query}) AS everybody
+        SELECT ''::text AS key, id AS profile_id FROM ({query}) AS everybody(id)
         UNION ALL
         SELECT key, profile_id FROM profiles_score WHERE run_id = %(run)s AND key <> 'persona'
     )
@@ -114,11 +115,12 @@ RETURNED: Final = """
     SELECT i.category, count(DISTINCT i.profile_id) FILTER (WHERE i.occurred_at > b.first_at), (SELECT count(*) FROM begun)
       FROM items AS i JOIN begun AS b USING (profile_id) WHERE i.category = ANY(%(categories)s::text[]) GROUP BY 1
 """
+# Told as the features of people tell them, in the texts of `segments.features.channels`.
 CHANNELS: Final = """
     WITH {people},
     counted AS (
-        SELECT profile_id, lower(btrim(utm_medium)) AS channel, count(*) AS visits, max(started_at) AS last_at
-          FROM profiles_session WHERE started_at >= %(since)s AND started_at < %(as_of)s GROUP BY 1, 2
+        SELECT s.profile_id, {channel} AS channel, count(*) AS visits, max(s.started_at) AS last_at
+          FROM profiles_session AS s WHERE s.started_at >= %(since)s AND s.started_at < %(as_of)s GROUP BY 1, 2
     ),
     main AS (SELECT DISTINCT ON (profile_id) profile_id, channel FROM counted ORDER BY profile_id, visits DESC, last_at DESC)
     SELECT key, channel, count(*) FROM main JOIN people USING (profile_id) GROUP BY 1, 2
@@ -126,13 +128,17 @@ CHANNELS: Final = """
 DEVICES: Final = """
     WITH {people},
     counted AS (
-        SELECT profile_id, lower(btrim(context -> 'device' ->> 'type')) AS device, count(*) AS events
-          FROM profiles_event
-         WHERE from_device AND occurred_at >= %(since)s AND occurred_at < %(as_of)s
-           AND jsonb_typeof(context -> 'device' -> 'type') = 'string'
+        SELECT profile_id, {device} AS device, sum(events) AS events
+          FROM (SELECT profile_id, lower(coalesce(context -> 'device' ->> 'type', '')) AS said,
+                       lower(coalesce(context ->> 'userAgent', '')) AS agent, count(*) AS events
+                  FROM profiles_event
+                 WHERE from_device AND occurred_at >= %(since)s AND occurred_at < %(as_of)s GROUP BY 1, 2, 3) AS e
          GROUP BY 1, 2
     ),
-    main AS (SELECT DISTINCT ON (profile_id) profile_id, device FROM counted ORDER BY profile_id, events DESC, device)
+    main AS (
+        SELECT DISTINCT ON (profile_id) profile_id, device FROM counted
+         WHERE device IS NOT NULL ORDER BY profile_id, events DESC, device
+    )
     SELECT key, device, count(*) FROM main JOIN people USING (profile_id) GROUP BY 1, 2
 """
 VISITS: Final = """
@@ -195,6 +201,7 @@ class Counting:
         """What the statement gives; its operands are those of everybody, the span and what is given besides."""
         people = PEOPLE.replace("{query}", self.everybody.sql)
         sql = template.replace("{people}", people).replace("{items}", ITEMS)
+        sql = sql.replace("{channel}", CHANNEL).replace("{device}", DEVICE)
         with bound_cursor() as cursor:
             cursor.execute(sql, {**self.everybody.params, **self._span(), **more})
             return cursor.fetchall()

@@ -14,6 +14,7 @@ from cdp.profiles.models import EventName, Profile, Trait, TraitCategory, TraitT
 from consent.models import Purpose
 from consent.querysets import permitted, purposes_for_lists
 from segments.analytics.portraits import FEWEST, Breakdown, Measure, Need, Portrait, Share, Unit, When
+from segments.features.catalogue import CHANNEL_LABELS
 from segments.fields.personal import PERSONAL_TYPES
 from segments.personas.counting import CHANNELS, DEVICES, EVERYBODY, MOST_CATEGORIES, WINDOW, Counting
 from segments.queries import ids_of
@@ -39,13 +40,6 @@ ORDERS: Final = f"events Order Completed of {YEAR}"
 REVENUE: Final = f"events Revenue Booked of {YEAR}, orders minus refunds"
 LINES: Final = f"lines of the orders of {YEAR}"
 SESSIONS: Final = f"sessions of {YEAR}"
-CHANNEL_WORDS: Final = {
-    "": "no campaign (typed in, searched for, or followed a plain link)",
-    "cpc": "paid search (cpc)",
-    "ppc": "paid search (ppc)",
-    "organic": "organic search",
-    "referral": "links on other sites",
-}
 Step = Callable[[str], None]
 
 
@@ -65,7 +59,9 @@ def draw(counting: Counting, keys: Sequence[str], *, step: Step) -> dict[str, Po
     step("what is bought next")
     needs = _needs(counting, categories)
     step("channels and hours")
-    channels = _breakdowns(counting.rows(CHANNELS), "channel", "Main channel", f"{SESSIONS}, by utm_medium", _channel)
+    channels = _breakdowns(
+        counting.rows(CHANNELS), "channel", "Main channel", f"{SESSIONS}, by their campaign tags", _channel
+    )
     devices = _breakdowns(
         counting.rows(DEVICES), "device", "Main device", f"events of devices in {YEAR}", lambda value: value
     )
@@ -246,8 +242,9 @@ def _breakdowns(
     return found
 
 
-def _channel(medium: str) -> str:
-    return CHANNEL_WORDS.get(medium, medium)
+def _channel(channel: str) -> str:
+    """ "direct" as "Direct visits": as the features of people call it."""
+    return CHANNEL_LABELS[channel].removeprefix("Visits from ").removeprefix("Visits ").capitalize()
 
 
 def _categories(counting: Counting) -> dict[str, Breakdown]:
@@ -304,10 +301,13 @@ def _traits(counting: Counting) -> tuple[dict[str, list[Breakdown]], dict[str, l
 
 
 def _is_told(trait: Trait) -> bool:
-    words = in_words(trait.key)
-    return not (
-        trait.is_pii or trait.type in PERSONAL_TYPES or PERSONAL_PROPERTY.search(words) or SENSITIVE.search(words)
-    )
+    is_personal = trait.is_pii or trait.type in PERSONAL_TYPES or PERSONAL_PROPERTY.search(in_words(trait.key))
+    return not (is_personal or is_sensitive(trait.key))
+
+
+def is_sensitive(trait: str) -> bool:
+    """Whether a trait by this name speaks of what no portrait tells."""
+    return bool(SENSITIVE.search(in_words(trait)))
 
 
 def _reach(counting: Counting, sizes: Mapping[str, int]) -> dict[str, Breakdown]:

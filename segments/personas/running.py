@@ -29,7 +29,8 @@ from segments.personas.analysing import Analysed, analyse
 from segments.personas.counting import Counting
 from segments.personas.models import Persona, PersonaPortrait
 from segments.personas.portraying import draw
-from segments.personas.services import KIND, PORTRAY_KIND, request_portraits
+from segments.personas.services import KIND, request_portraits
+from segments.personas.services import PORTRAY_KIND as PORTRAY_KIND
 from segments.personas.sources import members_of
 from segments.queries import Query
 from segments.schedule import last_time_of_day
