@@ -133,6 +133,8 @@ def _set(given: Mapping[str, str], document: Document, catalog: Catalog) -> Step
         value = value[:200] if "value" in given else _subject_of(given)[1]
         # The value of the events themselves, where that can be measured, is said by naming no property.
         value = None if not value and "" in dict(part.choices) else value
+    elif not value.strip() and given.get("whole") and part.input is Input.TEXT:
+        value = ""  # picked, not left empty
     else:
         today = date.fromisoformat(given["today"]) if given.get("today") else None
         value = read(value, part.input, kind=part.kind or given.get("as", ""), today=today)
