@@ -4,6 +4,7 @@
 What is decided for one purpose is no stop but a decision (`consent.services`).
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -21,7 +22,7 @@ from cdp.errors import Conflict, NotFound
 from cdp.profiles.models import Profile
 from consent.models import ConsentStop, Purpose, StopKind
 from consent.querysets import stopped_by
-from consent.reliance import tell_of_decisions
+from consent.reliance import tell_of_decisions, tell_of_stop
 
 # How the audit log calls that one began, that it was lifted, and that it ended because its profile was merged away.
 STOPPED, LIFTED, FOLLOWED = "consent.stopped", "consent.stop_lifted", "consent.stop_followed"
@@ -40,6 +41,7 @@ def stop(*, profile: Profile, kind: StopKind, by: Actor, why: str = "") -> Conse
     )
     if is_new:
         record(by=by, action=STOPPED, object=profile, detail=_told(held.uuid, kind, held.since, why=held.why))
+        tell_of_stop([profile.pk], kind, by=by)
         _tell(profile.pk, kind)
     return held
 
@@ -157,6 +159,12 @@ def _tell_of_moves(moved: Sequence[tuple[Any, ...]], *, gone: Mapping[int, UUID]
             for uuid, profile_id, kind, since, lifted_at, why in moved
         ],
     )
+    begun: dict[str, set[int]] = defaultdict(set)
+    for _, profile_id, kind, _, lifted_at, _ in moved:
+        if lifted_at is None:
+            begun[kind].add(profile_id)
+    for kind, profile_ids in begun.items():
+        tell_of_stop(profile_ids, kind, by=by)
 
 
 def _lock(profile: Profile) -> None:

@@ -8,8 +8,9 @@ class SegmentsConfig(AppConfig):
     def ready(self) -> None:
         from cdp.jobs.naming import name_jobs
         from cdp.profiles.reliance import ask_before_retyping
-        from consent.reliance import ask_before_deleting, follow_decisions, follow_modes
+        from consent.reliance import ask_before_deleting, follow_decisions, follow_modes, follow_stops
         from segments.decisions import judge
+        from segments.features.people import forget_the_stopped
         from segments.relying import follow_new_mode, names_asking_for, names_relying_on
         from segments.services import REFRESH_KIND
         from segments.sharing import names_of_refreshes
@@ -19,3 +20,4 @@ class SegmentsConfig(AppConfig):
         ask_before_deleting(names_asking_for)
         follow_modes(follow_new_mode)
         follow_decisions(judge)
+        follow_stops(forget_the_stopped)

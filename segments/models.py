@@ -14,7 +14,12 @@ from django.utils import timezone
 
 from cdp.profiles.models import Profile
 from consent.models import Purpose
+from segments.clustering.models import Cluster as Cluster
+from segments.clustering.models import Clustering as Clustering
+from segments.clustering.models import ClusterRun as ClusterRun
 from segments.fields.models import FieldStatistics  # noqa: F401  (of this app too: Django finds it here)
+from segments.personas.models import Persona as Persona
+from segments.personas.models import PersonaPortrait as PersonaPortrait
 from segments.uploads.models import ListUpload as ListUpload
 from segments.uploads.models import UploadRow as UploadRow
 

@@ -54,3 +54,10 @@ def follow_new_mode(purpose: str) -> None:
     rules_lock(exclusive=True)
     for segment in _asking_for(purpose):
         end_sweeps(segment.pk)
+
+
+def segments_reading_scores(kind: str) -> list[Segment]:
+    """The segments, live or paused, whose rules ask for scores of this kind of run."""
+    live = Segment.objects.filter(status__in=READABLE).select_related("live_version").order_by("name")
+    asked = {one: _asked_by(one.live_version.rule) for one in live if one.live_version}
+    return [segment for segment, named in asked.items() if named is not None and kind in named.score_kinds]

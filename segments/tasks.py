@@ -13,6 +13,7 @@ from segments import thresholds
 from segments.feed import number_changes
 from segments.fields import measuring
 from segments.models import ChangeWhy, Segment
+from segments.personas import running as personas
 from segments.uploads import services as uploading
 from segments.uploads.models import ListUpload
 
@@ -102,3 +103,22 @@ def apply_upload(self: Task, job_id: int) -> None:
         by = Actor.system(f"{file.uploaded_by} (file)")
         done = uploading.apply(file=file, by=by, progress=held.progress)
         held.job.result = {"matched": done.matched, "added": done.added, "removed": done.removed}
+
+
+@shared_task(name="personas.request_portraits", ignore_result=True)
+def request_portraits() -> None:
+    personas.request_due_portraits()
+
+
+@shared_task(
+    bind=True,
+    name=personas.PORTRAY_KIND,
+    autoretry_for=(OperationalError,),
+    retry_backoff=True,
+    max_retries=5,
+    acks_late=True,
+)
+def portray(self: Task, job_id: int) -> None:
+    with lease(job_id, worker=self.request.hostname or "") as held:
+        if held is not None:
+            held.job.result = asdict(personas.portray(job=held.job, progress=held.progress))

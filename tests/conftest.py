@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import hypothesis
 import psutil
 import pytest
 
@@ -26,6 +27,10 @@ from tests.harness.spark import what_spark_lacks
 
 HOME = Path(os.environ.get("CDP_TEST_HOME", str(Path(__file__).resolve().parent.parent / ".test")))
 REQUIRE_ALL = bool(os.environ.get("REQUIRE_ALL") or os.environ.get("CI"))
+# A gate must say the same of the same code. Whoever runs tests or drills by hand draws other examples each time.
+hypothesis.settings.register_profile("gate", derandomize=True)
+if REQUIRE_ALL:
+    hypothesis.settings.load_profile("gate")
 FLUSHING = {"transactional_db", "live_server", "django_db_reset_sequences"}
 RUN = pytest.StashKey[Run]()
 END = pytest.StashKey[ExitStack]()

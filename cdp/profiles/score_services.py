@@ -64,22 +64,35 @@ def add_scores(*, run: ScoreRun, scores: Iterable[Scored]) -> int:
         DomainError: a score that says nothing, or whose key or label is missing or too long.
         IntegrityError: a person has two scores of one key.
     """
-    run = ScoreRun.objects.select_for_update().get(pk=run.pk)
-    if run.published_at is not None:
-        raise Conflict("run_published", f"Run {run} is published; start another one.")
+    refuse_if_published(run)
     added = 0
     columns = "run_id, profile_id, key, number, label"
     given = iter(scores)
     with bound_cursor() as cursor:
         while chunk := list(islice(given, CHUNK)):
             with cursor.copy(f"COPY profiles_score ({columns}) FROM STDIN") as copy:
-                for one in _checked(chunk):
+                for one in checked(chunk):
                     copy.write_row((run.pk, one.profile_id, one.key, one.number, one.label))
             added += len(chunk)
     return added
 
 
-def _checked(scores: Iterable[Scored]) -> Iterator[Scored]:
+def refuse_if_published(run: ScoreRun) -> None:
+    """Locks a run that nobody reads yet, until the transaction ends.
+
+    Raises:
+        Conflict: it is published.
+    """
+    if ScoreRun.objects.select_for_update().get(pk=run.pk).published_at is not None:
+        raise Conflict("run_published", f"Run {run} is published; start another one.")
+
+
+def checked(scores: Iterable[Scored]) -> Iterator[Scored]:
+    """The same scores, as long as each can be written.
+
+    Raises:
+        DomainError: one says nothing, or its key or label is missing or too long.
+    """
     for one in scores:
         if not 0 < len(one.key) <= KEY_LIMIT or len(one.label or "") > LABEL_LIMIT:
             raise DomainError(

@@ -133,6 +133,8 @@ def _set(given: Mapping[str, str], document: Document, catalog: Catalog) -> Step
         value = value[:200] if "value" in given else _subject_of(given)[1]
         # The value of the events themselves, where that can be measured, is said by naming no property.
         value = None if not value and "" in dict(part.choices) else value
+    elif not value.strip() and given.get("whole") and part.input is Input.TEXT:
+        value = ""  # picked, not left empty
     else:
         today = date.fromisoformat(given["today"]) if given.get("today") else None
         value = read(value, part.input, kind=part.kind or given.get("as", ""), today=today)
@@ -158,7 +160,10 @@ def _list_add(given: Mapping[str, str], document: Document, catalog: Catalog) ->
     known = part.value if isinstance(part.value, list) else []
     typed = given.get("value", "")
     kind = part.kind or given.get("as", "")
-    more = [read(one, Input.TEXT, kind=kind) for one in ([typed] if given.get("whole") and typed else split(typed))]
+    # What was picked is meant as it stands, be it an empty text; what was typed may be several.
+    more = [read(one, Input.TEXT, kind=kind) for one in split(typed)]
+    if given.get("whole"):
+        more = [read(typed, Input.TEXT, kind=kind) if typed.strip() else ""]
     values = [*known, *(one for one in dict.fromkeys(more) if one not in known)]
     return _changed(document, node, part.at, values, catalog, said="Add a value")
 

@@ -5,46 +5,24 @@ from texts of this package and what the rule compiler prints; every operand is b
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-from cdp.database import bound_cursor
 from cdp.profiles.masking import EMAIL
 from cdp.profiles.models import Profile
 from consent.models import Purpose
 from consent.querysets import INTERNAL_ANALYSIS, permitted
 from segments.fields.distributions import FEWEST, FEWEST_RANKED, Distribution, Scale, edges_for
+from segments.queries import Query, ids_of
 
 MOST_VALUES: Final = 50
 LONGEST_VALUE: Final = 200  # characters; what is longer is prose, and nobody picks it from a list
 
 
-@dataclass(frozen=True, kw_only=True)
-class Query:
-    """A query with its operands, and what must stand before the statement that it becomes part of (`WITH ...`)."""
-
-    sql: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    before: str = ""
-
-    def of(self, template: str) -> "Query":
-        """The query in the place of `{query}` in the template."""
-        return replace(self, sql=template.replace("{query}", self.sql))
-
-    def rows(self, **more: Any) -> list[Any]:
-        with bound_cursor() as cursor:
-            cursor.execute(f"{self.before} {self.sql}", {**self.params, **more})
-            return cursor.fetchall()
-
-
 def who_may_be_counted() -> Query:
     """The ids of the people who permit internal analysis, by which everything here is counted."""
-    people = permitted(Profile.objects.all(), Purpose.objects.get(key=INTERNAL_ANALYSIS)).order_by().values("pk")
-    sql, values = people.query.sql_with_params()
-    names = [f"permitted_{number}" for number in range(len(values))]
-    return Query(sql=sql % tuple(f"%({name})s" for name in names), params=dict(zip(names, values, strict=True)))
+    return ids_of(permitted(Profile.objects.all(), Purpose.objects.get(key=INTERNAL_ANALYSIS)))
 
 
 # In whole numbers, as percentile_disc takes its fraction as a float; the outermost four are nobody's percentile.

@@ -21,8 +21,9 @@ from cdp.database import bound_cursor, time_limit
 from segments.engines.estimating import SAMPLED, cost, point_of
 from segments.engines.percentiles import FIGURES
 from segments.engines.postgres import TABLES, Text
-from segments.fields.counting import Query, distributions, who_may_be_counted
+from segments.fields.counting import distributions, who_may_be_counted
 from segments.fields.distributions import Distribution
+from segments.queries import Query
 from segments.rules import Catalog, Performed, compile_figures
 from segments.rules.comparisons import Comparison
 from segments.rules.kinds import NUMBER

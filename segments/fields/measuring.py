@@ -27,13 +27,14 @@ from cdp.profiles.models import EventName, Profile, Trait, TraitType, Workspace
 from cdp.profiles.score_services import published_scores
 from consent.models import Purpose
 from consent.querysets import permitted
-from segments.fields.counting import Query, common_values, distributions, who_may_be_counted
+from segments.fields.counting import common_values, distributions, who_may_be_counted
 from segments.fields.distributions import Distribution
 from segments.fields.models import FieldKind, FieldStatistics
 from segments.fields.personal import PERSONAL_TYPES
 from segments.fields.properties import measured_properties
 from segments.models import StaticList
 from segments.moments import moment_of_judgement
+from segments.queries import Query
 from segments.schedule import last_time_of_day
 
 log = get_logger(__name__)

@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import Final
 
 from cdp.profiles.models import EventName
-from segments.fields.counting import Query, common_values, distributions
+from segments.fields.counting import common_values, distributions
 from segments.fields.distributions import FEWEST, Distribution
 from segments.fields.personal import is_personal_property
 from segments.personal import personal_traits
+from segments.queries import Query
 
 MOST_LOOKED_AT: Final = 50_000
 MOST_PROPERTIES: Final = 100

@@ -207,7 +207,7 @@ def _fitted_value(value: Any, chosen: Operator) -> Any:
         return value if isinstance(value, dict) else dict(MONTH)
     if isinstance(value, dict):
         return None
-    items = value if isinstance(value, list) else [] if value in (None, "") else [value]
+    items = value if isinstance(value, list) else [] if value is None else [value]
     if shape is PAIR:
         return [*items, *items[-1:]][:2] if items else None
     if shape in (ONE, REGULAR):

@@ -325,7 +325,7 @@ TASKS = {
     "audit.request_verification", "privacy.carry_out", "privacy.purge", "retention.request", "retention.apply_retention",
     "pages.send_confirmations", "collecting.apply_import", "collecting.discard_forgotten",
     "segments.recompute_thresholds", "segments.request_recomputation", "fields.measure", "fields.request_measurement",
-    "segments.apply_upload",
+    "segments.apply_upload", "personas.portray", "personas.request_portraits",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""
 TRACKING = re.compile(r"(healthz|readyz|v1/|analytics|banner\.js|\.well-known/gpc\.json)")

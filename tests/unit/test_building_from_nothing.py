@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from segments.builder.rows import Control, Row
 from segments.builder.steps import step_of
@@ -139,6 +139,8 @@ class Person:
                 self.do(do="set", value="on" if theirs.value is True else "", **given)
             case Input.SUBJECT:
                 self.do(do="set", value=str(theirs.value), **given)
+            case Input.TEXT if theirs.value == "":
+                self.do(do="set", value="", whole="yes", **given)  # an empty text is picked, not typed
             case _:
                 self.do(do="set", value=theirs.shown, **given, **_as(theirs.value))
 
@@ -205,6 +207,8 @@ def test_each_ready_rule_is_built_from_an_empty_builder(one: Any) -> None:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example({"version": 1, "score": "rfm.group", "op": "not_equals", "value": ""})
+@example({"version": 1, "all": [{"score": "rfm.group", "op": "any_of", "value": ["", "low"]}]})
 @given(rules())
 def test_whatever_can_be_said_can_be_built(rule: Any) -> None:
     rule = _said_once(rule)

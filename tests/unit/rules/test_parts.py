@@ -24,6 +24,7 @@ OF_ANOTHER = {
     "unknown_pattern",
     "bounds_reversed",
     "number_out_of_range",
+    "not_whole_days",
     "mixed_list",
     "unknown_country",
     "unknown_currency",
