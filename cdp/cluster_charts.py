@@ -162,7 +162,9 @@ def silhouettes(*, knives: Sequence[Knife], mean: float, about: str) -> Options:
         middle = len(knife.values) // 2
         for place, value in enumerate(knife.values):
             names.append(knife.name if place == middle else "")
-            bars.append({"value": round(value, 4), "itemStyle": {"color": colour}, "said": f"{knife.name}: {value:.2f}"})
+            bars.append(
+                {"value": round(value, 4), "itemStyle": {"color": colour}, "said": f"{knife.name}: {value:.2f}"}
+            )
         if knife is not knives[-1]:
             names.append("")
             bars.append({"value": 0, "said": ""})
@@ -245,9 +247,7 @@ def dendrogram(*, joints: Sequence[Joint], leaves: Sequence[str], cut: float | N
                 "tooltip": {"show": False},
             }
         )
-        points.append(
-            {"value": [round((joint.left + joint.right) / 2, 3), round(joint.height, 5)], "said": joint.said}
-        )
+        points.append({"value": [round((joint.left + joint.right) / 2, 3), round(joint.height, 5)], "said": joint.said})
     joined: Options = {
         "type": "scatter",
         "name": "Joints",

@@ -12,6 +12,7 @@ from cdp.cluster_charts import Group, Joint, Knife, Profile, curve, dendrogram, 
 from segments.analytics.methods import NOISE
 from segments.analytics.outcomes import Choice, Meaning, Picture, Quality, Tree
 from segments.clustering.models import Cluster
+from segments.clustering.showing import figure
 
 # A radar with more spokes is a hedge: those features are drawn in which clusters differ most.
 MOST_SPOKES = 8
@@ -203,7 +204,9 @@ def tree_of(tree: Tree, named: Named) -> Figure:
             joints=joints, leaves=[named.label(leaf.cluster) for leaf in tree.leaves], cut=tree.cut, about=about
         ),
         columns=[Column(label="Group at the bottom, from the left", is_number=False), Column(label="People")],
-        rows=[(f"{place}. {named.label(leaf.cluster)}", f"{leaf.people:,}") for place, leaf in enumerate(tree.leaves, 1)],
+        rows=[
+            (f"{place}. {named.label(leaf.cluster)}", f"{leaf.people:,}") for place, leaf in enumerate(tree.leaves, 1)
+        ],
         height=Height.HIGH,
     )
 
@@ -239,9 +242,7 @@ def profiles(clusters: Sequence[Cluster], named: Named) -> Figure | None:
         about=about,
         options=radar(measures=names, profiles=drawn, reach=REACH, about=about),
         columns=[Column(label="Feature", is_number=False), *(Column(label=one.name) for one in drawn)],
-        rows=[
-            (name, *(f"{one.values[number]:+.1f}" for one in drawn)) for number, name in enumerate(names)
-        ],
+        rows=[(name, *(f"{one.values[number]:+.1f}" for one in drawn)) for number, name in enumerate(names)],
         height=Height.HIGH,
     )
 
@@ -295,13 +296,3 @@ def step(standardised: float) -> int:
     """From -3 (far below everybody's mean) to 3."""
     size = sum(abs(standardised) >= bound for bound in BOUNDS)
     return size if standardised > 0 else -size
-
-
-def figure(value: float | None) -> str:
-    """A mean, with as many digits as somebody takes in at a glance."""
-    if value is None:
-        return "–"
-    size = abs(value)
-    if size >= 100:
-        return f"{value:,.0f}"
-    return f"{value:,.1f}" if size >= 10 else f"{value:,.2f}"

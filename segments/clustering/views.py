@@ -21,7 +21,7 @@ from cdp.profiles.models import ScoreRun, Workspace
 from segments.clustering import pictures, services
 from segments.clustering.models import Cluster, Clustering, ClusterRun, Outcome
 from segments.clustering.reading import ALGORITHMS
-from segments.clustering.showing import cards_of, row_of, standing_of
+from segments.clustering.showing import cards_of, measures_of, row_of, standing_of
 from segments.models import Segment
 from segments.rules import RuleErrors
 from segments.services import create_segment, publish
@@ -121,6 +121,7 @@ def frame(request: HttpRequest, clustering: Clustering, run: ClusterRun | None) 
         "may_delete": request.user.has_perm("segments.delete_clustering"),
         "may_segment": request.user.has_perm("segments.add_segment"),
         "may_persona": request.user.has_perm("segments.add_persona"),
+        "persona_url": reverse("admin:segments_persona_new"),
         "currency": Workspace.current().reporting_currency,
     }
 
@@ -139,6 +140,7 @@ def found_by(request: HttpRequest, clustering: Clustering, run: ClusterRun) -> d
         "clusters": in_clusters,
         "heat": pictures.heat(in_clusters),
         "quality": quality,
+        "measures": measures_of(quality) if quality else [],
         "choice": choice,
         "matched": run.as_matched,
         "prepared": run.as_prepared,
@@ -235,13 +237,13 @@ def rename_view(request: HttpRequest, uuid: UUID, run: int, number: int) -> Http
     demand(request, "change_clustering")
     cluster = cluster_or_404(clustering, run, number)
     try:
-        renamed = services.rename_cluster(
-            cluster=cluster, label=request.POST.get("label", ""), by=actor_of(request)
-        )
+        renamed = services.rename_cluster(cluster=cluster, label=request.POST.get("label", ""), by=actor_of(request))
     except DomainError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, f"The cluster is called “{renamed.label}”, here and wherever rules or people's pages name it.")
+        messages.success(
+            request, f"The cluster is called “{renamed.label}”, here and wherever rules or people's pages name it."
+        )
     return redirect(f"{reverse('admin:segments_clustering_detail', args=[uuid])}?run={run}#cluster-{number}")
 
 
@@ -276,5 +278,3 @@ def make_segment(request: HttpRequest, clustering: Clustering, cluster: Cluster)
     )
     publish(segment=segment, version=segment.versions.get(), by=by, user=user)
     return segment
-
-
