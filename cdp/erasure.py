@@ -26,6 +26,7 @@ from consent.merging import forget_states
 from consent.notices import forget_showings
 from consent.stops import forget_reasons
 from segments.lists import forget_entries
+from segments.rfm.history import forget_moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ def _erase_once(uuid: UUID, by: Actor, reason: str, may_return: bool) -> Erased 
     forget_showings(everybody)
     events = erasure.take_away(everybody)
     forget_entries(everybody)
+    forget_moves(everybody)
     ledger.forget_merges(merges)
     DirtyProfile.objects.create(profile_id=person.pk, facts={"why": "erasure", "erased_uuid": str(person.uuid)})
     counts = {"events": events, "waiting": waiting, "quarantined": quarantined, "suppressed": suppressed, "keys": keys}

@@ -20,6 +20,9 @@ from segments.clustering.models import ClusterRun as ClusterRun
 from segments.fields.models import FieldStatistics  # noqa: F401  (of this app too: Django finds it here)
 from segments.personas.models import Persona as Persona
 from segments.personas.models import PersonaPortrait as PersonaPortrait
+from segments.rfm.models import RfmMove as RfmMove
+from segments.rfm.models import RfmRun as RfmRun
+from segments.rfm.models import RfmSettings as RfmSettings
 from segments.uploads.models import ListUpload as ListUpload
 from segments.uploads.models import UploadRow as UploadRow
 

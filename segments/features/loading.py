@@ -50,7 +50,7 @@ def load_features(
         Forbidden: people aren't grouped for this purpose.
     """
     resolved = resolve(keys, as_of=as_of, window_days=window_days)
-    people = _people(purpose, since=resolved.params["since"], as_of=as_of)
+    people = people_seen(purpose, as_of=as_of, window_days=window_days)
     params = {**people.params, **resolved.params}
     if profile_ids is None:
         return _copied(statement_for(resolved.figures, people.sql), params, tuple(keys))
@@ -66,13 +66,9 @@ def load_features(
     return FeatureMatrix(ids=found, values=values, keys=tuple(keys))
 
 
-def seen_from(*, as_of: datetime, window_days: int) -> datetime:
-    """When the window begins."""
-    return as_of - timedelta(days=window_days)
-
-
-def _people(purpose: Purpose, *, since: datetime, as_of: datetime) -> Query:
-    """`id` and `first_seen_at` of those who may be profiled and were seen in the window."""
+def people_seen(purpose: Purpose, *, as_of: datetime, window_days: int) -> Query:
+    """`id` and `first_seen_at` of those who may be profiled for the purpose and were seen in the window."""
+    since = as_of - timedelta(days=window_days)
     seen = Profile.objects.filter(last_seen_at__gte=since, first_seen_at__lt=as_of)
     return query_of(profiled(seen, purpose).values("id", "first_seen_at"))
 

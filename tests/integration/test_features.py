@@ -12,14 +12,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from cdp.profiles.models import Profile, Session
-from consent.models import Purpose
-from segments.features.catalogue import ALWAYS
+from cdp.errors import DomainErrors, Forbidden
+from cdp.identity.merging import merge_profiles
+from cdp.profiles.models import Profile, Session, Trait
+from consent.models import Decision, Purpose, StopKind
+from consent.stops import lift, stop
+from segments.features.catalogue import ALWAYS, FIXED, Family, FeatureKind
 from segments.features.channels import channel_of, device_of
+from segments.features.discovery import features_named, features_there_are
 from segments.features.loading import load_features
 from segments.features.matrix import FeatureMatrix
-from tests.factories import Call, identify, person, process_all, track, tracker
+from segments.features.people import who_may_be_profiled
+from segments.features.statistics import feature_statistics
+from tests.factories import BY, Call, identify, person, process_all, track, tracker
+from tests.integration.callers import decide
 
 DAY = timedelta(days=1)
 AS_OF = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
@@ -253,3 +263,113 @@ def test_features_equal_what_plain_python_makes_of_what_was_sent(seed: int) -> N
     one = loaded(profile_ids=[int(some[1])])
     assert np.array_equal(one.values[0], everybody.values[2], equal_nan=True)
     assert not np.isnan(everybody.values).all(axis=0).any(), "each feature was seen"
+
+
+@pytest.fixture
+def shop(db: None) -> Shop:
+    return Shop(3, people=30)
+
+
+def test_whoever_objects_is_restricted_or_says_no_is_in_no_array(shop: Shop) -> None:
+    keys = ["orders_per_month", "tenure_days"]
+    ids = loaded(keys).ids.tolist()
+    ann, bob, cyd, dee = (Profile.objects.get(pk=pk) for pk in ids[:4])
+    Purpose.objects.filter(key="internal_analysis").update(covers_profiling=False)
+    stop(profile=ann, kind=StopKind.PROFILING, by=BY)
+    stop(profile=bob, kind=StopKind.RESTRICTION, by=BY)
+    user = cyd.identifiers.get(namespace="user_id").value
+    decide(user, "internal_analysis", Decision.DENIED)
+    assert loaded(keys).ids.tolist() == ids[3:]
+    for asked in ([ann.pk], [bob.pk, dee.pk], ids):
+        expected = [pk for pk in asked if pk not in (ann.pk, bob.pk, cyd.pk)]
+        assert loaded(keys, profile_ids=asked).ids.tolist() == expected
+    lift(profile=ann, kind=StopKind.PROFILING, by=BY)
+    assert ann.pk in loaded(keys).ids
+    # Where people must be asked first, silence is no.
+    assert loaded(keys, purpose="marketing_email").ids.tolist() == []
+    with pytest.raises(Forbidden):
+        who_may_be_profiled(Purpose.objects.get(key="privacy_rights"))
+
+
+def test_two_who_prove_to_be_one_have_one_row_that_counts_both(shop: Shop) -> None:
+    together, (first, second) = Told(), [told for told in shop.people.values() if told.versions][:2]
+    for told in (first, second):
+        together.versions |= told.versions
+        together.refunds |= told.refunds
+        together.looks += told.looks
+        together.pages += told.pages
+    users = {id(told): user for user, told in shop.people.items()}
+    ann, bob = person(users[id(first)]), person(users[id(second)])
+    merge_profiles(survivor=ann, absorbed=bob, reason="same", by=BY)
+    process_all()
+    keys = [one.key for one in FIXED if one.family != Family.VISITS]
+    matrix = loaded(keys, profile_ids=[ann.pk, bob.pk])
+    assert matrix.ids.tolist() == [ann.pk]
+    wanted = reference(together)
+    assert wanted is not None
+    same(figures(matrix, ann), wanted)
+
+
+def test_nothing_is_asked_of_tables_that_no_feature_needs(shop: Shop) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        matrix = loaded(["tenure_days"])
+    assert not any("profiles_event " in one["sql"] or "profiles_session" in one["sql"] for one in asked)
+    assert matrix.only(["tenure_days"]).column("tenure_days").tolist() == matrix.values[:, 0].tolist()
+
+
+def test_features_of_an_empty_shop_are_arrays_of_nobody(db: None) -> None:
+    assert loaded([one.key for one in ALWAYS]).values.shape == (0, len(ALWAYS))
+    assert loaded(["sessions"], profile_ids=[1]).values.shape == (0, 1)
+    assert loaded(["sessions"], profile_ids=range(1, 200)).values.shape == (0, 1)
+    assert loaded(["sessions"], profile_ids=[]).values.shape == (0, 1)
+
+
+def test_what_is_offered_is_what_enough_people_have_and_nothing_personal(shop: Shop) -> None:
+    Trait.objects.filter(key="points").update(is_pii=True)
+    source = tracker()
+    source.send(
+        *(identify(f"u{n}", traits={"plan": f"Only {n}", "email": f"u{n}@b.ch", "vip_since": "x"}) for n in range(3))
+    )
+    source.send(track("Order Completed", "u1", properties={"order_id": "rare", "products": [{"category": "Rare"}]}))
+    process_all()
+    purpose = Purpose.objects.get(key="internal_analysis")
+    offered = {one.key: one for one in features_there_are(purpose=purpose, as_of=timezone.now(), window_days=WINDOW)}
+    assert {"category:shoes", "category:bags", "trait:member", "trait:customer_since"} <= offered.keys()
+    assert {"value:plan=pro", "value:plan=free", "value:interests=garden"} <= offered.keys()
+    unwanted = ("rare", "only", "trait:email", "email=", "points", "vip")
+    assert not [key for key in offered if any(word in key for word in unwanted)]
+    assert offered["value:plan=pro"].label == "Plan: Pro"
+    assert len(offered) == len(features_named(list(offered))), "each is known by its key"
+    refused = {"trait:points": "personal", "trait:email": "personal", "trait:gone": "no trait", "x:y": "no feature"}
+    for key, why in refused.items():
+        with pytest.raises(DomainErrors, match=why):
+            loaded([key])
+    with pytest.raises(DomainErrors, match="isn't"):
+        loaded(["trait:plan"])
+
+
+def test_each_feature_has_words_for_who_must_choose() -> None:
+    assert len({one.key for one in ALWAYS}) == len({one.label for one in ALWAYS}) == len(ALWAYS)
+    for one in ALWAYS:
+        assert one.meaning.endswith(".") and one.high and one.low and one.high != one.low
+        assert one.unit or one.kind == FeatureKind.AMOUNT
+
+
+@pytest.mark.parametrize(("source", "medium", "channel"), [
+    ("", "", "direct"), ("google", "cpc", "paid"), ("facebook", "paid_social", "paid"), ("facebook.com", "", "social"),
+    ("x", "E-Mail", "email"), ("Newsletter", "", "email"), ("google", "organic", "organic"), ("blog", "referral", "referral"),
+    ("flyer", "qr", "other"), ("roadster", "", "other"), ("", "display", "paid"),
+])  # fmt: skip
+def test_campaign_tags_say_a_channel(source: str, medium: str, channel: str) -> None:
+    assert channel_of(source, medium) == channel
+
+
+def test_statistics_are_of_a_stated_sample(shop: Shop) -> None:
+    purpose = Purpose.objects.get(key="internal_analysis")
+    everybody = loaded(["tenure_days", "page_views"])
+    found = feature_statistics(everybody.keys, as_of=AS_OF, window_days=WINDOW, purpose=purpose)
+    assert (found.sampled, found.is_everybody) == (len(everybody), True)
+    assert [one.mean for one in found.features] == pytest.approx(everybody.values.mean(axis=0))
+    few = feature_statistics(everybody.keys, as_of=AS_OF, window_days=WINDOW, purpose=purpose, sample=12)
+    assert (few.sampled, few.is_everybody) == (12, False)
+    assert few.features[0].distribution.sampled == 12

@@ -1,0 +1,1 @@
+"""Recency, frequency and monetary value: counted, scored, named, kept over time, and shown."""
