@@ -19,6 +19,7 @@ from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
 from cdp.errors import DomainError
 from segments import access, services, use, views
 from segments.builder.views import build_view, phrases_view
+from segments.clustering import admin as clustering_admin  # noqa: F401  (Django finds the screens of clusterings here)
 from segments.fields import views as fields
 from segments.models import Cadence, Segment
 from segments.rules import RuleErrors

@@ -76,6 +76,14 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             permission="segments.view_staticlist",
         ),
     ),
+    "Analyses": (
+        Screen(
+            label="Clusters",
+            icon="group",
+            view="admin:segments_clustering_changelist",
+            permission="segments.view_clustering",
+        ),
+    ),
     "People": (
         Screen(
             label="People", icon="users", view="admin:profiles_profile_changelist", permission="profiles.view_profile"

@@ -33,10 +33,10 @@ from segments.clustering.reading import (
     Given,
     settings_from,
 )
-from segments.clustering.settings import MOST_FEATURES, ClusteringSettings, FeatureChoice
+from segments.clustering.settings import MOST_FEATURES, ClusteringSettings, FeatureChoice, check
 from segments.clustering.views import clustering_or_404, demand
-from segments.features.catalogue import Feature
-from segments.features.discovery import features_there_are
+from segments.features.catalogue import Feature, parts_of
+from segments.features.discovery import features_named, features_there_are
 from segments.features.statistics import FeatureStatistics, Statistics, feature_statistics
 from segments.fields.distributions import Distribution
 from segments.moments import moment_of_judgement
@@ -78,11 +78,22 @@ def create(request: HttpRequest, given: Given) -> Clustering:
     return services.create_clustering(
         name=given.get("name"),
         description=given.get("description")[:2000],
-        settings=settings_from(given, otherwise=ClusteringSettings()),
+        settings=wanted(given, otherwise=ClusteringSettings()),
         purpose=given.get("purpose") or INTERNAL_ANALYSIS,
         is_nightly=given.get("is_nightly") == "yes",
         by=actor_of(request),
     )
+
+
+def wanted(given: Given, *, otherwise: ClusteringSettings) -> ClusteringSettings:
+    """The settings that were given, if they can be run with the features there are.
+
+    Raises:
+        DomainErrors: all that needs mending, each at its field.
+    """
+    settings = settings_from(given, otherwise=otherwise)
+    check(settings, known={one.key for one in offered(given)})
+    return settings
 
 
 def edit_view(request: HttpRequest, uuid: UUID) -> HttpResponse:
@@ -96,7 +107,7 @@ def edit_view(request: HttpRequest, uuid: UUID) -> HttpResponse:
             clustering=clustering,
             name=given.get("name"),
             description=given.get("description")[:2000],
-            settings=settings_from(given, otherwise=clustering.as_settings),
+            settings=wanted(given, otherwise=clustering.as_settings),
             purpose=given.get("purpose") or clustering.purpose.key,
             is_nightly=given.get("is_nightly") == "yes",
             by=actor_of(request),
@@ -190,9 +201,11 @@ def by_field(error: DomainError | None) -> dict[str, str]:
 
 
 def offered(given: Given) -> list[Feature]:
-    """What there is to choose from over the window, for the purpose; what can't be read falls back to the usual."""
+    """What there is to choose from over the window, for the purpose; what is chosen is among it, however rare it is by now."""
     purpose, as_of, days = asked(given)
-    return list(features_there_are(purpose=purpose, as_of=as_of, window_days=days))
+    found = {one.key: one for one in features_there_are(purpose=purpose, as_of=as_of, window_days=days)}
+    rare = [key for key in given.features if key not in found and parts_of(key) is not None]
+    return [*found.values(), *features_named(rare)]
 
 
 def asked(given: Given) -> tuple[Purpose, datetime, int]:

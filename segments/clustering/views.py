@@ -121,7 +121,7 @@ def frame(request: HttpRequest, clustering: Clustering, run: ClusterRun | None) 
         "may_delete": request.user.has_perm("segments.delete_clustering"),
         "may_segment": request.user.has_perm("segments.add_segment"),
         "may_persona": request.user.has_perm("segments.add_persona"),
-        "persona_url": reverse("admin:segments_persona_new"),
+        "persona_url": "",
         "currency": Workspace.current().reporting_currency,
     }
 
@@ -134,7 +134,6 @@ def found_by(request: HttpRequest, clustering: Clustering, run: ClusterRun) -> d
     named = pictures.Named.of(clusters)
     in_clusters = [one for one in clusters if not one.is_noise]
     quality, choice, tree, picture = run.as_quality, run.as_choice, run.as_tree, run.as_picture
-    is_readable = run.outcome in (Outcome.LIVE, Outcome.HELD, Outcome.PAST) and run.score_run_id is not None
     return {
         "cards": cards_of(run, clusters, quality),
         "clusters": in_clusters,
@@ -151,9 +150,7 @@ def found_by(request: HttpRequest, clustering: Clustering, run: ClusterRun) -> d
         "radar": pictures.profiles(in_clusters, named),
         "tree": pictures.tree_of(tree, named) if tree else None,
         "is_live": run.outcome == Outcome.LIVE,
-        "can_return": run.outcome == Outcome.PAST
-        and is_readable
-        and ScoreRun.objects.filter(pk=run.score_run_id).exists(),
+        "can_return": run.outcome == Outcome.PAST and ScoreRun.objects.filter(pk=run.score_run_id or 0).exists(),
     }
 
 

@@ -36,6 +36,7 @@ from consent.models import Confirmation, ConsentConflict, ConsentRecord, Decisio
 from consent.receipts.issuing import Form
 from consent.services import record_decision
 from segments.by_hand import put_by_hand
+from segments.clustering.models import Clustering
 from segments.lists import add_people, create_list
 from segments.models import ByHand, Segment
 from segments.services import save_version
@@ -44,6 +45,7 @@ from segments.uploads import services as uploading
 from segments.uploads.models import UploadMode
 from tests.factories import BY, identify, live, person, process_all, rule, track, tracker
 from tests.integration.callers import Caller, decide, key
+from tests.integration.clusterings import made_clustering
 from tests.integration.notices import publish_notice
 
 YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).isoformat()
@@ -109,6 +111,7 @@ def make_world() -> World:
     RetentionRun.objects.create(job_uuid=uuid4(), as_of=now)
     record.publish(by=BY)
     ExchangeRate.objects.create(currency="CHF", day=date(2026, 11, 1), rate=1, changed_at=now)
+    made_clustering()
     Job.objects.create(kind="segments.refresh", params={"segment": segment.pk})
     master = User.objects.create_superuser("master", "master@example.com", "not used")
     share_segment(segment=segment, user=master, by=BY)
@@ -143,6 +146,10 @@ ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
     "segments_staticlist_delete_one": lambda _: [{"key": "friends"}],
     "segments_staticlist_remove": lambda world: [{"key": "friends", "person": world.ann.uuid}],
     "segments_listupload_new": lambda _: [{"key": "friends"}],
+    "segments_clustering_accept": lambda _: [{"uuid": _one(Clustering).uuid, "number": 2}],
+    "segments_clustering_decline": lambda _: [{"uuid": _one(Clustering).uuid, "number": 2}],
+    "segments_clustering_rename": lambda _: [{"uuid": _one(Clustering).uuid, "run": 1, "number": 1}],
+    "segments_clustering_segment": lambda _: [{"uuid": _one(Clustering).uuid, "number": 1}],
     "privacy_privacyrequest_file": lambda _: [{"uuid": _one(PrivacyRequest).uuid, "file": _one(PrivacyExport).file}],
     "privacy_privacyrequest_target": lambda _: [{"uuid": _one(PrivacyRequest).uuid, "position": 1}],
     "privacy_privacyrequest_act": lambda _: [{"uuid": _one(PrivacyRequest).uuid, "act": act} for act in ACTS],

@@ -43,10 +43,14 @@ OPENED: Final = {
         rest_apikey_detail rest_apikey_history rest_apikey_new
     """,
     "marketer": """
+        segments_clustering_new segments_clustering_settings
         segments_listupload_detail segments_listupload_new segments_listupload_problems
         segments_segment_access segments_segment_import segments_segment_new segments_staticlist_new
     """,
     "marketer compliance": """
+        segments_clustering_change segments_clustering_changelist segments_clustering_compare
+        segments_clustering_detail segments_clustering_history segments_clustering_standing
+        segments_clustering_statistics
         consent_notice_bytes consent_notice_change consent_notice_changelist consent_notice_compare
         consent_notice_detail consent_notice_history consent_notice_version consent_purpose_change
         consent_purpose_changelist consent_purpose_history consent_rates home_figures profiles_profile_change
@@ -67,6 +71,9 @@ OPENED: Final = {
         segments_staticlist_history segments_staticlist_sizes
     """,
     "nobody": """
+        segments_clustering_accept segments_clustering_add segments_clustering_decline
+        segments_clustering_delete segments_clustering_delete_one segments_clustering_rename
+        segments_clustering_run segments_clustering_segment
         accountability_publishedrecord_add accountability_publishedrecord_change
         accountability_publishedrecord_delete accountability_publishedrecord_history
         accountability_publishedrecord_publish accountability_retentionrule_add
@@ -147,6 +154,9 @@ DONE: Final = {
         rest_apikey_changelist rest_apikey_detail rest_apikey_history rest_apikey_new rest_apikey_revoke
     """,
     "marketer": """
+        segments_clustering_accept segments_clustering_decline segments_clustering_delete_one
+        segments_clustering_new segments_clustering_rename segments_clustering_run segments_clustering_segment
+        segments_clustering_settings
         segments_listupload_apply segments_listupload_columns segments_listupload_detail
         segments_listupload_discard segments_listupload_new segments_listupload_problems
         segments_segment_access segments_segment_archive segments_segment_clone
@@ -159,6 +169,8 @@ DONE: Final = {
         segments_staticlist_new segments_staticlist_remove segments_staticlist_settings
     """,
     "marketer compliance": """
+        segments_clustering_changelist segments_clustering_compare segments_clustering_detail
+        segments_clustering_history segments_clustering_standing segments_clustering_statistics
         consent_notice_bytes consent_notice_changelist consent_notice_compare consent_notice_detail
         consent_notice_history consent_notice_version consent_purpose_changelist consent_purpose_history
         consent_rates home_figures profiles_profile_changelist profiles_profile_detail
@@ -184,6 +196,7 @@ DONE: Final = {
         jobs_job_cancel profiles_eventname_measure profiles_trait_measure
     """,
     "nobody": """
+        segments_clustering_add segments_clustering_change segments_clustering_delete
         accountability_publishedrecord_add accountability_publishedrecord_change
         accountability_publishedrecord_delete accountability_publishedrecord_history
         accountability_retentionrule_add accountability_retentionrule_change
