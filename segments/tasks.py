@@ -14,6 +14,9 @@ from segments.feed import number_changes
 from segments.fields import measuring
 from segments.models import ChangeWhy, Segment
 from segments.personas import running as personas
+from segments.rfm import running as rfm_running
+from segments.rfm import services as rfm
+from segments.rfm.models import RfmRun
 from segments.uploads import services as uploading
 from segments.uploads.models import ListUpload
 
@@ -122,3 +125,26 @@ def portray(self: Task, job_id: int) -> None:
     with lease(job_id, worker=self.request.hostname or "") as held:
         if held is not None:
             held.job.result = asdict(personas.portray(job=held.job, progress=held.progress))
+
+
+@shared_task(name="rfm.request_run", ignore_result=True)
+def request_rfm() -> None:
+    rfm.request_due_run()
+
+
+@shared_task(
+    bind=True,
+    name=rfm.RUN_KIND,
+    autoretry_for=(OperationalError,),
+    retry_backoff=True,
+    max_retries=5,
+    acks_late=True,
+)
+def run_rfm(self: Task, job_id: int) -> None:
+    with lease(job_id, worker=self.request.hostname or "") as held:
+        if held is None:
+            return
+        run = RfmRun.objects.filter(pk=held.params["run"]).first()
+        if run is None:
+            raise NotFound("run_not_found", "The run was forgotten before it began.")
+        held.job.result = asdict(rfm_running.run(rfm=run, progress=held.progress, by=Actor.system(run.requested_by)))
