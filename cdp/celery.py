@@ -17,6 +17,8 @@ app.conf.beat_schedule = {
     "recompute-thresholds-at-night": {"task": "segments.request_recomputation", "schedule": 600.0},
     "measure-fields-at-night": {"task": "fields.request_measurement", "schedule": 600.0},
     "draw-personas-at-night": {"task": "personas.request_portraits", "schedule": 600.0},
+    "run-rfm-at-night": {"task": "rfm.request_run", "schedule": 600.0},
+    "run-clusterings-at-night": {"task": "segments.request_cluster_runs", "schedule": 600.0},
     "purge-privacy": {"task": "privacy.purge", "schedule": 6 * 3600.0},
     "send-confirmations": {"task": "pages.send_confirmations", "schedule": 20.0},
     "discard-forgotten-imports": {"task": "collecting.discard_forgotten", "schedule": 24 * 3600.0},
