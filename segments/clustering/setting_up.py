@@ -33,7 +33,7 @@ from segments.clustering.reading import (
     Given,
     settings_from,
 )
-from segments.clustering.settings import MOST_FEATURES, ClusteringSettings, FeatureChoice, check
+from segments.clustering.settings import MOST_FEATURES, ClusteringSettings, FeatureChoice
 from segments.clustering.views import clustering_or_404, demand
 from segments.features.catalogue import Feature, parts_of
 from segments.features.discovery import features_named, features_there_are
@@ -78,22 +78,11 @@ def create(request: HttpRequest, given: Given) -> Clustering:
     return services.create_clustering(
         name=given.get("name"),
         description=given.get("description")[:2000],
-        settings=wanted(given, otherwise=ClusteringSettings()),
+        settings=settings_from(given, otherwise=ClusteringSettings()),
         purpose=given.get("purpose") or INTERNAL_ANALYSIS,
         is_nightly=given.get("is_nightly") == "yes",
         by=actor_of(request),
     )
-
-
-def wanted(given: Given, *, otherwise: ClusteringSettings) -> ClusteringSettings:
-    """The settings that were given, if they can be run with the features there are.
-
-    Raises:
-        DomainErrors: all that needs mending, each at its field.
-    """
-    settings = settings_from(given, otherwise=otherwise)
-    check(settings, known={one.key for one in offered(given)})
-    return settings
 
 
 def edit_view(request: HttpRequest, uuid: UUID) -> HttpResponse:
@@ -107,7 +96,7 @@ def edit_view(request: HttpRequest, uuid: UUID) -> HttpResponse:
             clustering=clustering,
             name=given.get("name"),
             description=given.get("description")[:2000],
-            settings=wanted(given, otherwise=clustering.as_settings),
+            settings=settings_from(given, otherwise=clustering.as_settings),
             purpose=given.get("purpose") or clustering.purpose.key,
             is_nightly=given.get("is_nightly") == "yes",
             by=actor_of(request),
