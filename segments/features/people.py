@@ -9,6 +9,7 @@ from typing import Final
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from cdp.audit.actors import Actor
+from cdp.database import bound_cursor
 from cdp.errors import Forbidden
 from cdp.profiles.models import Profile, ScoreRun
 from cdp.profiles.score_changes import forget_scores_of
@@ -49,10 +50,29 @@ def forget_the_stopped(profile_ids: Collection[int], kind: str, by: Actor) -> No
 
     Of all runs, also of one that waits to be read: it would say it again.
     """
-    if kind not in UNPROFILED:
-        return
+    if kind in UNPROFILED:
+        forget_scores_of(profile_ids=profile_ids, kinds=_kinds(), by=by, why=kind)
+
+
+def forget_the_stopped_again(*, by: Actor) -> int:
+    """Of how many who are stopped something was said all the same, by a run that had looked at them before they were; it is forgotten."""
+    with bound_cursor() as cursor:
+        cursor.execute(SAID_OF_STOPPED, {"stops": sorted(UNPROFILED), "kinds": (kinds := _kinds())})
+        people = [row[0] for row in cursor.fetchall()]
+    return forget_scores_of(profile_ids=people, kinds=kinds, by=by, why="stopped")
+
+
+SAID_OF_STOPPED: Final = """
+    SELECT DISTINCT s.profile_id FROM consent_stop AS s
+      JOIN profiles_score AS said ON said.profile_id = s.profile_id
+      JOIN profiles_scorerun AS r ON r.id = said.run_id
+     WHERE s.lifted_at IS NULL AND s.kind = ANY(%(stops)s::text[]) AND r.kind = ANY(%(kinds)s::text[])
+"""
+
+
+def _kinds() -> list[str]:
+    """The kinds of scores that there are of analyses."""
     named = Q(kind__in=KINDS)
     for prefix in PREFIXES:
         named |= Q(kind__startswith=prefix)
-    kinds = ScoreRun.objects.filter(named).order_by().values_list("kind", flat=True).distinct()
-    forget_scores_of(profile_ids=profile_ids, kinds=list(kinds), by=by, why=kind)
+    return list(ScoreRun.objects.filter(named).order_by().values_list("kind", flat=True).distinct())
