@@ -31,7 +31,7 @@ from segments.clustering.models import NOT_IN_ANY, Cluster, Clustering, ClusterR
 from segments.clustering.services import SCORE_KEY
 from segments.features.loading import load_features
 from segments.features.matrix import FeatureMatrix
-from segments.features.people import forget_the_stopped_again
+from segments.features.leaving import forget_the_stopped_again
 from segments.moments import moment_of_judgement
 
 log = get_logger(__name__)
