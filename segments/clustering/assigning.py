@@ -29,9 +29,9 @@ from segments.analytics.methods import NOISE
 from segments.analytics.preparing import Prepared, apply
 from segments.clustering.models import NOT_IN_ANY, Cluster, Clustering, ClusterRun
 from segments.clustering.services import SCORE_KEY
+from segments.features.leaving import forget_the_stopped_again
 from segments.features.loading import load_features
 from segments.features.matrix import FeatureMatrix
-from segments.features.leaving import forget_the_stopped_again
 from segments.moments import moment_of_judgement
 
 log = get_logger(__name__)
