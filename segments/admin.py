@@ -21,6 +21,7 @@ from segments import access, services, use, views
 from segments.builder.views import build_view, phrases_view
 from segments.fields import views as fields
 from segments.models import Cadence, Segment
+from segments.rfm import admin as rfm_admin  # noqa: F401  (registers)
 from segments.rules import RuleErrors
 from segments.screens import (
     compare,

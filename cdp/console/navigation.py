@@ -76,6 +76,9 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             permission="segments.view_staticlist",
         ),
     ),
+    "Analyses": (
+        Screen(label="RFM", icon="grid", view="admin:segments_rfmrun_changelist", permission="segments.view_rfmrun"),
+    ),
     "People": (
         Screen(
             label="People", icon="users", view="admin:profiles_profile_changelist", permission="profiles.view_profile"

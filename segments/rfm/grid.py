@@ -194,9 +194,6 @@ def cells_shown(sums: Mapping[Place, Sums], group_at: Mapping[Place, str], asked
     for place in ALL_PLACES:
         mine, is_picked = sums.get(place, Sums()), place in picked
         share, (r, fm) = mine.revenue_share(whole), place
-        said = f"R {r}, FM {fm}, {group_at.get(place, 'no group')}: {mine.people:,} people"
-        if share is not None:
-            said += f", {share * 100:.0f}% of revenue"
         shown[place] = CellShown(
             place=place,
             group=group_at.get(place, ""),
@@ -206,6 +203,6 @@ def cells_shown(sums: Mapping[Place, Sums], group_at: Mapping[Place, str], asked
             edges=edges_of(place, group_at),
             is_picked=is_picked,
             url=asked.picking(place).query,
-            said=said + (", picked" if is_picked else ""),
+            said=f"R {r}, FM {fm}",
         )
     return shown

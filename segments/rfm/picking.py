@@ -1,13 +1,15 @@
-"""What is picked of the grid, as what it comes to and as a rule that finds the same people. Pure."""
+"""What is picked of the grid: how it is called, what it comes to, and what is done about it.
 
-from collections.abc import Callable, Iterable
+The rule that finds the same people is in `segments.rfm.services`.
+"""
+
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from segments.rfm.grid import STEPS, Asked, Place, Sums, named, total
+from segments.rfm.grid import Asked, Sums, named, total
 from segments.rfm.looking import Look
+from segments.rfm.pictures import Group
 
-SCORES: Final = range(1, STEPS + 1)
 NAME_LENGTH: Final = 150
 
 
@@ -21,7 +23,7 @@ class Picked:
     sums: Sums
     people_share: float | None
     revenue_share: float | None
-    groups: list[tuple[str, str]]
+    groups: list[Group]
 
     @property
     def said(self) -> str:
@@ -44,61 +46,5 @@ def picked_of(look: Look, asked: Asked) -> Picked | None:
         sums=sums,
         people_share=sums.people_share(whole),
         revenue_share=sums.revenue_share(whole),
-        groups=[(one.name, one.action) for one in look.groups if one.name in within],
+        groups=[one for one in look.groups if one.name in within],
     )
-
-
-# ---- Rules -----------------------------------------------------------------------------------------------------------
-
-
-def rule_of_group(name: str) -> dict[str, Any]:
-    return {"score": "rfm.group", "op": "equals", "value": name}
-
-
-def rule_of_places(places: Iterable[Place], fm_of: Callable[[int, int], int]) -> dict[str, Any]:
-    """A condition that is true of who stands in one of these cells.
-
-    A run has no score for FM, which follows from those for frequency and monetary value: so each FM is the pairs that make it.
-
-    Args:
-        fm_of: FM of a frequency's and a monetary value's score.
-    """
-    fms: dict[int, set[int]] = {}
-    for r, fm in places:
-        fms.setdefault(r, set()).add(fm)
-    alike: dict[frozenset[int], list[int]] = {}
-    for r, found in sorted(fms.items()):
-        alike.setdefault(frozenset(found), []).append(r)
-    return _either([_both([*_one_of("recency", rs), *_of_fm(found, fm_of)]) for found, rs in alike.items()])
-
-
-def _of_fm(wanted: frozenset[int], fm_of: Callable[[int, int], int]) -> list[dict[str, Any]]:
-    if wanted == set(SCORES):
-        return []
-    alike: dict[tuple[int, ...], list[int]] = {}
-    for f in SCORES:
-        if ms := tuple(m for m in SCORES if fm_of(f, m) in wanted):
-            alike.setdefault(ms, []).append(f)
-    return [_either([_both([*_one_of("frequency", fs), *_one_of("monetary", ms)]) for ms, fs in alike.items()])]
-
-
-def _one_of(key: str, scores: Iterable[int]) -> list[dict[str, Any]]:
-    """Nothing where any score will do: who has one has all of them, so another condition says that they have it."""
-    given = sorted(scores)
-    if len(given) == STEPS:
-        return []
-    if len(given) == 1:
-        return [{"score": f"rfm.{key}", "op": "equals", "value": given[0]}]
-    if given == list(range(given[0], given[-1] + 1)):
-        return [{"score": f"rfm.{key}", "op": "between", "value": [given[0], given[-1]]}]
-    return [{"score": f"rfm.{key}", "op": "any_of", "value": given}]
-
-
-def _both(conditions: list[dict[str, Any]]) -> dict[str, Any]:
-    if not conditions:
-        return {"score": "rfm.recency", "op": "exists"}
-    return conditions[0] if len(conditions) == 1 else {"all": conditions}
-
-
-def _either(conditions: list[dict[str, Any]]) -> dict[str, Any]:
-    return conditions[0] if len(conditions) == 1 else {"any": conditions}

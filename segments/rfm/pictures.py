@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
+from cdp.chart_parts import bin_of
 from cdp.charts import PALETTE, Column, Figure, Height, Series, Unit, histogram, over_time, written
 from cdp.group_charts import Flow, Part, flow, treemap
 from segments.rfm.grid import Sums, total
@@ -23,8 +24,9 @@ class Group:
     """A named group of a run, in the order of its rules: what it comes to, and what to do about it."""
 
     name: str
-    action: str
     sums: Sums
+    description: str = ""
+    action: str = ""
 
 
 def groups_figure(groups: Sequence[Group], currency: str) -> Figure:
@@ -79,23 +81,18 @@ class Distribution:
 UNITS: Final = {"recency": "days since the last order", "frequency": "orders", "monetary": "net spend"}
 
 
-def distribution_figure(one: Distribution, currency: str) -> Figure:
+def distribution_figure(one: Distribution, currency: str, *, height: Height = Height.MIDDLE) -> Figure:
     unit = f"{UNITS[one.measure]}, {currency}" if one.measure == "monetary" else UNITS[one.measure]
-    # Recency is good when it is little.
-    names = (
-        [f"{n} | {n - 1}" for n in (5, 4, 3, 2)]
-        if one.measure == "recency"
-        else [f"{n} | {n + 1}" for n in (1, 2, 3, 4)]
-    )
     # Cuts in one bar are one line, or their names would hide each other.
-    together: dict[float, list[str]] = {}
-    for name, cut in zip(names, one.cuts, strict=True):
-        together.setdefault(cut, []).append(name)
-    marks = [(f"{parts[0]}{' …' if len(parts) > 1 else ''}", cut) for cut, parts in together.items()]
+    together: dict[int | None, list[int]] = {}
+    for number, cut in enumerate(one.cuts):
+        together.setdefault(bin_of(cut, one.edges), []).append(number)
+    marks = [(_named(one.measure, numbers), one.cuts[numbers[0]]) for numbers in together.values()]
     title = f"{MEASURES[one.measure]}: {unit}"
-    about = f"How {unit} are spread over {sum(one.counts):,} people. Scores change at " + ", ".join(
-        written(cut) for cut in together
-    )
+    cuts = ", ".join(dict.fromkeys(written(cut) for cut in one.cuts))
+    about = f"How {unit} are spread over {sum(one.counts):,} people. Scores change at {cuts}."
+    options = histogram(edges=one.edges, counts=one.counts, about=about, marks=marks)
+    options["grid"] = {**options["grid"], "top": 28}  # room for the marks' names
     rows = [
         (f"{written(low)} to {written(high)}", f"{count:,}", score_at(one, low, high))
         for (low, high), count in zip(pairwise(one.edges), one.counts, strict=True)
@@ -103,11 +100,19 @@ def distribution_figure(one: Distribution, currency: str) -> Figure:
     return Figure(
         id=f"spread-{one.measure}",
         title=title,
-        about=f"{about}.",
-        options=histogram(edges=one.edges, counts=one.counts, about=about, marks=marks),
+        about=about,
+        options=options,
         columns=[Column(label=unit.capitalize(), is_number=False), Column(label="People"), Column(label="Score")],
         rows=rows,
+        height=height,
     )
+
+
+def _named(measure: str, numbers: Sequence[int]) -> str:
+    """Which scores one or more cuts part, from left to right: of recency, which is good when it is little, from the best down."""
+    first, last = numbers[0], numbers[-1] + 1
+    scores = range(5 - first, 4 - last, -1) if measure == "recency" else range(first + 1, last + 2)
+    return " | ".join(map(str, scores))
 
 
 def score_of(measure: str, cuts: Sequence[float], value: float) -> int:

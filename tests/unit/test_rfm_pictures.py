@@ -1,5 +1,6 @@
 """Pictures of an RFM run say what their tables say."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -46,11 +47,14 @@ def test_scores_keep_ties_together_and_recency_is_good_when_it_is_little() -> No
 
 
 def test_cuts_at_one_value_are_one_line() -> None:
-    spread = Distribution(measure="frequency", edges=[0, 1, 2, 5], counts=[4, 3, 2], cuts=[1, 1, 2, 4])
+    spread = Distribution(measure="frequency", edges=[0, 1, 2, 5], counts=[4, 3, 2], cuts=[0.5, 1, 1, 4])
     figure = distribution_figure(spread, "EUR")
     lines = figure.options["series"][0]["markLine"]["data"]
-    assert [line["name"] for line in lines] == ["1 | 2 …", "3 | 4", "4 | 5"]
-    assert figure.rows[0] == ("0 to 1", "4", "1")
+    assert [line["name"] for line in lines] == ["1 | 2", "2 | 3 | 4", "4 | 5"]
+    assert figure.rows[0] == ("0 to 1", "4", "1 to 2")
+    recency = replace(spread, measure="recency")
+    lines = distribution_figure(recency, "EUR").options["series"][0]["markLine"]["data"]
+    assert [line["name"] for line in lines] == ["5 | 4", "4 | 3 | 2", "2 | 1"]
 
 
 def test_up_and_down_are_by_the_order_of_the_groups() -> None:
