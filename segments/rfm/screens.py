@@ -255,7 +255,7 @@ def _taken(request: HttpRequest, what: str) -> Look:
     if look is None:
         raise Http404
     with transaction.atomic():
-        record(by=actor_of(request), action=f"rfm.{what}_exported", detail={"run": look.pk})
+        record(by=actor_of(request), action="rfm.exported", detail={"run": look.pk, "what": what})
     return look
 
 
