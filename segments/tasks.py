@@ -10,6 +10,7 @@ from cdp.errors import NotFound
 from cdp.jobs.services import lease
 from segments import refresh as refreshing
 from segments import thresholds
+from segments.clustering import assigning
 from segments.clustering import services as clusterings
 from segments.clustering.models import ClusterRun
 from segments.feed import number_changes
@@ -182,3 +183,8 @@ def run_clustering(self: Task, job_id: int) -> None:
             "people": done.people,
             "clustered": done.clustered,
         }
+
+
+@shared_task(name="clusters.assign_arrived", ignore_result=True)
+def assign_arrived() -> None:
+    assigning.assign_arrived()

@@ -77,6 +77,7 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
         ),
     ),
     "Analyses": (
+        Screen(label="RFM", icon="grid", view="admin:segments_rfmrun_changelist", permission="segments.view_rfmrun"),
         Screen(
             label="Clusters",
             icon="group",

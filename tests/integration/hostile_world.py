@@ -47,6 +47,7 @@ from tests.factories import BY, identify, live, person, process_all, rule, track
 from tests.integration.callers import Caller, decide, key
 from tests.integration.clusterings import made_clustering
 from tests.integration.notices import publish_notice
+from tests.integration.rfm_runs import complete_run
 
 YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).isoformat()
 CSV_HEADING = "namespace,value,purpose,decision,collected_at,evidence_form"
@@ -113,6 +114,7 @@ def make_world() -> World:
     ExchangeRate.objects.create(currency="CHF", day=date(2026, 11, 1), rate=1, changed_at=now)
     made_clustering()
     Job.objects.create(kind="segments.refresh", params={"segment": segment.pk})
+    complete_run()
     master = User.objects.create_superuser("master", "master@example.com", "not used")
     share_segment(segment=segment, user=master, by=BY)
     return World(master=master, caller=key(sees=[segment]), ann=ann, write_key=shop.key)

@@ -59,6 +59,9 @@ OPENED: Final = {
         segments_segment_member_figures segments_segment_member_find segments_segment_members
         segments_segment_people_difference segments_segment_performance segments_segment_performance_figures
         segments_segment_use segments_staticlist_detail segments_staticlist_settings
+        segments_rfmrun_cells_csv segments_rfmrun_change segments_rfmrun_changelist
+        segments_rfmrun_distributions segments_rfmrun_groups_csv segments_rfmrun_history
+        segments_rfmrun_movers segments_rfmrun_runs segments_rfmrun_settings segments_rfmrun_standing
     """,
     "marketer compliance integrator": """
         jobs_job_change jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_change
@@ -107,6 +110,8 @@ OPENED: Final = {
         segments_segment_review segments_segment_review_people segments_segment_unshare
         segments_staticlist_add segments_staticlist_delete segments_staticlist_delete_one
         segments_staticlist_remove
+        segments_rfmrun_add segments_rfmrun_cancel segments_rfmrun_delete segments_rfmrun_draft
+        segments_rfmrun_segment segments_rfmrun_start
     """,
 }
 """Roles -> screens that they can open."""
@@ -167,6 +172,8 @@ DONE: Final = {
         segments_segment_resume segments_segment_review segments_segment_review_people
         segments_segment_settings segments_segment_unshare segments_staticlist_delete_one
         segments_staticlist_new segments_staticlist_remove segments_staticlist_settings
+        segments_rfmrun_cancel segments_rfmrun_draft segments_rfmrun_segment segments_rfmrun_settings
+        segments_rfmrun_start
     """,
     "marketer compliance": """
         segments_clustering_changelist segments_clustering_compare segments_clustering_detail
@@ -181,6 +188,9 @@ DONE: Final = {
         segments_segment_members segments_segment_members_export segments_segment_people_difference
         segments_segment_performance segments_segment_performance_figures segments_segment_preview
         segments_segment_use segments_staticlist_detail
+        segments_rfmrun_cells_csv segments_rfmrun_changelist segments_rfmrun_distributions
+        segments_rfmrun_groups_csv segments_rfmrun_history segments_rfmrun_movers segments_rfmrun_runs
+        segments_rfmrun_standing
     """,
     "marketer compliance integrator": """
         jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_changelist
@@ -216,6 +226,7 @@ DONE: Final = {
         segments_segment_add segments_segment_change segments_segment_delete segments_segment_field_card
         segments_segment_field_distribution segments_segment_field_values segments_segment_member_by_hand
         segments_staticlist_add segments_staticlist_change segments_staticlist_delete
+        segments_rfmrun_add segments_rfmrun_change segments_rfmrun_delete
     """,
 }
 """Roles -> addresses that take what they send; whether it makes sense is another matter."""
