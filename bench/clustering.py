@@ -171,9 +171,9 @@ def child(what: str) -> dict[str, Any]:
 
 def one_person() -> list[tuple[str, float]]:
     """Milliseconds: to find where one person belongs, and to write it as well; and for each of many at once."""
-    clustering = Clustering.objects.select_related("purpose").get(key=NAME)
+    clustering = Clustering.objects.select_related("purpose", "live_run").get(key=NAME)
     ids = list(figures().ids[:: max(1, 900_000 // PEOPLE)][:PEOPLE].tolist())
-    model = model_of(clustering.live_run_id)
+    model = model_of(clustering.live_run.uuid)
 
     def find(profile_id: int) -> None:
         matrix = load_features(

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
+from uuid import UUID
 
 import numpy as np
 from django.db import connection, transaction
@@ -69,9 +70,9 @@ class Model:
 
 
 @lru_cache(maxsize=16)
-def model_of(run_id: int) -> Model:
+def model_of(uuid: UUID) -> Model:
     """The model of a run that has found its clusters; read once in the life of a process."""
-    run = ClusterRun.objects.get(pk=run_id)
+    run = ClusterRun.objects.get(uuid=uuid)
     prepared, fitted = Prepared.from_json(run.prepared), Fitted.from_json(run.fitted)
     return Model(prepared, Assigner(fitted), prepared.keys)
 
@@ -110,7 +111,7 @@ def _assign_some(ids: Sequence[int], *, clustering: Clustering, by: Actor) -> in
     scores = ScoreRun.objects.filter(pk=run.score_run_id or 0).first() if run else None
     if run is None or scores is None:
         raise Conflict("nothing_live", f"“{clustering.name}” has no clusters that are live.")
-    model = model_of(run.pk)
+    model = model_of(run.uuid)
     matrix = load_features(
         model.keys,
         as_of=moment_of_judgement(),

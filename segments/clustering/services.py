@@ -193,16 +193,16 @@ def request_run(*, clustering: Clustering, by: Actor, user: User | None = None) 
 
 
 def request_due_runs() -> list[ClusterRun]:
-    """The runs asked for, once a night, of the clusterings that run by night; none of one that is broken within the hour."""
+    """The runs asked for, once a night, of the clusterings that run by night; of one whose run broke, again after an hour."""
     now = timezone.now()
     night = last_time_of_day(now, hour=platform.NIGHTLY_HOUR, zone=Workspace.current().time_zone)
     asked = []
     for clustering in Clustering.objects.filter(is_nightly=True).order_by("pk"):
         newest = ClusterRun.objects.filter(clustering=clustering).select_related("job").order_by("-number").first()
         if newest is not None:
-            came_to_nothing = newest.state in (Outcome.FAILED, JobState.FAILED, JobState.CANCELLED)
-            since = max(night, now - PAUSE_AFTER_FAILURE) if came_to_nothing and newest.requested_at < night else night
-            if newest.requested_at >= since:
+            # What broke is tried again within the night; what told why it can't be, or was cancelled, is not.
+            broke = not newest.outcome and newest.state == JobState.FAILED
+            if newest.requested_at >= (now - PAUSE_AFTER_FAILURE if broke else night):
                 continue
         try:
             asked.append(request_run(clustering=clustering, by=SYSTEM))
