@@ -21,6 +21,7 @@ from cdp.profiles.models import Profile, Workspace
 from cdp.profiles.services import ensure_partitions
 from cdp.serve import HOME
 from demo.accounts import open_access
+from demo.analyses import make_analyses
 from demo.audiences import let_see, make_audiences
 from demo.catalogue import CURRENCY, SHOP_NAME
 from demo.loading import LOADER, gather_statistics, once, quarantined, refuse_if_in_use, send
@@ -65,10 +66,12 @@ class Command(BaseCommand):
         with once(KIND, {**size, "as_of": as_of.isoformat()}) as hold:
             if hold is not None:
                 self.load(hold, access.write_keys, consumers)
-        segments = make_audiences(owner=get_user_model().objects.get(username="marketer"))
+        marketer = get_user_model().objects.get(username="marketer")
+        segments = make_audiences(owner=marketer)
         let_see(segments, user=access.api_key.user)
         if not FieldStatistics.objects.exists():
             count_fields()
+        make_analyses(owner=marketer)
         if hold is not None:
             for segment in segments:
                 self.stdout.write(f"  {segment.member_count:>9,} {segment.name}")
