@@ -112,9 +112,6 @@ def test_cells_are_picked_together_and_settings_written_by_keyboard(console: Con
     console.look("rfm-movers")
     page.get_by_role("link", name="Distributions").click()
     expect(page.get_by_role("figure")).to_have_count(3)
-    console.look("rfm-distributions")
-    page.get_by_role("link", name="Runs").click()
-    console.look("rfm-runs")
 
     page.get_by_role("link", name="Settings").click()
     cover = page.get_by_role("table", name="Which group each cell falls into")
@@ -136,7 +133,6 @@ def test_cells_are_picked_together_and_settings_written_by_keyboard(console: Con
     by_keys(page, "Move Gone for good down")
     expect(page.locator(".rf-cv")).to_contain_text("All 25 cells have a group")
     expect(page.get_by_role("row", name="Gone for good 0")).to_contain_text("90")
-    console.look("rfm-settings")
     page.get_by_role("button", name="Save", exact=True).press("Enter")
     expect(page.get_by_role("status").first).to_contain_text("Scores are as they were until the next run")
 
