@@ -199,7 +199,7 @@ def silhouettes(*, knives: Sequence[Knife], mean: float, about: str) -> Options:
                     "silent": True,
                     "data": [{"xAxis": round(mean, 4), "name": f"mean {mean:.2f}"}],
                     "lineStyle": {"color": "@ink-2", "type": "dashed"},
-                    "label": {"color": "@ink-2", "formatter": "{b}"},
+                    "label": {"color": "@ink-2", "formatter": "{b}", "position": "start"},
                 },
             }
         ],

@@ -124,10 +124,6 @@ def statistics_of(matrix: FeatureMatrix, *, is_everybody: bool) -> Statistics:
     """The same of figures that are loaded already. Pure."""
     columns = [matrix.values[:, place] for place in range(len(matrix.keys))]
     features = tuple(_statistics(key, column) for key, column in zip(matrix.keys, columns, strict=True))
-    rows: list[list[float | None]] = [[None] * len(columns) for _ in columns]
-    for row, column in enumerate(columns):
-        for other in range(row + 1):
-            rows[row][other] = rows[other][row] = _correlation(column, columns[other])
     return Statistics(
         sampled=len(matrix),
         is_everybody=is_everybody,
@@ -135,7 +131,7 @@ def statistics_of(matrix: FeatureMatrix, *, is_everybody: bool) -> Statistics:
             replace(one, distribution=replace(one.distribution, sampled=None if is_everybody else len(matrix)))
             for one in features
         ),
-        correlations=tuple(map(tuple, rows)),
+        correlations=_correlations(matrix.values),
     )
 
 
@@ -193,14 +189,39 @@ def _decimal(value: float) -> Decimal:
     return Decimal(f"{value:.6g}") + 0
 
 
-def _correlation(one: Column, other: Column) -> float | None:
-    both = ~(np.isnan(one) | np.isnan(other))
-    if both.sum() < FEWEST_RANKED:
-        return None
-    left, right = one[both], other[both]
-    if left.min() == left.max() or right.min() == right.max():
-        return None
-    return float(np.corrcoef(_ranks(left), _ranks(right))[0, 1])
+def _correlations(values: Column) -> tuple[tuple[float | None, ...], ...]:
+    """Of each column with each, over who has both.
+
+    Columns that the same people have are ranked together: most features are known of everybody, or of whoever bought.
+    """
+    width = values.shape[1]
+    known = ~np.isnan(values)
+    alike: dict[bytes, list[int]] = {}
+    for column in range(width):
+        alike.setdefault(known[:, column].tobytes(), []).append(column)
+    found: list[list[float | None]] = [[None] * width for _ in range(width)]
+    groups = list(alike.values())
+    for number, columns in enumerate(groups):
+        for others in groups[: number + 1]:
+            both = known[:, columns[0]] & known[:, others[0]]
+            if both.sum() < FEWEST_RANKED:
+                continue
+            left, right = (_standard_ranks(values[both][:, one]) for one in (columns, others))
+            together = left.T @ right / int(both.sum())
+            for row, column in enumerate(columns):
+                for place, other in enumerate(others):
+                    value = float(together[row, place])
+                    if value == value:  # a column that is the same for all of those has no ranks
+                        found[column][other] = found[other][column] = max(-1.0, min(1.0, value))
+    return tuple(map(tuple, found))
+
+
+def _standard_ranks(values: Column) -> Column:
+    """Of each column the ranks, those that are equal sharing the mean of their places, on mean 0 and deviation 1; NaN of constants."""
+    ranks = np.apply_along_axis(_ranks, 0, values)
+    width = ranks.std(axis=0)
+    centred = ranks - ranks.mean(axis=0)
+    return np.asarray(centred / np.where(width > 0, width, np.nan))
 
 
 def _ranks(values: Column) -> Column:
