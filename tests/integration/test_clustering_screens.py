@@ -181,3 +181,12 @@ def test_who_may_only_look_is_offered_nothing_to_do(client: Client) -> None:
     assert "This run waits for you" in page
     for act in ("Take this run", "Make a segment", "Name it", "Delete for good", "Run again"):
         assert act not in page
+
+
+def test_the_list_says_of_each_how_clear_it_is_and_what_waits(marketer: Client) -> None:
+    made = made_clustering()
+    page = marketer.get(reverse("admin:segments_clustering_changelist")).content.decode()
+    assert "waits for you" in page and "clear" in page and "3 features" in page
+    made.runs.filter(number=2).delete()
+    page = marketer.get(reverse("admin:segments_clustering_changelist")).content.decode()
+    assert "waits for you" not in page and "just now" in page
