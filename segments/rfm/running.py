@@ -5,12 +5,13 @@ leaves scores that nobody reads; the next attempt takes them away and begins ane
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from cdp.audit.actors import SYSTEM, Actor
@@ -63,13 +64,16 @@ def run(*, rfm: RfmRun, progress: Progress, by: Actor = SYSTEM) -> Ran:
     try:
         counting.forget()
         ran = _run(RfmRun.objects.get(pk=rfm.pk), progress, by)
-        counting.forget()
     except DomainError as error:
         RfmRun.objects.filter(pk=rfm.pk).update(problem=error.message, completed_at=timezone.now())
         raise
     except JobCancelled:
         _discard_unpublished()
         raise
+    finally:
+        # What this connection holds of people goes with the run; with a connection that broke it is gone already.
+        with suppress(OperationalError, InterfaceError):
+            counting.forget()
     progress(PHASES, PHASES, "done")
     return ran
 
