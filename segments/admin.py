@@ -21,6 +21,7 @@ from segments import access, services, use, views
 from segments.builder.views import build_view, phrases_view
 from segments.fields import views as fields
 from segments.models import Cadence, Segment
+from segments.personas import admin as personas_admin  # noqa: F401  (registers its addresses)
 from segments.rules import RuleErrors
 from segments.screens import (
     compare,

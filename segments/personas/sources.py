@@ -163,7 +163,7 @@ def why_gone(persona: Persona) -> str:
         if persona.segment is None:
             return "The segment it was made from was deleted."
         if persona.segment.status not in READABLE:
-            return f"The segment “{persona.segment.name}” is not live, so nobody is in it."
+            return "The segment it was made from is not live, so nobody is in it."
         return ""
     if persona.score_kind not in published_scores([persona.score_kind]):
         return "The scores that say who is in it were never published, or are gone."

@@ -252,6 +252,7 @@ SHOW_NOBODY = {
     "audit.checkpoint_saved": "a signature", "retention.previewed": "counts",
     "record_of_processing.exported": "what is processed, and nobody's data", "retention.run_exported": "counts",
     "segment.compared": "counts and sums", "segment.performance_read": "the same", "segments.exported": "rules, and nobody's data",
+    "persona.figures_exported": "figures of groups",
 }  # fmt: skip
 
 

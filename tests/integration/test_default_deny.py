@@ -267,6 +267,7 @@ QUIET = {
     r"segments_segment_(?!preview|member|people_difference|draft_why|review_people|new_people).*": "definitions, counts and acts",
     r"segments_segment_(member_figures|member_columns|members_reveal|member_by_hand|members_upload)": "counts and acts",
     r"segments_staticlist_(?!detail).*": "definitions, counts and acts",
+    r"segments_persona_.*": "figures of groups of five people or more, and acts",
     r"segments_listupload_.*": "what somebody uploaded themselves, masked; counts, and numbers of lines",
     # Whoever handles rights must see what is on record, also of those who object to everything else.
     r"(audit_auditentry|consent_consentrecord|consent_consentconflict)_.*": "records, by the id of a person, for compliance staff",

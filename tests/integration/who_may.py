@@ -45,6 +45,7 @@ OPENED: Final = {
     "marketer": """
         segments_listupload_detail segments_listupload_new segments_listupload_problems
         segments_segment_access segments_segment_import segments_segment_new segments_staticlist_new
+        segments_persona_new segments_persona_settings
     """,
     "marketer compliance": """
         consent_notice_bytes consent_notice_change consent_notice_changelist consent_notice_compare
@@ -55,6 +56,8 @@ OPENED: Final = {
         segments_segment_member_figures segments_segment_member_find segments_segment_members
         segments_segment_people_difference segments_segment_performance segments_segment_performance_figures
         segments_segment_use segments_staticlist_detail segments_staticlist_settings
+        segments_persona_change segments_persona_changelist segments_persona_detail segments_persona_file
+        segments_persona_history segments_persona_print
     """,
     "marketer compliance integrator": """
         jobs_job_change jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_change
@@ -100,6 +103,8 @@ OPENED: Final = {
         segments_segment_review segments_segment_review_people segments_segment_unshare
         segments_staticlist_add segments_staticlist_delete segments_staticlist_delete_one
         segments_staticlist_remove
+        segments_persona_add segments_persona_delete segments_persona_delete_one segments_persona_move
+        segments_persona_run segments_persona_segment
     """,
 }
 """Roles -> screens that they can open."""
@@ -157,6 +162,8 @@ DONE: Final = {
         segments_segment_resume segments_segment_review segments_segment_review_people
         segments_segment_settings segments_segment_unshare segments_staticlist_delete_one
         segments_staticlist_new segments_staticlist_remove segments_staticlist_settings
+        segments_persona_delete_one segments_persona_move segments_persona_new segments_persona_run
+        segments_persona_segment segments_persona_settings
     """,
     "marketer compliance": """
         consent_notice_bytes consent_notice_changelist consent_notice_compare consent_notice_detail
@@ -169,6 +176,8 @@ DONE: Final = {
         segments_segment_members segments_segment_members_export segments_segment_people_difference
         segments_segment_performance segments_segment_performance_figures segments_segment_preview
         segments_segment_use segments_staticlist_detail
+        segments_persona_changelist segments_persona_detail segments_persona_file segments_persona_history
+        segments_persona_print
     """,
     "marketer compliance integrator": """
         jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_changelist
@@ -203,6 +212,7 @@ DONE: Final = {
         segments_segment_add segments_segment_change segments_segment_delete segments_segment_field_card
         segments_segment_field_distribution segments_segment_field_values segments_segment_member_by_hand
         segments_staticlist_add segments_staticlist_change segments_staticlist_delete
+        segments_persona_add segments_persona_change segments_persona_delete
     """,
 }
 """Roles -> addresses that take what they send; whether it makes sense is another matter."""
