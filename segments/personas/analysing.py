@@ -140,6 +140,7 @@ def analyse(
     # Traits are known as they are now, and some of them follow from what was bought: a model would learn what came after.
     dated = [one for one in features if not _of_trait(one)]
     dated_labels = [(one.key, one.label) for one in dated]
+    step("what was known before they bought")
     before = as_of - AHEAD
     mine = np.unique(np.concatenate(list(members.values()))) if members else np.empty(0, dtype=np.int64)
     then = _loaded(dated, mine, as_of=before, purpose=purpose)

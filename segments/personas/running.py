@@ -23,6 +23,7 @@ from consent.models import Purpose
 from consent.querysets import INTERNAL_ANALYSIS, purpose_or_error
 from segments.analytics.narrative import tell
 from segments.analytics.portraits import Portrait
+from segments.clustering import services as clustering
 from segments.features.people import who_may_be_profiled
 from segments.moments import moment_of_judgement
 from segments.personas.analysing import Analysed, analyse
@@ -33,13 +34,13 @@ from segments.personas.services import KIND, request_portraits
 from segments.personas.services import PORTRAY_KIND as PORTRAY_KIND
 from segments.personas.sources import members_of
 from segments.queries import Query
+from segments.rfm import services as rfm
 from segments.schedule import last_time_of_day
 
 # After RFM groups and clusters, which are worked out from the nightly hour on.
 HOURS_LATER: Final = 1
 PAUSE_AFTER_FAILURE: Final = timedelta(minutes=10)
-PHASES: Final = 9
-ANALYSES: Final = ("rfm.", "clustering.")
+PHASES: Final = 11
 OLD_RUNS: Final = 1
 MOST_ROUNDS: Final = 3
 
@@ -208,6 +209,6 @@ def request_due_portraits() -> Job | None:
             return None
     if not Persona.objects.filter(is_active=True).exists():
         return None
-    if any(kind.startswith(ANALYSES) for kind in Job.objects.unfinished().values_list("kind", flat=True)):
+    if Job.objects.unfinished().filter(kind__in=[rfm.RUN_KIND, clustering.RUN_KIND]).exists():
         return None
     return request_portraits(by=SYSTEM)

@@ -117,7 +117,8 @@ def group_named(value: str, *, user: User) -> Group:
         found = [group_of_segment(segment)] if segment else ()
     elif kind in (PersonaSource.RFM, PersonaSource.CLUSTER):
         rfm, clusters = groups_of_scores()
-        found = [one for one in (*rfm, *clusters) if one.value == value]
+        wanted = f"rfm:{slugify(rest)}" if kind == PersonaSource.RFM else value
+        found = [one for one in (*rfm, *clusters) if one.value == wanted]
     if not found:
         raise DomainError(
             "source_unknown", "There is no such group now. It may have been renamed, or nobody is in it.", "/source"

@@ -222,7 +222,7 @@ def test_portraits_are_asked_for_once_a_night_and_only_where_there_are_personas(
     Job.objects.filter(kind=services.PORTRAY_KIND).update(
         created_at=datetime.now(UTC) - timedelta(days=2), state="failed"
     )
-    Job.objects.create(kind="rfm.compute", state=JobState.RUNNING)
+    Job.objects.create(kind="segments.rfm", state=JobState.RUNNING)
     assert request_due_portraits() is None, "other analyses first"
     Job.objects.update(state=JobState.SUCCEEDED, finished_at=datetime.now(UTC))
     assert request_due_portraits() is not None and request_due_portraits() is None

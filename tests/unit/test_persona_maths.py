@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.decomposition import FactorAnalysis
 from sklearn.metrics import mutual_info_score
 
 from segments.analytics.attributes import (
@@ -17,7 +18,7 @@ from segments.analytics.attributes import (
     standardised_difference,
     telling_apart,
 )
-from segments.analytics.factors import Factors, Words, by_chance, find_factors, name_of, place_of
+from segments.analytics.factors import Factors, Words, _few_rows_like, by_chance, find_factors, name_of, place_of
 from segments.analytics.narrative import Figure, Sentence, say, tell
 from segments.analytics.portraits import Breakdown, Measure, Need, Portrait, Share, Unit, When
 
@@ -141,6 +142,16 @@ def test_planted_factors_are_found_with_their_number_and_loadings() -> None:
     assert sum(found.components) == pytest.approx(1) and sum(found.eigenvalues) == pytest.approx(6)
     assert "buys often and broadly" in found.factors[0].name.lower()
     assert Factors.from_json(json.loads(json.dumps(found.as_json()))) == found
+
+
+def test_the_fit_on_few_rows_is_that_on_all_people() -> None:
+    values = planted(400)
+    standard = (values - values.mean(axis=0)) / values.std(axis=0)
+    few, everybody = (
+        FactorAnalysis(2, max_iter=5000, tol=1e-9, svd_method="lapack").fit(rows)
+        for rows in (_few_rows_like(standard), standard)
+    )
+    assert np.allclose(few.get_covariance(), everybody.get_covariance(), atol=1e-4)
 
 
 def test_where_nothing_hangs_together_no_factor_is_claimed() -> None:
