@@ -42,6 +42,7 @@ class Apart:
     other_mean: float | None
     people: int
     other_people: int
+    unit: str = "number"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

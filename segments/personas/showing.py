@@ -9,6 +9,7 @@ from math import log
 from typing import Final
 
 from cdp.charts import Cell, Column, Figure, Height, Series, Unit, bars, heat_map, written
+from segments.analytics.attributes import Apart
 from segments.analytics.factors import STRONG
 from segments.analytics.narrative import STANDS_OUT, Sentence, write
 from segments.analytics.portraits import DAYS, Breakdown, Measure, Portrait, When
@@ -172,8 +173,8 @@ def apart_figure(one: Shown) -> Figure | None:
         rows=[
             [
                 each.label,
-                written(each.mean),
-                written(each.other_mean),
+                _mean(one, each, each.mean),
+                _mean(one, each, each.other_mean),
                 written(each.difference),
                 written(each.information, Unit.SHARE),
             ]
@@ -181,6 +182,11 @@ def apart_figure(one: Shown) -> Figure | None:
         ],
         height=Height.HIGH,
     )  # fmt: skip
+
+
+def _mean(one: Shown, apart: Apart, value: float | None) -> str:
+    unit = Of(apart.unit)
+    return "" if value is None else write(value, unit, one.told.currency if unit is Of.MONEY else "")
 
 
 def when_figure(when: When, name: str) -> Figure:

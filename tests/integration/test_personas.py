@@ -88,7 +88,7 @@ def test_a_portrait_says_what_the_orders_come_to_by_hand(shop: None) -> None:
     assert found.categories is not None
     assert [(one.key, one.people, one.share, one.everyone) for one in found.categories.rows] == [("Books", 6, 1, 0.6)]
     (country,) = found.demographics or found.traits
-    assert country.known == 6 and [(one.label, one.people) for one in country.rows] == [("CH", 5)]
+    assert country.known == 6 and [(one.label, one.people) for one in country.rows] == [("Switzerland", 5)]
     assert [(one.value, one.everyone, one.people) for one in found.feedback] == [(3.5, 3.5, 6)]
     # Five of them come at any one hour at most if they ordered then; orders stand for visits where there are none.
     assert found.when is not None and found.when.source.startswith("orders") and found.when.people == 6
