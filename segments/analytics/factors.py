@@ -220,7 +220,7 @@ def _fitted(
     if not count:
         why = "No more hangs together among these variables than would by chance."
         return Fitted(replace(found, why_not=why), np.empty((people, 0)))
-    model = FactorAnalysis(count, rotation="varimax", max_iter=5000, tol=1e-7, svd_method="lapack")
+    model = FactorAnalysis(count, rotation="varimax", max_iter=5000, tol=1e-5, svd_method="lapack")
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(_few_rows_like(standard))

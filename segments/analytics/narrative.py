@@ -441,9 +441,9 @@ def _on_days(teller: _Teller, when: When) -> Sentence | None:
         return None
     return say(
         "When they come",
-        "Their busiest day is {day}, with {share} of their visits; spread evenly it would be {even}.",
+        f"Their busiest day is {{day}}, with {{share}} of their {when.what}; spread evenly it would be {{even}}.",
         day=teller.figure("Weekday", DAYS[day], Unit.NAME, when.source, when.people),
-        share=teller.figure("Share of visits", share, Unit.SHARE, when.source, when.people),
+        share=teller.figure(f"Share of {when.what}", share, Unit.SHARE, when.source, when.people),
         even=teller.figure("Share of a day", 1 / 7, Unit.SHARE, "one day of seven", when.people),
     )
 
@@ -455,9 +455,9 @@ def _at_hours(teller: _Teller, when: When) -> Sentence | None:
     begins = -begins
     return say(
         "When they come",
-        "Most comes between {begins} and {ends}: {share} of their visits, by the clocks of {zone}.",
+        f"Most comes between {{begins}} and {{ends}}: {{share}} of their {when.what}, by the clocks of {{zone}}.",
         begins=teller.figure("From", begins, Unit.HOUR, when.source, when.people),
         ends=teller.figure("Until", (begins + 3) % 24, Unit.HOUR, when.source, when.people),
-        share=teller.figure("Share of visits", most / total, Unit.SHARE, when.source, when.people),
+        share=teller.figure(f"Share of {when.what}", most / total, Unit.SHARE, when.source, when.people),
         zone=teller.figure("Time zone", when.zone, Unit.NAME, "the workspace's", when.people),
     )

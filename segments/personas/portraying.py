@@ -354,13 +354,15 @@ def _reach(counting: Counting, sizes: Mapping[str, int]) -> dict[str, Breakdown]
 
 def _when(counting: Counting, sums: Mapping[str, Mapping[str, Any]]) -> dict[str, When]:
     source, rows = counting.moments()
-    who = "visitors" if source.startswith("visits") else "buyers"
+    is_visits = source.startswith("visits")
+    who = "visitors" if is_visits else "buyers"
     visits: dict[str, list[list[int | None]]] = defaultdict(lambda: [[0] * 24 for _ in range(7)])
     for key, day, hour, times, people in rows:
         visits[key][day][hour] = times if people >= FEWEST else None
     usual = _frozen(visits[EVERYBODY])
     return {
         key: When(
+            what="visits" if is_visits else "orders",
             zone=counting.zone,
             source=f"{source} of {YEAR}",
             people=sums[key][who],

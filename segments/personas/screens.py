@@ -39,6 +39,7 @@ def addresses(get: Wrap, post: Wrap) -> list[Any]:
     return [
         path("new/", get(new_view), name=name("new")),
         path("run/", post(run_view), name=name("run")),
+        path("standing/", get(standing_view), name=name("standing")),
         path("print/", get(print_view), name=name("print")),
         path("<uuid:uuid>/", get(detail_view), name=name("detail")),
         path("<uuid:uuid>/settings/", get(settings_view), name=name("settings")),
@@ -79,12 +80,21 @@ def detail_view(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "segment": _seen(request, one.persona.segment),
         "apart": showing.apart_figure(one) if is_told else None,
         "when": showing.when_figure(one.told.when, one.persona.name) if is_told and one.told.when else None,
-        "factors": showing.factors_figure(one) if is_told else None,
-        "relations": one.analysed.buying.relations[: showing.MOST_RELATIONS] if one.analysed.buying else (),
+        "traits": showing.factors_shown(one) if is_told else [],
         "two_components": sum(one.analysed.factors.components[:2]) if one.analysed.factors else None,
         "is_published": one.persona.key in published_scores([services.KIND]).get(services.KIND, {}),
     }
     return render(request, "segments/personas/persona.html", context)
+
+
+def standing_view(request: HttpRequest) -> HttpResponse:
+    """How far drawing is; once it has ended, the page that asks is to be read anew."""
+    _demand(request, "view_persona")
+    frame = _frame(request)
+    response = render(request, "segments/personas/_job.html", frame)
+    if not frame["is_moving"]:
+        response["HX-Refresh"] = "true"
+    return response
 
 
 def print_view(request: HttpRequest) -> HttpResponse:

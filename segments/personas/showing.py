@@ -9,15 +9,17 @@ from math import log
 from typing import Final
 
 from cdp.charts import Cell, Column, Figure, Height, Series, Unit, bars, heat_map, written
-from segments.analytics.attributes import Apart
+from segments.analytics.attributes import Apart, Relation
 from segments.analytics.factors import STRONG
-from segments.analytics.narrative import STANDS_OUT, Sentence, write
+from segments.analytics.narrative import Sentence, write
 from segments.analytics.portraits import DAYS, Breakdown, Measure, Portrait, When
 from segments.analytics.portraits import Unit as Of
 from segments.personas.analysing import Analysed
 from segments.personas.models import Persona, PersonaPortrait
 
 MOST_BARS: Final = 10
+HARDLY: Final = 0.1  # standard deviations
+NO_IMPORTANCE: Final = 0.005
 MOST_RELATIONS: Final = 8
 CARD_FIGURES: Final = 3
 
@@ -109,13 +111,10 @@ class Shown:
         return list(found.items())
 
     @property
-    def traits(self) -> list[tuple[str, float, float]]:
-        """The dominant traits as the group has them, each with its distance from everybody and what the factor explains."""
-        return [
-            (factor.name if place > 0 else factor.opposite, abs(place), factor.explained)
-            for factor, place in self.analysed.traits
-            if abs(place) >= STANDS_OUT
-        ]
+    def relations(self) -> list[Relation]:
+        """What the model goes by, the first most."""
+        found = self.analysed.buying.relations if self.analysed.buying else ()
+        return [one for one in found if (one.importance or 0.0) >= NO_IMPORTANCE][:MOST_RELATIONS]
 
 
 def shown(persona: Persona, portrait: PersonaPortrait | None) -> Shown:
@@ -148,7 +147,8 @@ def _compared(times: float | None) -> str:
 
 def apart_figure(one: Shown) -> Figure | None:
     """By how many standard deviations the group's means lie from the others'."""
-    found = [each for each in one.analysed.apart if each.difference is not None][:MOST_BARS]
+    # Of some it tells already whether they are known at all; a bar of nothing would say nothing about it.
+    found = [each for each in one.analysed.apart if abs(each.difference or 0.0) >= HARDLY][:MOST_BARS]
     if not found:
         return None
     about = f"Variables that tell {one.persona.name} from others most, by how far their means lie apart."
@@ -223,35 +223,32 @@ def when_figure(when: When, name: str) -> Figure:
     )
 
 
-def factors_figure(one: Shown) -> Figure | None:
-    """Where the group stands on each trait that everybody has in common."""
-    found = one.analysed.traits
-    if not found:
-        return None
-    about = f"Where {one.persona.name} stand on each dominant trait, in standard deviations from everybody."
-    return Figure(
-        id="factors",
-        title="Dominant traits",
-        about=about,
-        options=bars(
-            categories=[factor.name for factor, _ in found],
-            series=[Series(name="Standard deviations from everybody", values=[round(place, 3) for _, place in found])],
-            about=about,
-            unit=Unit.NUMBER,
-            is_lying=True,
-        ),
-        columns=[
-            Column(label="Trait", is_number=False),
-            Column(label="Distance from everybody"),
-            Column(label="Variance explained"),
-            Column(label="Made of"),
-        ],
-        rows=[
-            [factor.name, written(place), written(factor.explained, Unit.SHARE), made_of(one, number)]
-            for number, (factor, place) in enumerate(found)
-        ],
-        height=Height.MIDDLE,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Trait:
+    """One dominant trait of everybody: where the group stands on it, and what it is made of."""
+
+    name: str
+    place: float
+    explained: float
+    made_of: str
+
+    @property
+    def strength(self) -> float:
+        """From 0 to 1, for a bar: three standard deviations fill it."""
+        return min(1.0, abs(self.place) / 3)
+
+
+def factors_shown(one: Shown) -> list[Trait]:
+    """Each by the end at which the group stands."""
+    return [
+        Trait(
+            name=factor.name if place > 0 else factor.opposite,
+            place=abs(place),
+            explained=factor.explained,
+            made_of=made_of(one, number),
+        )
+        for number, (factor, place) in enumerate(one.analysed.traits)
+    ]
 
 
 def made_of(one: Shown, number: int) -> str:

@@ -57,7 +57,7 @@ OPENED: Final = {
         segments_segment_people_difference segments_segment_performance segments_segment_performance_figures
         segments_segment_use segments_staticlist_detail segments_staticlist_settings
         segments_persona_change segments_persona_changelist segments_persona_detail segments_persona_file
-        segments_persona_history segments_persona_print
+        segments_persona_history segments_persona_print segments_persona_standing
     """,
     "marketer compliance integrator": """
         jobs_job_change jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_change
@@ -177,7 +177,7 @@ DONE: Final = {
         segments_segment_performance segments_segment_performance_figures segments_segment_preview
         segments_segment_use segments_staticlist_detail
         segments_persona_changelist segments_persona_detail segments_persona_file segments_persona_history
-        segments_persona_print
+        segments_persona_print segments_persona_standing
     """,
     "marketer compliance integrator": """
         jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_changelist

@@ -57,7 +57,10 @@ def test_the_difference_is_cohens_d() -> None:
     mine, others = np.array([2.0, 3, 4, np.nan]), np.array([3.0, 5, 7])
     assert standardised_difference(mine, others) == pytest.approx(-2 / np.sqrt(2.5))
     assert standardised_difference(mine, np.array([1.0])) is None
-    assert standardised_difference(np.ones(9), np.ones(9)) is None
+    assert standardised_difference(np.full(9, 0.1), np.full(9, 0.1)) is None
+    # 1/3 and 1, each over and over: by the deviation of all together, sqrt(n / (n - 1)) / 3.
+    apart = standardised_difference(np.full(30, 1 / 3), np.full(30, 1.0))
+    assert apart == pytest.approx(-2 * np.sqrt(59 / 60))
 
 
 def test_planted_differences_come_in_the_order_of_their_size() -> None:
@@ -266,7 +269,7 @@ def portraits(draw: st.DrawFn) -> Portrait:
         people=people, everybody=people + draw(st.integers(0, 9000)), currency="EUR", window_days=365, zone="Europe/Zurich",
         measures=tuple(measure(key, unit) for key, unit in keys.items()),
         demographics=(breakdown(),), categories=breakdown(), channels=breakdown(), devices=breakdown(),
-        when=When(zone="Etc/GMT+5", source="tests", people=people, visits=grid, everyone=grid),
+        when=When(what="visits", zone="Etc/GMT+5", source="tests", people=people, visits=grid, everyone=grid),
         needs=(Need(category=draw(names), after=draw(names), bought=40, went_on=went_on, buyers=90, otherwise=0.2,
                     ready=draw(st.integers(0, 9))),),
         feedback=(measure("nps", Unit.NUMBER),),
