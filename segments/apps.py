@@ -10,7 +10,7 @@ class SegmentsConfig(AppConfig):
         from cdp.profiles.reliance import ask_before_retyping
         from consent.reliance import ask_before_deleting, follow_decisions, follow_modes, follow_stops
         from segments.decisions import judge
-        from segments.features.people import forget_the_stopped
+        from segments.features.leaving import forget_the_stopped, forget_who_withdrew
         from segments.relying import follow_new_mode, names_asking_for, names_relying_on
         from segments.services import REFRESH_KIND
         from segments.sharing import names_of_refreshes
@@ -20,4 +20,5 @@ class SegmentsConfig(AppConfig):
         ask_before_deleting(names_asking_for)
         follow_modes(follow_new_mode)
         follow_decisions(judge)
+        follow_decisions(forget_who_withdrew)
         follow_stops(forget_the_stopped)

@@ -10,10 +10,16 @@ from cdp.errors import NotFound
 from cdp.jobs.services import lease
 from segments import refresh as refreshing
 from segments import thresholds
+from segments.clustering import assigning
+from segments.clustering import services as clusterings
+from segments.clustering.models import ClusterRun
 from segments.feed import number_changes
 from segments.fields import measuring
 from segments.models import ChangeWhy, Segment
 from segments.personas import running as personas
+from segments.rfm import running as rfm_running
+from segments.rfm import services as rfm
+from segments.rfm.models import RfmRun
 from segments.uploads import services as uploading
 from segments.uploads.models import ListUpload
 
@@ -122,3 +128,63 @@ def portray(self: Task, job_id: int) -> None:
     with lease(job_id, worker=self.request.hostname or "") as held:
         if held is not None:
             held.job.result = asdict(personas.portray(job=held.job, progress=held.progress))
+
+
+@shared_task(name="rfm.request_run", ignore_result=True)
+def request_rfm() -> None:
+    rfm.request_due_run()
+
+
+@shared_task(
+    bind=True,
+    name=rfm.RUN_KIND,
+    autoretry_for=(OperationalError,),
+    retry_backoff=True,
+    max_retries=5,
+    acks_late=True,
+)
+def run_rfm(self: Task, job_id: int) -> None:
+    with lease(job_id, worker=self.request.hostname or "") as held:
+        if held is None:
+            return
+        run = RfmRun.objects.filter(pk=held.params["run"]).first()
+        if run is None:
+            raise NotFound("run_not_found", "The run was forgotten before it began.")
+        held.job.result = asdict(rfm_running.run(rfm=run, progress=held.progress, by=Actor.system(run.requested_by)))
+
+
+@shared_task(name="segments.request_cluster_runs", ignore_result=True)
+def request_cluster_runs() -> None:
+    clusterings.request_due_runs()
+
+
+@shared_task(
+    bind=True,
+    name=clusterings.RUN_KIND,
+    autoretry_for=(OperationalError,),
+    retry_backoff=True,
+    max_retries=5,
+    acks_late=True,
+)
+def run_clustering(self: Task, job_id: int) -> None:
+    # It brings scikit-learn along, which only a worker that clusters needs.
+    from segments.clustering import running
+
+    with lease(job_id, worker=self.request.hostname or "") as held:
+        if held is None:
+            return
+        run = ClusterRun.objects.select_related("clustering__purpose").filter(pk=held.params["run"]).first()
+        if run is None:
+            raise NotFound("clustering_deleted", "The clustering was deleted before its run began.")
+        done = running.run_clustering(run=run, progress=held.progress)
+        held.job.result = {
+            "run": done.number,
+            "outcome": done.outcome,
+            "people": done.people,
+            "clustered": done.clustered,
+        }
+
+
+@shared_task(name="clusters.assign_arrived", ignore_result=True)
+def assign_arrived() -> None:
+    assigning.assign_arrived()

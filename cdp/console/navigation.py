@@ -82,6 +82,15 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             permission="segments.view_persona",
         ),
     ),
+    "Analyses": (
+        Screen(label="RFM", icon="grid", view="admin:segments_rfmrun_changelist", permission="segments.view_rfmrun"),
+        Screen(
+            label="Clusters",
+            icon="group",
+            view="admin:segments_clustering_changelist",
+            permission="segments.view_clustering",
+        ),
+    ),
     "People": (
         Screen(
             label="People", icon="users", view="admin:profiles_profile_changelist", permission="profiles.view_profile"

@@ -9,6 +9,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
@@ -71,4 +72,8 @@ class JobAdmin(ReadOnlyAdmin):
         else:
             said = "Cancelled." if job.is_finished else "Asked to stop; it will at its next step."
             messages.success(request, said)
+        # Back to the screen from which it was cancelled, if that is one of ours.
+        then = request.POST.get("next", "")
+        if then.startswith("/") and url_has_allowed_host_and_scheme(then, allowed_hosts=None):
+            return redirect(then)
         return redirect("admin:jobs_job_detail", uuid=uuid)

@@ -85,6 +85,9 @@ class ClusterRun(models.Model):
     problem = models.TextField(blank=True, help_text="Why it failed, in a sentence for whoever asked.")
     as_of = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    assigned_until = models.DateTimeField(
+        null=True, editable=False, help_text="Whoever did something before was assigned; None: since it was asked for."
+    )
     decided_by = models.CharField(max_length=150, blank=True, help_text="Who accepted or declined it, if it was held.")
     # Scores are forgotten after some runs, without the rows that speak of them: hence no constraint in the database.
     score_run_id = models.BigIntegerField(null=True, editable=False)

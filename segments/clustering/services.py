@@ -15,7 +15,7 @@ from django.utils import timezone
 from cdp.audit.actors import SYSTEM, Actor
 from cdp.audit.services import record
 from cdp.database import bound_cursor
-from cdp.errors import Conflict, DomainError
+from cdp.errors import Conflict, DomainError, DomainErrors
 from cdp.jobs.models import Job, JobState
 from cdp.jobs.services import cancel, enqueue, let_follow
 from cdp.profiles.models import ScoreRun, Workspace
@@ -27,6 +27,7 @@ from consent.querysets import INTERNAL_ANALYSIS, purpose_or_error
 from segments.clustering.models import KEY_LIMIT, Cluster, Clustering, ClusterRun, Outcome
 from segments.clustering.settings import ClusteringSettings, check
 from segments.features.people import who_may_be_profiled
+from segments.features.resolving import resolve
 from segments.lists import storable
 from segments.live import rules_lock
 from segments.relying import segments_reading_scores
@@ -43,7 +44,7 @@ LONGEST_NAME: Final = 150
 
 KEEP_ONLY: Final = """
     DELETE FROM profiles_score s WHERE s.run_id = %(run)s
-       AND NOT EXISTS (SELECT FROM ({query}) AS permitted WHERE permitted.id = s.profile_id)
+       AND NOT EXISTS (SELECT FROM ({query}) AS permitted(id) WHERE permitted.id = s.profile_id)
 """
 
 
@@ -79,7 +80,7 @@ def create_clustering(
         )
     if Clustering.objects.filter(key=key).exists():
         raise Conflict("key_taken", f"There is a clustering with the key {key!r} already.", "/key")
-    check(settings)
+    _refuse(settings)
     made = Clustering.objects.create(
         key=key,
         name=name,
@@ -116,7 +117,7 @@ def change_clustering(
     if description is not None:
         wanted["description"] = storable(description, "/description")
     if settings is not None:
-        check(settings)
+        _refuse(settings)
         wanted["settings"] = settings.as_json()
     if purpose is not None:
         wanted["purpose"] = _purpose(purpose)
@@ -164,7 +165,7 @@ def delete_clustering(*, clustering: Clustering, by: Actor) -> None:
 def request_run(*, clustering: Clustering, by: Actor, user: User | None = None) -> ClusterRun:
     """The run that will be made with the settings as they are now; the one that is under way, if there is one."""
     clustering = _locked(clustering)
-    check(clustering.as_settings)
+    _refuse(clustering.as_settings)
     under_way = Job.objects.unfinished().filter(dedupe_key=_dedupe_key(clustering)).first()
     if under_way is not None and (run := ClusterRun.objects.filter(job=under_way).first()) is not None:
         if user is not None:
@@ -192,16 +193,16 @@ def request_run(*, clustering: Clustering, by: Actor, user: User | None = None) 
 
 
 def request_due_runs() -> list[ClusterRun]:
-    """The runs asked for, once a night, of the clusterings that run by night; none of one that is broken within the hour."""
+    """The runs asked for, once a night, of the clusterings that run by night; of one whose run broke, again after an hour."""
     now = timezone.now()
     night = last_time_of_day(now, hour=platform.NIGHTLY_HOUR, zone=Workspace.current().time_zone)
     asked = []
     for clustering in Clustering.objects.filter(is_nightly=True).order_by("pk"):
         newest = ClusterRun.objects.filter(clustering=clustering).select_related("job").order_by("-number").first()
         if newest is not None:
-            came_to_nothing = newest.state in (Outcome.FAILED, JobState.FAILED, JobState.CANCELLED)
-            since = max(night, now - PAUSE_AFTER_FAILURE) if came_to_nothing and newest.requested_at < night else night
-            if newest.requested_at >= since:
+            # What broke is tried again within the night; what told why it can't be, or was cancelled, is not.
+            broke = not newest.outcome and newest.state == JobState.FAILED
+            if newest.requested_at >= (now - PAUSE_AFTER_FAILURE if broke else night):
                 continue
         try:
             asked.append(request_run(clustering=clustering, by=SYSTEM))
@@ -321,6 +322,19 @@ def segment_rule_for(clustering: Clustering, number: int) -> dict[str, Any]:
 
 
 # ---- What is checked -------------------------------------------------------------------------------------------------
+
+
+def _refuse(settings: ClusteringSettings) -> None:
+    """
+    Raises:
+        DomainErrors: settings that can't be run, or features that aren't there or that no analysis may read.
+    """
+    check(settings)
+    try:
+        resolve(settings.keys, as_of=timezone.now(), window_days=settings.window_days)
+    except DomainErrors as error:
+        mended = [DomainError(one.code, one.message, f"/settings{one.pointer}") for one in error.errors]
+        raise DomainErrors(mended, code=error.code, message=error.message) from None
 
 
 def _locked(clustering: Clustering) -> Clustering:

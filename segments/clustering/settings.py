@@ -3,7 +3,7 @@
 Who may be in it (its purpose) and whether it runs each night stand on the clustering itself.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -102,22 +102,19 @@ def read(told: Any) -> ClusteringSettings:
         raise DomainError("settings_malformed", f"The settings of a clustering: {error}.", "/settings") from None
 
 
-def check(settings: ClusteringSettings, *, known: Collection[str] | None = None) -> None:
-    """Passes settings that can be run.
-
-    Args:
-        known: keys of the catalogue's features; None passes any key.
+def check(settings: ClusteringSettings) -> None:
+    """Passes settings that can be run; whether there are such features is asked of `segments.features.resolving`.
 
     Raises:
         DomainErrors: all that needs mending, each with its pointer.
     """
-    errors = [DomainError("setting_wrong", text, f"/settings{place}") for place, text in _wrong(settings, known)]
+    errors = [DomainError("setting_wrong", text, f"/settings{place}") for place, text in _wrong(settings)]
     if errors:
         raise DomainErrors(errors, code="settings_wrong", message=" ".join(one.message for one in errors))
 
 
-def _wrong(one: ClusteringSettings, known: Collection[str] | None) -> Iterator[tuple[str, str]]:
-    yield from _wrong_features(one, known)
+def _wrong(one: ClusteringSettings) -> Iterator[tuple[str, str]]:
+    yield from _wrong_features(one)
     if one.outliers != OutlierTest.NONE and not 0 < one.outlier_limit <= 100:
         yield "/outlier_limit", "The limit of outliers is above 0 and at most 100."
     if one.outlier_action != OutlierAction.KEEP and one.outliers == OutlierTest.NONE:
@@ -142,7 +139,7 @@ def _wrong(one: ClusteringSettings, known: Collection[str] | None) -> Iterator[t
         yield "/hold_share", "The share of people that may change cluster is between 0 and 1."
 
 
-def _wrong_features(one: ClusteringSettings, known: Collection[str] | None) -> Iterator[tuple[str, str]]:
+def _wrong_features(one: ClusteringSettings) -> Iterator[tuple[str, str]]:
     if not one.features:
         yield "/features", "Choose at least one feature."
     if len(one.features) > MOST_FEATURES:
@@ -152,9 +149,7 @@ def _wrong_features(one: ClusteringSettings, known: Collection[str] | None) -> I
         )
     seen: set[str] = set()
     for place, feature in enumerate(one.features):
-        if known is not None and feature.key not in known:
-            yield f"/features/{place}/key", f"There is no feature {feature.key[:80]!r}."
-        elif feature.key in seen:
+        if feature.key in seen:
             yield f"/features/{place}/key", f"The feature {feature.key!r} is chosen twice."
         seen.add(feature.key)
 

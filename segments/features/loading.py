@@ -4,7 +4,8 @@ What is counted is in `segments.features.counting`; what is computed from it in 
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -68,9 +69,24 @@ def load_features(
 
 def people_seen(purpose: Purpose, *, as_of: datetime, window_days: int) -> Query:
     """`id` and `first_seen_at` of those who may be profiled for the purpose and were seen in the window."""
-    since = as_of - timedelta(days=window_days)
-    seen = Profile.objects.filter(last_seen_at__gte=since, first_seen_at__lt=as_of)
-    return query_of(profiled(seen, purpose).values("id", "first_seen_at"))
+    sql, operands, since, until = _seen_by(
+        purpose.pk, purpose.key, purpose.mode, purpose.lawful_basis, purpose.covers_profiling
+    )
+    return Query(sql=sql, params={**operands, since: as_of - timedelta(days=window_days), until: as_of})
+
+
+_SINCE, _UNTIL = datetime(1, 1, 1, tzinfo=UTC), datetime(1, 1, 2, tzinfo=UTC)
+
+
+# Putting a queryset into words takes longer than asking about one person.
+@lru_cache(maxsize=64)
+def _seen_by(pk: int, key: str, mode: str, basis: str, covers_profiling: bool) -> tuple[str, dict[str, Any], str, str]:
+    """The text for a purpose that is set up so, its operands, and the names of those two that are the window."""
+    purpose = Purpose(pk=pk, key=key, mode=mode, lawful_basis=basis, covers_profiling=covers_profiling)
+    seen = Profile.objects.filter(last_seen_at__gte=_SINCE, first_seen_at__lt=_UNTIL)
+    query = query_of(profiled(seen, purpose).values("id", "first_seen_at"))
+    named = {value: name for name, value in query.params.items() if value in (_SINCE, _UNTIL)}
+    return query.sql, dict(query.params), named[_SINCE], named[_UNTIL]
 
 
 def _copied(sql: str, params: dict[str, Any], keys: tuple[str, ...]) -> FeatureMatrix:

@@ -1,17 +1,14 @@
-"""Whom an analysis may sort into groups, and that whoever objects is in none of them from then on.
+"""Whom an analysis may sort into groups.
 
-What it counts of them is in `segments.features.counting`.
+What it counts of them is in `segments.features.counting`; that who may not be sorted any more is forgotten, in `.leaving`.
 """
 
-from collections.abc import Collection
 from typing import Final
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
-from cdp.audit.actors import Actor
 from cdp.errors import Forbidden
-from cdp.profiles.models import Profile, ScoreRun
-from cdp.profiles.score_changes import forget_scores_of
+from cdp.profiles.models import Profile
 from consent.models import ConsentStop, Purpose, StopKind
 from consent.querysets import PRIVACY_RIGHTS, permitted
 from segments.queries import Query, ids_of
@@ -37,22 +34,3 @@ def profiled(people: QuerySet[Profile], purpose: Purpose) -> QuerySet[Profile]:
 def who_may_be_profiled(purpose: Purpose) -> Query:
     """One column, `id`: the people whom an analysis for this purpose may take in now, by the database's clock."""
     return ids_of(profiled(Profile.objects.all(), purpose))
-
-
-# The kinds of the scores that analyses give: each of these, and whatever begins so.
-KINDS: Final = ("rfm", "persona")
-PREFIXES: Final = ("clusters-",)
-
-
-def forget_the_stopped(profile_ids: Collection[int], kind: str, by: Actor) -> None:
-    """Takes away what analyses said of people who object, or are under restriction; segments that ask for it are judged anew.
-
-    Of all runs, also of one that waits to be read: it would say it again.
-    """
-    if kind not in UNPROFILED:
-        return
-    named = Q(kind__in=KINDS)
-    for prefix in PREFIXES:
-        named |= Q(kind__startswith=prefix)
-    kinds = ScoreRun.objects.filter(named).order_by().values_list("kind", flat=True).distinct()
-    forget_scores_of(profile_ids=profile_ids, kinds=list(kinds), by=by, why=kind)

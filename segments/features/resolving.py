@@ -4,14 +4,15 @@ Whatever a key names that isn't there, or that no analysis may read, is refused 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from cdp.database import bound_cursor
 from cdp.errors import DomainError, DomainErrors
 from cdp.profiles.catalogue import in_words
-from cdp.profiles.models import EventName, Trait, TraitType
+from cdp.profiles.models import Trait, TraitType
 from segments.features import counting
 from segments.features.catalogue import TRAIT, VALUE, Parts, parts_of
 from segments.features.counting import Figure, TraitInfo, figure_of
@@ -53,7 +54,7 @@ def resolve(keys: Sequence[str], *, as_of: datetime, window_days: int) -> Resolv
         raise ValueError(f"a window of {window_days} days")
     parts = [parts_of(key) for key in keys]
     wanted = {one.name for one in parts if one is not None and one.kind in (TRAIT, VALUE)}
-    traits = {one.key: one for one in Trait.objects.filter(key__in=wanted)} if wanted else {}
+    traits = _traits(wanted) if wanted else {}
     errors = [
         DomainError("feature_unknown", why, f"/features/{place}")
         for place, (key, one) in enumerate(zip(keys, parts, strict=True))
@@ -68,6 +69,24 @@ def resolve(keys: Sequence[str], *, as_of: datetime, window_days: int) -> Resolv
     )
     params = {"as_of": as_of, "since": as_of - timedelta(days=window_days), "window_days": window_days}
     return Resolved(figures=figures, params=params | _operands(figures))
+
+
+# Not through the ORM, which would take as long as all else that is asked about one person.
+def _traits(keys: Collection[str]) -> dict[str, Trait]:
+    with bound_cursor() as cursor:
+        cursor.execute(
+            "SELECT id, key, label, type, is_pii FROM profiles_trait WHERE key = ANY(%s::text[])", [list(keys)]
+        )
+        return {
+            key: Trait(id=pk, key=key, label=label, type=kind, is_pii=is_pii)
+            for pk, key, label, kind, is_pii in cursor.fetchall()
+        }
+
+
+def _numbers(names: Collection[str]) -> dict[str, int]:
+    with bound_cursor() as cursor:
+        cursor.execute("SELECT name, id FROM profiles_eventname WHERE name = ANY(%s::text[])", [list(names)])
+        return dict(cursor.fetchall())
 
 
 def _refusal(key: str, parts: Parts | None, traits: dict[str, Trait]) -> str:
@@ -91,7 +110,7 @@ def _refusal(key: str, parts: Parts | None, traits: dict[str, Trait]) -> str:
 def _operands(figures: Sequence[Figure]) -> dict[str, Any]:
     """The operands of the figures. A name that no event has is numbered 0, which counts none."""
     names = {name for figure in figures for name in figure.events.values()}
-    numbers = dict(EventName.objects.filter(name__in=names).values_list("name", "pk")) if names else {}
+    numbers = _numbers(names) if names else {}
     params: dict[str, Any] = {}
     of_group: dict[int, set[int]] = {id(counting.EVENTS): set(), id(counting.VIEWS): set()}
     for figure in figures:

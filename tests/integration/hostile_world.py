@@ -36,6 +36,7 @@ from consent.models import Confirmation, ConsentConflict, ConsentRecord, Decisio
 from consent.receipts.issuing import Form
 from consent.services import record_decision
 from segments.by_hand import put_by_hand
+from segments.clustering.models import Clustering
 from segments.lists import add_people, create_list
 from segments.models import ByHand, Segment
 from segments.personas.services import create_persona
@@ -46,7 +47,9 @@ from segments.uploads import services as uploading
 from segments.uploads.models import UploadMode
 from tests.factories import BY, identify, live, person, process_all, rule, track, tracker
 from tests.integration.callers import Caller, decide, key
+from tests.integration.clusterings import made_clustering
 from tests.integration.notices import publish_notice
+from tests.integration.rfm_runs import complete_run
 
 YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).isoformat()
 CSV_HEADING = "namespace,value,purpose,decision,collected_at,evidence_form"
@@ -112,7 +115,9 @@ def make_world() -> World:
     RetentionRun.objects.create(job_uuid=uuid4(), as_of=now)
     record.publish(by=BY)
     ExchangeRate.objects.create(currency="CHF", day=date(2026, 11, 1), rate=1, changed_at=now)
+    made_clustering()
     Job.objects.create(kind="segments.refresh", params={"segment": segment.pk})
+    complete_run()
     master = User.objects.create_superuser("master", "master@example.com", "not used")
     share_segment(segment=segment, user=master, by=BY)
     return World(master=master, caller=key(sees=[segment]), ann=ann, write_key=shop.key)
@@ -146,6 +151,10 @@ ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
     "segments_staticlist_delete_one": lambda _: [{"key": "friends"}],
     "segments_staticlist_remove": lambda world: [{"key": "friends", "person": world.ann.uuid}],
     "segments_listupload_new": lambda _: [{"key": "friends"}],
+    "segments_clustering_accept": lambda _: [{"uuid": _one(Clustering).uuid, "number": 2}],
+    "segments_clustering_decline": lambda _: [{"uuid": _one(Clustering).uuid, "number": 2}],
+    "segments_clustering_rename": lambda _: [{"uuid": _one(Clustering).uuid, "run": 1, "number": 1}],
+    "segments_clustering_segment": lambda _: [{"uuid": _one(Clustering).uuid, "number": 1}],
     "privacy_privacyrequest_file": lambda _: [{"uuid": _one(PrivacyRequest).uuid, "file": _one(PrivacyExport).file}],
     "privacy_privacyrequest_target": lambda _: [{"uuid": _one(PrivacyRequest).uuid, "position": 1}],
     "privacy_privacyrequest_act": lambda _: [{"uuid": _one(PrivacyRequest).uuid, "act": act} for act in ACTS],

@@ -251,6 +251,7 @@ SHOW_NOBODY = {
     "audit.listed": "acts, by ids that lead to nobody outside", "audit.viewed": "the same",
     "audit.checkpoint_saved": "a signature", "retention.previewed": "counts",
     "record_of_processing.exported": "what is processed, and nobody's data", "retention.run_exported": "counts",
+    "rfm.exported": "counts and sums of groups",
     "segment.compared": "counts and sums", "segment.performance_read": "the same", "segments.exported": "rules, and nobody's data",
     "persona.figures_exported": "figures of groups",
 }  # fmt: skip

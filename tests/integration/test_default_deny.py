@@ -268,6 +268,8 @@ QUIET = {
     r"segments_segment_(member_figures|member_columns|members_reveal|member_by_hand|members_upload)": "counts and acts",
     r"segments_staticlist_(?!detail).*": "definitions, counts and acts",
     r"segments_persona_.*": "figures of groups of five people or more, and acts",
+    r"segments_rfmrun_.*": "figures of groups and cells, settings and acts",
+    r"segments_clustering_.*": "definitions, counts, figures that stand for five people at least, points without a person; acts",
     r"segments_listupload_.*": "what somebody uploaded themselves, masked; counts, and numbers of lines",
     # Whoever handles rights must see what is on record, also of those who object to everything else.
     r"(audit_auditentry|consent_consentrecord|consent_consentconflict)_.*": "records, by the id of a person, for compliance staff",

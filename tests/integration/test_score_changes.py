@@ -14,9 +14,11 @@ from cdp.profiles.models import DirtyProfile, Profile, Score, ScoreRun
 from cdp.profiles.score_arrays import add_score_arrays
 from cdp.profiles.score_changes import replace_scores_of
 from cdp.profiles.score_services import Scored, add_scores, publish_run, scores_of, start_run
-from consent.models import StopKind
+from consent.models import Decision, Purpose, StopKind
 from consent.stops import lift, stop
+from segments.clustering.models import Clustering
 from tests.factories import BY, identify, live, members, person, process_all, tracker
+from tests.integration.callers import decide
 
 pytestmark = pytest.mark.django_db
 NAMES = ("ann", "bob", "cyd", "dee")
@@ -141,3 +143,18 @@ def test_an_objection_follows_into_whom_one_is_merged(people: dict[str, Profile]
     merge_profiles(survivor=people["ann"], absorbed=people["bob"], reason="same", by=BY)
     process_all()
     assert scores_of(people["ann"]) == {}
+
+
+def test_who_permits_the_purpose_no_longer_loses_what_was_said_for_it(people: dict[str, Profile]) -> None:
+    for kind in ("clusters-main", "clusters-other", "persona", "churn"):
+        published(people, kind, ann="A", bob="A")
+    analysis, email = (Purpose.objects.get(key=key) for key in ("internal_analysis", "marketing_email"))
+    Clustering.objects.create(key="main", name="Main", purpose=analysis)
+    Clustering.objects.create(key="other", name="Other", purpose=email)
+    decide("ann", "internal_analysis", Decision.DENIED)
+    assert set(scores_of(people["ann"])) == {"churn.cluster", "clusters-other.cluster"}
+    assert len(scores_of(people["bob"])) == 4
+    decide("bob", "marketing_email", Decision.GRANTED)
+    assert len(scores_of(people["bob"])) == 4
+    decide("bob", "marketing_email", Decision.WITHDRAWN)
+    assert set(scores_of(people["bob"])) == {"churn.cluster", "clusters-main.cluster", "persona.cluster"}

@@ -43,11 +43,15 @@ OPENED: Final = {
         rest_apikey_detail rest_apikey_history rest_apikey_new
     """,
     "marketer": """
+        segments_clustering_new segments_clustering_settings
         segments_listupload_detail segments_listupload_new segments_listupload_problems
         segments_segment_access segments_segment_import segments_segment_new segments_staticlist_new
         segments_persona_new segments_persona_settings
     """,
     "marketer compliance": """
+        segments_clustering_change segments_clustering_changelist segments_clustering_compare
+        segments_clustering_detail segments_clustering_history segments_clustering_standing
+        segments_clustering_statistics
         consent_notice_bytes consent_notice_change consent_notice_changelist consent_notice_compare
         consent_notice_detail consent_notice_history consent_notice_version consent_purpose_change
         consent_purpose_changelist consent_purpose_history consent_rates home_figures profiles_profile_change
@@ -58,6 +62,9 @@ OPENED: Final = {
         segments_segment_use segments_staticlist_detail segments_staticlist_settings
         segments_persona_change segments_persona_changelist segments_persona_detail segments_persona_file
         segments_persona_history segments_persona_print segments_persona_standing
+        segments_rfmrun_cells_csv segments_rfmrun_change segments_rfmrun_changelist
+        segments_rfmrun_distributions segments_rfmrun_groups_csv segments_rfmrun_history
+        segments_rfmrun_movers segments_rfmrun_runs segments_rfmrun_settings segments_rfmrun_standing
     """,
     "marketer compliance integrator": """
         jobs_job_change jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_change
@@ -70,6 +77,9 @@ OPENED: Final = {
         segments_staticlist_history segments_staticlist_sizes
     """,
     "nobody": """
+        segments_clustering_accept segments_clustering_add segments_clustering_decline
+        segments_clustering_delete segments_clustering_delete_one segments_clustering_rename
+        segments_clustering_run segments_clustering_segment
         accountability_publishedrecord_add accountability_publishedrecord_change
         accountability_publishedrecord_delete accountability_publishedrecord_history
         accountability_publishedrecord_publish accountability_retentionrule_add
@@ -105,6 +115,8 @@ OPENED: Final = {
         segments_staticlist_remove
         segments_persona_add segments_persona_delete segments_persona_delete_one segments_persona_move
         segments_persona_run segments_persona_segment
+        segments_rfmrun_add segments_rfmrun_cancel segments_rfmrun_delete segments_rfmrun_draft
+        segments_rfmrun_segment segments_rfmrun_start
     """,
 }
 """Roles -> screens that they can open."""
@@ -152,6 +164,9 @@ DONE: Final = {
         rest_apikey_changelist rest_apikey_detail rest_apikey_history rest_apikey_new rest_apikey_revoke
     """,
     "marketer": """
+        segments_clustering_accept segments_clustering_decline segments_clustering_delete_one
+        segments_clustering_new segments_clustering_rename segments_clustering_run segments_clustering_segment
+        segments_clustering_settings
         segments_listupload_apply segments_listupload_columns segments_listupload_detail
         segments_listupload_discard segments_listupload_new segments_listupload_problems
         segments_segment_access segments_segment_archive segments_segment_clone
@@ -164,8 +179,12 @@ DONE: Final = {
         segments_staticlist_new segments_staticlist_remove segments_staticlist_settings
         segments_persona_delete_one segments_persona_move segments_persona_new segments_persona_run
         segments_persona_segment segments_persona_settings
+        segments_rfmrun_cancel segments_rfmrun_draft segments_rfmrun_segment segments_rfmrun_settings
+        segments_rfmrun_start
     """,
     "marketer compliance": """
+        segments_clustering_changelist segments_clustering_compare segments_clustering_detail
+        segments_clustering_history segments_clustering_standing segments_clustering_statistics
         consent_notice_bytes consent_notice_changelist consent_notice_compare consent_notice_detail
         consent_notice_history consent_notice_version consent_purpose_changelist consent_purpose_history
         consent_rates home_figures profiles_profile_changelist profiles_profile_detail
@@ -178,6 +197,9 @@ DONE: Final = {
         segments_segment_use segments_staticlist_detail
         segments_persona_changelist segments_persona_detail segments_persona_file segments_persona_history
         segments_persona_print segments_persona_standing
+        segments_rfmrun_cells_csv segments_rfmrun_changelist segments_rfmrun_distributions
+        segments_rfmrun_groups_csv segments_rfmrun_history segments_rfmrun_movers segments_rfmrun_runs
+        segments_rfmrun_standing
     """,
     "marketer compliance integrator": """
         jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_changelist
@@ -193,6 +215,7 @@ DONE: Final = {
         jobs_job_cancel profiles_eventname_measure profiles_trait_measure
     """,
     "nobody": """
+        segments_clustering_add segments_clustering_change segments_clustering_delete
         accountability_publishedrecord_add accountability_publishedrecord_change
         accountability_publishedrecord_delete accountability_publishedrecord_history
         accountability_retentionrule_add accountability_retentionrule_change
@@ -213,6 +236,7 @@ DONE: Final = {
         segments_segment_field_distribution segments_segment_field_values segments_segment_member_by_hand
         segments_staticlist_add segments_staticlist_change segments_staticlist_delete
         segments_persona_add segments_persona_change segments_persona_delete
+        segments_rfmrun_add segments_rfmrun_change segments_rfmrun_delete
     """,
 }
 """Roles -> addresses that take what they send; whether it makes sense is another matter."""

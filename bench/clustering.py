@@ -1,0 +1,252 @@
+"""What clustering everybody costs beside bare scikit-learn on figures that lie ready, how much memory it takes, and how long it takes
+to find one person's cluster.
+
+Run by `make bench ARGS=clustering`, with BENCH_SCALE=full for a million people. The data is that of `bench.scale`. Ours is from
+the events and traits as they are stored to scores in a run: count and load, prepare, find the clusters, write. The floor is to
+copy the same figures out of a table of them, KMeans as scikit-learn has it, and to copy labels into a table.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import django
+
+django.setup()
+
+import numpy as np
+from django.db import connections, transaction
+from django.utils import timezone
+from sklearn.cluster import KMeans
+
+from bench.report import Row, publish
+from bench.scale import NOW, prepare
+from cdp.audit import SYSTEM
+from cdp.database import bound_cursor
+from cdp.profiles.models import ScoreRun
+from cdp.profiles.score_arrays import add_score_arrays
+from cdp.profiles.score_changes import forget_kind
+from cdp.profiles.score_services import start_run
+from consent.models import Purpose
+from consent.querysets import INTERNAL_ANALYSIS
+from segments.analytics import clustering as maths
+from segments.analytics.methods import Method
+from segments.analytics.preparing import Preparation, Transform, apply, fit
+from segments.clustering.assigning import AT_ONCE, assign, model_of
+from segments.clustering.models import Cluster, Clustering, ClusterRun, Outcome
+from segments.clustering.settings import ClusteringSettings, FeatureChoice
+from segments.features.discovery import features_named
+from segments.features.loading import _copied, load_features
+
+KEYS = (
+    "orders_per_month", "average_order_value", "recency_days", "order_gap_days", "discount_share", "tenure_days",
+    "product_views", "category:shoes", "category:bags", "category:home", "trait:age", "trait:points",
+)  # fmt: skip
+WINDOW, CLUSTERS, SEED = 365, 6, 1
+ROUNDS = 3
+PEOPLE = 200
+NAME = "bench"
+MEGABYTE = 2**20
+
+READY = """
+    CREATE UNLOGGED TABLE bench_features (id bigint NOT NULL, {columns});
+    CREATE UNLOGGED TABLE bench_labels (id bigint PRIMARY KEY, label smallint NOT NULL)
+"""
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.perf_counter()
+    made = work()
+    return time.perf_counter() - began, made
+
+
+def figures() -> Any:
+    purpose = Purpose.objects.get(key=INTERNAL_ANALYSIS)
+    return load_features(KEYS, as_of=NOW, window_days=WINDOW, purpose=purpose)
+
+
+def pipeline() -> dict[str, Any]:
+    """All that is ours, with the seconds of each phase; leaves a live clustering behind."""
+    settings = ClusteringSettings(
+        features=tuple(FeatureChoice(key=key) for key in KEYS), clusters=CLUSTERS, window_days=WINDOW
+    )
+    transforms = {one.key: Transform(one.transform) for one in features_named(KEYS)}
+    began = time.perf_counter()
+    load, matrix = timed(figures)
+    prepare_them, (prepared, applied) = timed(lambda: _prepared(matrix.values, transforms))
+    find, found = timed(lambda: maths.fit(applied.values, Method(clusters=CLUSTERS, seed=SEED), features=prepared.keys))
+    scores = start_run(kind=f"clusters-{NAME}", version="1", by=SYSTEM)
+    labels = [f"Cluster {number}" for number in range(CLUSTERS)]
+    write, _ = timed(
+        lambda: add_score_arrays(
+            run=scores, key="cluster", profile_ids=matrix.ids, numbers=found.labels, codes=found.labels, labels=labels
+        )
+    )
+    whole = time.perf_counter() - began
+    _set_live(settings, prepared, found.fitted, scores, labels)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
+        "people": len(matrix), "load": load, "prepare": prepare_them, "find": find, "write": write, "whole": whole,
+        "peak": peak / MEGABYTE,
+    }  # fmt: skip
+
+
+def _prepared(values: np.ndarray, transforms: dict[str, Transform]) -> tuple[Any, Any]:
+    prepared = fit(values, keys=KEYS, how=Preparation(), transforms=transforms)
+    return prepared, apply(values, prepared, keys=KEYS)
+
+
+def _set_live(settings: Any, prepared: Any, fitted: Any, scores: ScoreRun, labels: list[str]) -> None:
+    purpose = Purpose.objects.get(key=INTERNAL_ANALYSIS)
+    made = Clustering.objects.create(key=NAME, name=NAME, settings=settings.as_json(), purpose=purpose)
+    run = ClusterRun.objects.create(
+        clustering=made, number=1, settings=settings.as_json(), seed=SEED, requested_by=NAME, outcome=Outcome.LIVE,
+        as_of=NOW, score_run_id=scores.pk, prepared=prepared.as_json(), fitted=fitted.as_json(),
+    )  # fmt: skip
+    Cluster.objects.bulk_create(
+        Cluster(run=run, number=number, fit_number=number, label=label, size=0, revenue=0)
+        for number, label in enumerate(labels)
+    )
+    Clustering.objects.filter(pk=made.pk).update(live_run=run)
+    # Publishing would have a million people judged again, which is another measure.
+    ScoreRun.objects.filter(pk=scores.pk).update(
+        is_current=True, published_at=timezone.now(), keys={"cluster": ["numbers", "labels"]}
+    )
+
+
+def forget() -> None:
+    Clustering.objects.filter(key=NAME).update(live_run=None)
+    Clustering.objects.filter(key=NAME).delete()
+    forget_kind(kind=f"clusters-{NAME}", by=SYSTEM)
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS bench_features, bench_labels")
+
+
+def lay_ready() -> None:
+    """The figures as a table, without gaps and on one scale, as scikit-learn needs them."""
+    matrix = figures()
+    prepared, applied = _prepared(matrix.values, {one.key: Transform(one.transform) for one in features_named(KEYS)})
+    columns = ", ".join(f"f{number} float8 NOT NULL" for number in range(len(prepared.keys)))
+    with connections["owner"].cursor() as cursor:
+        cursor.execute(READY.format(columns=columns))
+        cursor.execute("GRANT ALL ON bench_features, bench_labels TO PUBLIC")
+    with bound_cursor() as cursor, cursor.copy("COPY bench_features FROM STDIN") as copy:
+        for profile_id, row in zip(matrix.ids.tolist(), applied.values.tolist(), strict=True):
+            copy.write_row((profile_id, *row))
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE bench_features")
+
+
+def floor() -> dict[str, float]:
+    """The same without us: figures out of a table, bare KMeans, labels into a table."""
+    out, matrix = timed(lambda: _copied("SELECT * FROM bench_features", {}, KEYS))
+    find, labels = timed(lambda: KMeans(n_clusters=CLUSTERS, random_state=SEED).fit(matrix.values).labels_)
+
+    def write() -> None:
+        rows = np.empty(len(labels), dtype=[("n", ">i2"), ("a", ">i4"), ("id", ">i8"), ("b", ">i4"), ("label", ">i2")])
+        rows["n"], rows["a"], rows["id"], rows["b"], rows["label"] = 2, 8, matrix.ids, 2, labels
+        with transaction.atomic(), bound_cursor() as cursor:
+            cursor.execute("DELETE FROM bench_labels")
+            with cursor.copy("COPY bench_labels FROM STDIN (FORMAT BINARY)") as copy:
+                copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
+                copy.write(rows.tobytes())
+                copy.write(b"\xff\xff")
+
+    put, _ = timed(write)
+    return {"load": out, "find": find, "write": put, "whole": out + find + put}
+
+
+def child(what: str) -> dict[str, Any]:
+    """What a process of its own finds, so that its memory is its own."""
+    done = subprocess.run([sys.executable, "-m", "bench.clustering", what], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def one_person() -> list[tuple[str, float]]:
+    """Milliseconds: to find where one person belongs, and to write it as well; and for each of many at once."""
+    clustering = Clustering.objects.select_related("purpose", "live_run").get(key=NAME)
+    ids = list(figures().ids[:: max(1, 900_000 // PEOPLE)][:PEOPLE].tolist())
+    model = model_of(clustering.live_run.uuid)
+
+    def find(profile_id: int) -> None:
+        matrix = load_features(
+            model.keys, as_of=NOW, window_days=WINDOW, purpose=clustering.purpose, profile_ids=[profile_id]
+        )
+        model.cluster_of(matrix)
+
+    def best(work: Callable[[int], object]) -> float:
+        """Of each person the best of several times, as what else the machine does can only add to it; of those the median."""
+        return median(min(timed(lambda pk=pk: work(pk))[0] for _ in range(ROUNDS)) for pk in ids)
+
+    found = best(find)
+    written = best(lambda pk: assign([pk], clustering=clustering))
+    some = ids[:AT_ONCE]
+    many = timed(lambda: assign(some, clustering=clustering))[0] / len(some)
+    return [
+        ("one person's cluster, found", found * 1e3),
+        ("found and written", written * 1e3),
+        ("each of 200 at once", many * 1e3),
+    ]
+
+
+def main() -> None:
+    scale = prepare()
+    forget()
+    lay_ready()
+    ours: list[dict[str, Any]] = []
+    theirs: list[dict[str, float]] = []
+    for number in range(ROUNDS):
+        if number:
+            forget_ours()
+        ours.append(child("pipeline"))
+        theirs.append(child("floor"))
+    size = f"{ours[0]['people']:,} people, {scale.events:,} events"
+    best = {phase: min(one[phase] for one in ours) for phase in ours[0]}
+    least = {phase: min(one[phase] for one in theirs) for phase in theirs[0]}
+    print({phase: round(value, 2) for phase, value in best.items()}, {k: round(v, 2) for k, v in least.items()})
+    rows = [
+        Row(name="k-means: all", size=size, value=best["whole"], floor=least["whole"], unit="s", goal=3),
+        Row(name="k-means: count and load", size=size, value=best["load"], floor=least["load"], unit="s"),
+        Row(
+            name="k-means: prepare, find",
+            size=size,
+            value=best["prepare"] + best["find"],
+            floor=least["find"],
+            unit="s",
+        ),
+        Row(name="k-means: write", size=size, value=best["write"], floor=least["write"], unit="s"),
+        Row(
+            name="k-means: peak memory of 2 GB",
+            size=size,
+            value=max(one["peak"] for one in ours),
+            floor=2048,
+            unit="MB",
+            goal=1,
+        ),
+    ]
+    rows += [
+        Row(name=name, size=size, value=taken, floor=5, unit="ms", goal=1 if not place else None)
+        for place, (name, taken) in enumerate(one_person())
+    ]
+    forget()
+    publish(rows)
+
+
+def forget_ours() -> None:
+    Clustering.objects.filter(key=NAME).update(live_run=None)
+    Clustering.objects.filter(key=NAME).delete()
+    forget_kind(kind=f"clusters-{NAME}", by=SYSTEM)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(json.dumps({"pipeline": pipeline, "floor": floor}[sys.argv[1]]()))
+    else:
+        main()
