@@ -261,7 +261,8 @@ def _few_rows_like(standard: Values) -> Values:
         contrasts[: place + 1, place] = 1
         contrasts[place + 1, place] = -(place + 1)
     contrasts /= np.linalg.norm(contrasts, axis=0)
-    return np.sqrt(columns + 1) * contrasts @ root.T
+    rows: Values = np.sqrt(columns + 1) * contrasts @ root.T
+    return rows
 
 
 def name_of(features: Sequence[tuple[str, str]], loadings: Values, words: Mapping[str, Words]) -> str:

@@ -54,10 +54,11 @@ class Portrayed:
     people: int = 0
 
 
+# Set operations, which take as long as their sides are large whatever the planner believes of rows that were just written.
 BELONG: Final = """
     INSERT INTO profiles_score (run_id, key, profile_id, number)
-    SELECT DISTINCT %(run)s::bigint, %(key)s::text, members.profile_id, 1 FROM ({members}) AS members
-     WHERE members.profile_id IN ({permitted})
+    SELECT %(run)s::bigint, %(key)s::text, belongs.profile_id, 1
+      FROM (({members}) INTERSECT ({permitted})) AS belongs(profile_id)
 """
 # Of several, the first by the order that somebody gave them.
 FIRST: Final = """
@@ -68,7 +69,9 @@ FIRST: Final = """
      WHERE s.run_id = %(run)s ORDER BY s.profile_id, given.place
 """
 NO_LONGER: Final = """
-    DELETE FROM profiles_score WHERE run_id = %(run)s AND profile_id NOT IN ({permitted})
+    DELETE FROM profiles_score AS s
+     USING ((SELECT profile_id FROM profiles_score WHERE run_id = %(run)s) EXCEPT ({permitted})) AS gone(profile_id)
+     WHERE s.run_id = %(run)s AND s.profile_id = gone.profile_id
 """
 FORGET: Final = "DELETE FROM profiles_score WHERE run_id = ANY(%(runs)s::bigint[])"
 
