@@ -4,7 +4,7 @@ The numbers are cached per process, and only what is committed: a batch that rol
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.db import connection, transaction
@@ -67,10 +67,11 @@ def event_name_ids(wanted: Mapping[str, EventType]) -> dict[str, int]:
     )
 
 
-def known_event_names() -> dict[str, int]:
-    """Numbers of the names by which the platform itself knows events, as far as they have entered the catalogue."""
-    missing = [name for name in PLATFORM_NAMES if name not in _event_names]
-    found = {name: _event_names[name] for name in PLATFORM_NAMES if name in _event_names}
+def known_event_names(names: Collection[str] = PLATFORM_NAMES) -> dict[str, int]:
+    """Numbers of these names, as far as they have entered the catalogue; of those by which the platform itself knows events, if
+    none are given."""
+    missing = [name for name in names if name not in _event_names]
+    found = {name: _event_names[name] for name in names if name in _event_names}
     if missing:
         learned = dict(EventName.objects.filter(name__in=missing).values_list("name", "pk"))
         transaction.on_commit(lambda: _event_names.update(learned))

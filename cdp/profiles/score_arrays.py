@@ -16,7 +16,7 @@ from cdp.errors import DomainError
 from cdp.profiles.models import ScoreRun
 from cdp.profiles.score_services import KEY_LIMIT, LABEL_LIMIT, refuse_if_published
 
-CHUNK: Final = 100_000
+CHUNK: Final = 50_000
 _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
 # numeric(19,4) in the binary form: five digits of base 10,000, of which one stands behind the point.
@@ -95,22 +95,34 @@ def _parts(
     codes: NDArray[np.int64] | None,
     labels: Sequence[str],
 ) -> Iterator[bytes]:
-    """Rows by label, since those of one label are of one length."""
-    if codes is None:
-        groups: list[tuple[str | None, NDArray[np.int64]]] = [(None, np.arange(len(ids)))]
-    else:
-        order = np.argsort(codes, kind="stable")
-        ends = np.searchsorted(codes[order], np.arange(len(labels) + 1))
-        groups = [(label, order[ends[code] : ends[code + 1]]) for code, label in enumerate(labels)]
-    for label, places in groups:
-        for start in range(0, len(places), CHUNK):
-            some = places[start : start + CHUNK]
-            yield _rows(run_id, key, ids[some], None if numbers is None else numbers[some], label)
+    """Rows in the order of ids, which indexes take up fastest, a chunk at a time."""
+    order = np.argsort(ids, kind="stable")
+    for start in range(0, len(ids), CHUNK):
+        some = order[start : start + CHUNK]
+        said = None if numbers is None else numbers[some]
+        if codes is None:
+            yield _rows(run_id, key, ids[some], said, None).tobytes()
+            continue
+        # Rows of one label are of one length: laid out by label, and put where they belong among the others.
+        by_label = {code: np.flatnonzero(codes[some] == code) for code in np.unique(codes[some]).tolist()}
+        made = {
+            code: _rows(run_id, key, ids[some][places], None if said is None else said[places], labels[code])
+            for code, places in by_label.items()
+        }
+        lengths = np.empty(len(some), dtype=np.int64)
+        for code, places in by_label.items():
+            lengths[places] = made[code].dtype.itemsize
+        starts = np.cumsum(lengths) - lengths
+        whole = np.empty(int(lengths.sum()), dtype=np.uint8)
+        for code, places in by_label.items():
+            size = made[code].dtype.itemsize
+            whole[starts[places][:, None] + np.arange(size)] = made[code].view(np.uint8).reshape(-1, size)
+        yield whole.tobytes()
 
 
 def _rows(
     run_id: int, key: str, ids: NDArray[np.int64], numbers: NDArray[np.float64] | None, label: str | None
-) -> bytes:
+) -> NDArray[Any]:
     told, word = key.encode(), (label or "").encode()
     number_bytes = 8 + 2 * _DIGITS
     layout: list[Any] = [
@@ -142,7 +154,7 @@ def _rows(
         rows["label"] = word
     if numbers is not None:
         _write_numbers(rows, numbers)
-    return rows.tobytes()
+    return rows
 
 
 def _write_numbers(rows: NDArray[Any], numbers: NDArray[np.float64]) -> None:

@@ -105,9 +105,9 @@ def assign(profile_ids: Collection[int], *, clustering: Clustering, by: Actor = 
 def _assign_some(ids: Sequence[int], *, clustering: Clustering, by: Actor) -> int:
     # People first, as everybody locks them: who objects from here on waits, and then finds what is written here.
     present = lock_profiles(ids)
-    locked = Clustering.objects.select_for_update(of=("self",)).select_related("purpose", "live_run")
-    clustering = locked.get(pk=clustering.pk)
-    run = clustering.live_run
+    clustering = Clustering.objects.select_for_update(of=("self",)).select_related("purpose").get(pk=clustering.pk)
+    # Not the whole row: what a run found is large.
+    run = ClusterRun.objects.only("uuid", "settings", "score_run_id").filter(pk=clustering.live_run_id or 0).first()
     scores = ScoreRun.objects.filter(pk=run.score_run_id or 0).first() if run else None
     if run is None or scores is None:
         raise Conflict("nothing_live", f"“{clustering.name}” has no clusters that are live.")
@@ -119,7 +119,8 @@ def _assign_some(ids: Sequence[int], *, clustering: Clustering, by: Actor) -> in
         purpose=clustering.purpose,
         profile_ids=present,
     )
-    named = {one.fit_number: (one.number, one.label) for one in Cluster.objects.filter(run=run)}
+    clusters = Cluster.objects.filter(run=run).values_list("fit_number", "number", "label")
+    named = {fit_number: (number, label) for fit_number, number, label in clusters}
     named.setdefault(NOISE, (NOISE, NOT_IN_ANY))
     said = [
         Scored(profile_id, SCORE_KEY, Decimal(named[number][0]), named[number][1])
@@ -137,10 +138,9 @@ def assign_arrived() -> Assigned:
     """
     forget_the_stopped_again(by=SYSTEM)
     people = changed = 0
-    live = Clustering.objects.filter(live_run__isnull=False).select_related("live_run", "purpose").order_by("pk")
-    for clustering in live:
-        run = clustering.live_run
-        assert run is not None, "only those were asked for"
+    live = ClusterRun.objects.filter(pk__in=Clustering.objects.filter(live_run__isnull=False).values("live_run"))
+    for run in live.only("assigned_until", "requested_at", "clustering").select_related("clustering").order_by("pk"):
+        clustering = run.clustering
         # By the clock at which things come, also where the workspace stands still.
         since = run.assigned_until or run.requested_at
         until = _all_stored_until()

@@ -24,11 +24,13 @@ class Group:
 
     Attributes:
         rows: what it reads, from FROM on; `{who}` stands for the condition on whom it reads of, `{of}` before it for the column.
-        of: the column with the person, where the pass is grouped.
+        of: the column with the person, by whom it is grouped.
+        is_one_each: whether there is one row of a person at most, so that nothing need be grouped.
     """
 
     rows: str
     of: str
+    is_one_each: bool = False
 
 
 _SPAN: Final = "e.occurred_at >= %(since)s::timestamptz AND e.occurred_at < %(as_of)s::timestamptz"
@@ -74,10 +76,6 @@ VIEWS: Final = Group(
          GROUP BY 1, 2) AS seen""",
     of="seen.profile_id",
 )
-TRAITS: Final = Group(
-    rows="FROM profiles_traitvalue AS v WHERE v.trait_id = ANY(%(trait_ids)s::int[]) AND {who:v}", of="v.profile_id"
-)
-
 _SINCE_SEEN: Final = "date_part('epoch', %(as_of)s::timestamptz - person.first_seen_at) / 86400"
 _DAYS_TO: Final = "date_part('epoch', %(as_of)s::timestamptz - {moment}) / 86400"
 _DISCOUNTED: Final = """CASE WHEN e.properties ->> 'discount' ~ '^-?[0-9.]*[1-9]' OR btrim(e.properties ->> 'coupon') <> ''
@@ -94,7 +92,6 @@ class Figure:
         whole: the figure, out of these columns and of the row `person`.
         events: names of events it needs, by the name of the operand.
         params: its own operands.
-        trait: which trait's number must be among those that are read.
     """
 
     whole: str
@@ -102,7 +99,6 @@ class Figure:
     columns: Mapping[str, str] = field(default_factory=dict)
     events: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
-    trait: int | None = None
 
 
 _ORDER: Final = {"name_order": ORDER_COMPLETED}
@@ -224,23 +220,30 @@ def _share(
 
 
 def _of_trait(parts: Parts, number: int, trait: TraitInfo) -> Figure:
-    name = f"trait_{number}"
-    only = f"FILTER (WHERE v.trait_id = %({name})s::int)"
-    params: dict[str, Any] = {name: trait.id}
+    operand, row = f"trait_{trait.id}", f"trait_{trait.id}"
+    # The same text for all that is asked of a trait: so they are one pass.
+    group = Group(
+        rows=f"FROM profiles_traitvalue AS v WHERE v.trait_id = %({operand})s::int AND {{who:v}}",
+        of="v.profile_id",
+        is_one_each=True,
+    )
+    params: dict[str, Any] = {operand: trait.id}
+    name, column = f"{row}_number", "v.number"
     whole = name
     if parts.kind == VALUE:
         params[f"value_{number}"] = parts.value
         said = f"%(value_{number})s::text"
-        has = f"v.items @> ARRAY[{said}]" if trait.type == TraitType.LIST else f"v.text_folded = {said}"
-        column = f"max(({has})::int) {only}"
+        name = whole = f"{row}_is_{number}"
+        column = (
+            f"(v.items @> ARRAY[{said}])::int" if trait.type == TraitType.LIST else f"(v.text_folded = {said})::int"
+        )
     elif trait.type == TraitType.DATE:
-        column, whole = f"max(v.moment) {only}", _DAYS_TO.format(moment=name)
-        whole += f" / {YEAR_DAYS}" if trait.is_birth else ""
+        name, column = f"{row}_moment", "v.moment"
+        whole = _DAYS_TO.format(moment=name) + (f" / {YEAR_DAYS}" if trait.is_birth else "")
     elif trait.type == TraitType.BOOLEAN:
-        column = f"max(v.boolean::int) {only}"
-    else:
-        column = f"max(v.number) {only}"
-    return Figure(group=TRAITS, columns={name: column}, params=params, whole=whole, trait=trait.id)
+        name, column = f"{row}_yes", "v.boolean::int"
+        whole = name
+    return Figure(group=group, columns={name: column}, params=params, whole=whole)
 
 
 def statement_for(figures: Sequence[Figure], people: str, *, one_by_one: bool = False, few: bool = False) -> str:
@@ -251,13 +254,13 @@ def statement_for(figures: Sequence[Figure], people: str, *, one_by_one: bool = 
         one_by_one: whether each person is looked up by themself; else each table is read once, for all.
         few: whether the people are those of the operand `ids`, so that no others need be read.
     """
-    groups: dict[int, tuple[Group, dict[str, str]]] = {}
+    groups: dict[Group, dict[str, str]] = {}
     for figure in figures:
         if figure.group is not None:
-            groups.setdefault(id(figure.group), (figure.group, {}))[1].update(figure.columns)
+            groups.setdefault(figure.group, {}).update(figure.columns)
     joined = "".join(
         _joined(group, columns, number, one_by_one=one_by_one, few=few)
-        for number, (group, columns) in enumerate(groups.values())
+        for number, (group, columns) in enumerate(groups.items())
     )
     wanted = ", ".join(f"coalesce(({figure.whole})::float8, 'NaN'::float8)" for figure in figures)
     return f"SELECT person.id, {wanted} FROM ({people}) AS person {joined}"
@@ -269,7 +272,7 @@ def _joined(group: Group, columns: Mapping[str, str], number: int, *, one_by_one
         whole = f"SELECT {listed} {_reading(group, '{}.profile_id = person.id')}"
         return f" LEFT JOIN LATERAL ({whole}) AS group_{number} ON true"
     reading = _reading(group, "{}.profile_id = ANY(%(ids)s::bigint[])" if few else "true")
-    whole = f"SELECT {group.of} AS profile_id, {listed} {reading} GROUP BY 1"
+    whole = f"SELECT {group.of} AS profile_id, {listed} {reading}" + ("" if group.is_one_each else " GROUP BY 1")
     return f" LEFT JOIN ({whole}) AS group_{number} ON group_{number}.profile_id = person.id"
 
 

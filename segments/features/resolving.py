@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from cdp.database import bound_cursor
 from cdp.errors import DomainError, DomainErrors
-from cdp.profiles.catalogue import in_words
+from cdp.profiles.catalogue import in_words, known_event_names
 from cdp.profiles.models import Trait, TraitType
 from segments.features import counting
 from segments.features.catalogue import TRAIT, VALUE, Parts, parts_of
-from segments.features.counting import Figure, TraitInfo, figure_of
+from segments.features.counting import Figure, Group, TraitInfo, figure_of
 from segments.fields.personal import PERSONAL_TYPES
 
 _BIRTH: Final = re.compile(r"(^|[_.])(birth(day|date)?|dob|born)($|[_.])")
@@ -83,12 +83,6 @@ def _traits(keys: Collection[str]) -> dict[str, Trait]:
         }
 
 
-def _numbers(names: Collection[str]) -> dict[str, int]:
-    with bound_cursor() as cursor:
-        cursor.execute("SELECT name, id FROM profiles_eventname WHERE name = ANY(%s::text[])", [list(names)])
-        return dict(cursor.fetchall())
-
-
 def _refusal(key: str, parts: Parts | None, traits: dict[str, Trait]) -> str:
     """Why it can't be counted; empty where it can."""
     if parts is None:
@@ -110,15 +104,14 @@ def _refusal(key: str, parts: Parts | None, traits: dict[str, Trait]) -> str:
 def _operands(figures: Sequence[Figure]) -> dict[str, Any]:
     """The operands of the figures. A name that no event has is numbered 0, which counts none."""
     names = {name for figure in figures for name in figure.events.values()}
-    numbers = _numbers(names) if names else {}
+    numbers = known_event_names(names) if names else {}
     params: dict[str, Any] = {}
-    of_group: dict[int, set[int]] = {id(counting.EVENTS): set(), id(counting.VIEWS): set()}
+    read: dict[Group | None, set[int]] = {counting.EVENTS: set(), counting.VIEWS: set()}
     for figure in figures:
         params |= figure.params
         for operand, name in figure.events.items():
             params[operand] = numbers.get(name, 0)
-            of_group.setdefault(id(figure.group), set()).add(params[operand])
-    params["event_names"] = sorted(of_group[id(counting.EVENTS)])
-    params["view_names"] = sorted(of_group[id(counting.VIEWS)])
-    params["trait_ids"] = sorted({figure.trait for figure in figures if figure.trait is not None})
+            read.setdefault(figure.group, set()).add(params[operand])
+    params["event_names"] = sorted(read[counting.EVENTS])
+    params["view_names"] = sorted(read[counting.VIEWS])
     return params

@@ -7,7 +7,7 @@ of the steps, and what becomes of their results, is in `segments.rfm.running`. T
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -90,9 +90,9 @@ SCORED: Final = """
                          + (b.monetary > %(monetary_3)s::numeric)::int + (b.monetary > %(monetary_4)s::numeric)::int)
 """
 SUMS: Final = """
-    SELECT r, fm, name, count(*), sum(orders)::bigint, sum(revenue), sum(days)::bigint FROM pg_temp.rfm_scored GROUP BY 1, 2, 3
+    SELECT r, f, m, fm, count(*), sum(orders)::bigint, sum(revenue), sum(days)::bigint
+      FROM pg_temp.rfm_scored GROUP BY 1, 2, 3, 4
 """
-DIFFERENT: Final = "SELECT count(DISTINCT r), count(DISTINCT f), count(DISTINCT m) FROM pg_temp.rfm_scored"
 WRITTEN: Final[Mapping[str, str]] = {
     "recency": "r, NULL::text",
     "frequency": "f, NULL::text",
@@ -136,6 +136,15 @@ class CellSums:
     orders: int = 0
     revenue: Decimal = Decimal(0)
     recency_days: int = 0
+
+    def plus(self, *, people: int, orders: int, revenue: Decimal, recency_days: int) -> "CellSums":
+        return replace(
+            self,
+            people=self.people + people,
+            orders=self.orders + orders,
+            revenue=self.revenue + revenue,
+            recency_days=self.recency_days + recency_days,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +192,6 @@ def count_buyers(*, who: Query, since: datetime, as_of: datetime) -> Totals:
             f"CREATE TEMPORARY TABLE rfm_buyer AS {buyers.before} {buyers.sql}",
             {**buyers.params, **names(), "since": since, "as_of": as_of},
         )
-        cursor.execute("ANALYZE pg_temp.rfm_buyer")
         cursor.execute(TOTALS)
         people, orders, unpriced, revenue, gained, most, no_gain = cursor.fetchall()[0]
     return Totals(
@@ -251,17 +259,14 @@ def score(scheme: Scheme, thresholds: Thresholds) -> tuple[list[CellSums], dict[
     cuts = {f"{measure}_{n}": one for measure in Measure for n, one in enumerate(thresholds.of(measure), start=1)}
     with working() as cursor:
         cursor.execute(f"CREATE TEMPORARY TABLE rfm_scored AS {SCORED}", {"verdicts": json.dumps(table), **cuts})
-        cursor.execute("ANALYZE pg_temp.rfm_scored")
         cursor.execute(SUMS)
-        found = {
-            (r, fm): CellSums(r=r, fm=fm, group=name, people=people, orders=orders, revenue=revenue, recency_days=days)
-            for r, fm, name, people, orders, revenue, days in cursor.fetchall()
-        }
-        cursor.execute(DIFFERENT)
-        different = dict(zip(Measure, cursor.fetchall()[0], strict=True))
+        sums = cursor.fetchall()
     at = groups_by_cell(scheme.groups)
-    cells = [found.get(cell) or CellSums(r=cell[0], fm=cell[1], group=scheme.groups[at[cell]].name) for cell in CELLS]
-    return cells, different
+    found = {(r, fm): CellSums(r=r, fm=fm, group=scheme.groups[at[r, fm]].name) for r, fm in CELLS}
+    for r, _, _, fm, people, orders, revenue, days in sums:
+        found[r, fm] = found[r, fm].plus(people=people, orders=orders, revenue=revenue, recency_days=days)
+    different = {measure: len({row[place] for row in sums}) for place, measure in enumerate(Measure)}
+    return list(found.values()), different
 
 
 def write(*, score_run: int, key: str) -> int:

@@ -5,12 +5,13 @@ leaves scores that nobody reads; the next attempt takes them away and begins ane
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from cdp.audit.actors import SYSTEM, Actor
@@ -63,13 +64,16 @@ def run(*, rfm: RfmRun, progress: Progress, by: Actor = SYSTEM) -> Ran:
     try:
         counting.forget()
         ran = _run(RfmRun.objects.get(pk=rfm.pk), progress, by)
-        counting.forget()
     except DomainError as error:
         RfmRun.objects.filter(pk=rfm.pk).update(problem=error.message, completed_at=timezone.now())
         raise
     except JobCancelled:
         _discard_unpublished()
         raise
+    finally:
+        # What this connection holds of people goes with the run; with a connection that broke it is gone already.
+        with suppress(OperationalError, InterfaceError):
+            counting.forget()
     progress(PHASES, PHASES, "done")
     return ran
 
@@ -215,11 +219,12 @@ def _groups(scheme: Scheme, cells: Sequence[CellSums]) -> list[dict[str, Any]]:
 # ---- Comparing and publishing ----------------------------------------------------------------------------------------
 
 # Who was erased, merged away, or objected since they were counted, is not written about.
+GONE: Final = """
+    SELECT coalesce(array_agg(gone.profile_id), '{}') FROM (SELECT profile_id FROM pg_temp.rfm_scored EXCEPT {query}) AS gone
+"""
 KEEP_ONLY: Final = """
-    DELETE FROM profiles_score AS s
-     WHERE s.run_id = %(run)s AND s.key = ANY(%(keys)s::text[]) AND s.profile_id IN (
-           SELECT b.profile_id FROM pg_temp.rfm_scored AS b
-            WHERE NOT EXISTS (SELECT FROM ({query}) AS permitted (id) WHERE permitted.id = b.profile_id))
+    DELETE FROM profiles_score
+     WHERE run_id = %(run)s AND key = ANY(%(keys)s::text[]) AND profile_id = ANY(%(gone)s::bigint[])
 """
 PAIRS: Final = """
     SELECT profile_id, coalesce(o.label, '') AS before, coalesce(n.label, '') AS after
@@ -239,9 +244,10 @@ def _publish(rfm: RfmRun, scores: ScoreRun, who: Query, progress: Progress, by: 
     progress(9, PHASES, "publishing")
     if RfmRun.objects.select_for_update().get(pk=rfm.pk).published_at is not None:
         return Ran(people=rfm.people, moved=0, people_changed=0)
-    keep = who.of(KEEP_ONLY)
-    with bound_cursor() as cursor:
-        cursor.execute(f"{keep.before} {keep.sql}", {**keep.params, "run": scores.pk, "keys": list(SCORE_KEYS)})
+    ((gone,),) = who.of(GONE).rows()
+    if gone:
+        with bound_cursor() as cursor:
+            cursor.execute(KEEP_ONLY, {"run": scores.pk, "keys": list(SCORE_KEYS), "gone": gone})
     current = ScoreRun.objects.filter(kind=SCORE_KIND, is_current=True).first()
     previous = RfmRun.objects.published().filter(score_run_id=current.pk).first() if current else None
     moved = _compare(rfm, previous, scores, who) if previous else 0

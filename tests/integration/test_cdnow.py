@@ -11,6 +11,7 @@ from demo import cdnow
 from segments.models import Membership, Segment
 from tests.conftest import OwnDatabase
 from tests.harness.processes import Processes
+from tests.integration import cdnow_rfm
 
 AS_OF = pd.Timestamp("1998-07-01")
 
@@ -81,3 +82,5 @@ def test_every_purchase_is_kept_and_the_segments_are_what_pandas_counts(
     load(processes)
     after = (Event.objects.count(), records.count(), Segment.objects.count(), Membership.objects.count())
     assert after == before, "a second import changes nothing"
+
+    cdnow_rfm.check(log)

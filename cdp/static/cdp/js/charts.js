@@ -5,6 +5,7 @@
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const drawn = new Map(); // figure -> { chart, options, at }
+  const heard = new WeakSet(); // places whose keys are heard
 
   // ---- Values as they are read -------------------------------------------------------------------------------
   const numbers = digits => new Intl.NumberFormat("en-US", { maximumFractionDigits: digits });
@@ -71,14 +72,17 @@
     const place = figure.querySelector("[data-chart-place]");
     const options = JSON.parse(document.getElementById(figure.dataset.chart).textContent);
     drawn.set(figure, { chart: echarts.init(place, null, { renderer: "canvas" }), options, at: -1 });
-    sizes.observe(place);
     paint(figure);
+    if (heard.has(place)) return;
+    heard.add(place);
+    sizes.observe(place);
     place.addEventListener("keydown", event => step(figure, event));
     place.addEventListener("blur", () => hide(figure));
   }
   function drawAll() {
     for (const [figure, { chart }] of drawn) {
-      if (figure.isConnected) continue;
+      // Morphing a page takes what is painted out of its place again, and may bring other options.
+      if (figure.isConnected && chart.getDom().firstChild) continue;
       chart.dispose();
       drawn.delete(figure);
     }
