@@ -108,6 +108,15 @@ SCORES: Final = Kind(
          WHERE s.profile_id = ANY(%(ids)s::bigint[]) ORDER BY r.kind, s.key, r.published_at DESC
     """,
 )
+SCORE_HISTORY: Final = Kind(
+    name="score_history",
+    title="How you moved between our groups of buyers",
+    about="By how long ago, how often and for how much you bought: the group before and after, each time it changed.",
+    sql="""
+        SELECT r.published_at, m.before, m.after FROM segments_rfmmove m JOIN segments_rfmrun r ON r.id = m.run_id
+         WHERE m.profile_id = ANY(%(ids)s::bigint[]) ORDER BY r.published_at DESC
+    """,
+)
 SEGMENTS: Final = Kind(
     name="segments",
     title="The groups you are in",
@@ -239,8 +248,8 @@ READ_BY: Final = Kind(
     """,
 )
 KINDS: Final = (
-    PROFILE, IDENTIFIERS, TRAITS, EVENTS, TOTALS, SESSIONS, SCORES, SEGMENTS, SEGMENT_HISTORY, LISTS, CONSENTS, CONSENT_RECORDS,
-    NOTICES_SERVED, STOPS, SIGNALS, UNUSABLE, REQUESTS, READ_BY,
+    PROFILE, IDENTIFIERS, TRAITS, EVENTS, TOTALS, SESSIONS, SCORES, SCORE_HISTORY, SEGMENTS, SEGMENT_HISTORY, LISTS,
+    CONSENTS, CONSENT_RECORDS, NOTICES_SERVED, STOPS, SIGNALS, UNUSABLE, REQUESTS, READ_BY,
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ Words for much and little come with each feature from `segments.features.catalog
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,7 @@ MOST_WORDS: Final = 3
 MOST_POINTS: Final = 2_000
 MOST_FOR_AXES: Final = 50_000
 LONGEST_LABEL: Final = 128
+NOTHING: Final = 1e-9  # prepared figures closer than this differ by rounding
 LARGEST_EFFECT: Final = 99.0  # where nobody differs from anybody within, any difference would be without end
 
 
@@ -48,22 +49,21 @@ def meanings(
         keys: of the columns.
     """
     count = int(labels.max()) + 1
-    inside = labels != NOISE
-    people = np.bincount(labels[inside], minlength=count).astype(np.float64)
-    of_all = values[inside]
-    middle, width = of_all.mean(axis=0), of_all.std(axis=0)
+    middle, width = _of_all(values[labels != NOISE])
+    parts = [_part(raw[labels == one], values[labels == one] - middle) for one in range(count)]
+    whole = _Part(*(sum(of_each[1:], of_each[0]) for of_each in zip(*map(astuple, parts), strict=True)))
     found = []
-    for one in range(count):
-        mine = labels == one
-        others = inside & ~mine
-        effects = _effects(values[mine], values[others])
-        standardised = np.divide(values[mine].mean(axis=0) - middle, width, out=np.zeros_like(width), where=width > 0)
+    for one, mine in enumerate(parts):
+        others = _Part(*(all_of - own for all_of, own in zip(astuple(whole), astuple(mine), strict=True)))
+        effects = _effects(mine, others)
+        standardised = np.divide(mine.sums / mine.people, width, out=np.zeros_like(width), where=width > 0)
+        means, of_others = mine.means, others.means
         features = tuple(
             FeatureOfCluster(
                 key=key,
                 name=words[key].name,
-                mean=_mean(raw[mine, place]),
-                others=_mean(raw[others, place]),
+                mean=means[place],
+                others=of_others[place],
                 standardised=float(standardised[place]),
                 effect=float(effects[place]),
             )
@@ -73,8 +73,8 @@ def meanings(
         found.append(
             Meaning(
                 cluster=one,
-                people=int(people[one]),
-                share=float(people[one] / len(labels)),
+                people=int(mine.people),
+                share=float(mine.people / len(labels)),
                 features=features,
                 apart=tuple(feature.key for feature in apart),
                 sentences=tuple(_sentence(feature, words[feature.key]) for feature in apart),
@@ -84,20 +84,53 @@ def meanings(
     return _labelled(found, words)
 
 
-def _effects(mine: Floats, others: Floats) -> Floats:
+@dataclass(frozen=True)
+class _Part:
+    """Sums over some people: what others are like follows by taking them from the whole, without looking at everybody again.
+
+    Args:
+        people: how many. sums, squares: (n_features,) of prepared figures less the mean of all.
+        known, total: (n_features,) how many have a figure, and their sum, in its own unit.
+    """
+
+    people: int
+    sums: Floats
+    squares: Floats
+    known: Floats
+    total: Floats
+
+    @property
+    def means(self) -> list[float | None]:
+        """(n_features,) in the features' own units; None where nobody has a figure."""
+        counted = zip(self.total.tolist(), self.known.tolist(), strict=True)
+        return [total / known if known >= 1 else None for total, known in counted]
+
+
+def _part(raw: Floats, centered: Floats) -> _Part:
+    return _Part(
+        people=len(raw),
+        sums=centered.sum(axis=0),
+        squares=np.einsum("ij,ij->j", centered, centered),
+        known=np.count_nonzero(~np.isnan(raw), axis=0).astype(np.float64),
+        total=np.nansum(raw, axis=0),
+    )
+
+
+def _of_all(values: Floats) -> tuple[Floats, Floats]:
+    return values.mean(axis=0), values.std(axis=0)
+
+
+def _effects(mine: _Part, others: _Part) -> Floats:
     """(n_features,) Cohen's d with the pooled standard deviation; 0 where there are no others."""
-    if not len(mine) or not len(others):
-        return np.zeros(mine.shape[1])
-    pooled = np.sqrt((len(mine) * mine.var(axis=0) + len(others) * others.var(axis=0)) / (len(mine) + len(others)))
-    apart = mine.mean(axis=0) - others.mean(axis=0)
+    if not mine.people or not others.people:
+        return np.zeros(len(mine.sums))
+    within = sum(part.squares - part.sums**2 / part.people for part in (mine, others)) / (mine.people + others.people)
+    pooled = np.sqrt(np.maximum(within, 0.0))
+    apart = mine.sums / mine.people - others.sums / others.people
+    apart[np.abs(apart) < NOTHING] = 0.0
     without_end = np.sign(apart) * LARGEST_EFFECT
-    found = np.divide(apart, pooled, out=without_end, where=pooled > 0)
+    found = np.divide(apart, pooled, out=without_end, where=pooled > NOTHING)
     return np.asarray(np.clip(found, -LARGEST_EFFECT, LARGEST_EFFECT))
-
-
-def _mean(figures: Floats) -> float | None:
-    known = figures[~np.isnan(figures)]
-    return float(known.mean()) if known.size else None
 
 
 def told(figure: float | None, words: Words) -> str:

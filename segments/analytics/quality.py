@@ -28,6 +28,7 @@ PLOTTED: Final = 100
 FEWEST_BETWEEN: Final = 20  # people of two clusters, for the gap between them to be looked at
 # From here on down people are found elsewhere each time, or not at all: between them lie the usual data of shops.
 STABLE, SHAKY = 0.8, 0.6
+CHANCE: Final = 2.0  # standard deviations of a difference of two counts: a gap that is less is chance
 APART: Final = 0.25  # a valley this deep parts two clusters; two normal ones 2.8 standard deviations apart have it
 ABOVE_CHANCE: Final = 0.02  # of silhouette, above the best of those without clusters
 SMALL: Final = 0.01
@@ -152,7 +153,7 @@ def valley(values: Floats, labels: Labels, one: int, other: int, seed: int) -> f
     """How much thinner people lie between two clusters than in the thinner of them: 0 no gap, 1 nobody between; None of too few.
 
     People are looked at along the line from centre to centre. A continuum that was cut is at least as dense at the cut as in
-    its thinner half, whatever its shape; two clusters have a valley between them.
+    its thinner half, whatever its shape; two clusters have a valley between them. What chance may have made is no gap.
     """
     first, second = (np.flatnonzero(labels == which) for which in (one, other))
     first, second = _among(first, MOST_FOR_SILHOUETTE, seed), _among(second, MOST_FOR_SILHOUETTE, seed)
@@ -171,14 +172,17 @@ def valley(values: Floats, labels: Labels, one: int, other: int, seed: int) -> f
     if width <= 0:
         return 0.0
 
-    def near(place: float) -> float:
-        within = (float((np.abs(some - place) <= width / 2).sum()) for some in along)
-        return float(sum(weight * number for weight, number in zip(weights, within, strict=True)))
+    def near(place: float) -> tuple[float, int]:
+        """People within a quarter of the way, as many as they are among all, and how many of them were looked at."""
+        within = [int((np.abs(some - place) <= width / 2).sum()) for some in along]
+        return float(sum(weight * number for weight, number in zip(weights, within, strict=True))), sum(within)
 
-    thinner = min(near(ends[0]), near(ends[1]))
+    thinner, seen = min(near(ends[0]), near(ends[1]))
     # Wherever the gap is: it need not be half-way.
-    middle = min(near(place) for place in np.linspace(ends[0] + width, ends[1] - width, 9))
-    return max(0.0, 1.0 - float(middle) / thinner) if thinner else 0.0
+    middle, seen_between = min(near(place) for place in np.linspace(ends[0] + width, ends[1] - width, 9))
+    if not thinner or seen - seen_between < CHANCE * np.sqrt(seen + seen_between):
+        return 0.0
+    return max(0.0, 1.0 - middle / thinner)
 
 
 # ---- Against chance --------------------------------------------------------------------------------------------------

@@ -4,11 +4,13 @@ What is counted is in `segments.features.counting`; what is computed from it in 
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
+from django.db import connection, transaction
 from numpy.typing import NDArray
 
 from cdp.database import ask_prepared, bound_cursor
@@ -24,6 +26,9 @@ from segments.queries import Query, query_of
 FEW: Final = 50
 # What is read between two looks at it; it bounds what is held beside the arrays themselves.
 BLOCK_BYTES: Final = 8 * 2**20
+
+# Of the server, for each grouping of everybody; what it takes is as much as the people need.
+GROUPING_MEMORY: Final = "128MB"
 
 # The binary form of COPY: a signature, flags and an extension's length; then the rows; then -1 as a number of fields.
 _SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0"
@@ -119,7 +124,12 @@ def _blocks(sql: str, params: dict[str, Any], width: int) -> Iterator[tuple[NDAr
         ]
     )
     held, header = bytearray(), True
-    with bound_cursor() as cursor, cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT BINARY)", params) as copy:
+    with (
+        transaction.atomic(),
+        _memory_to_group(),
+        bound_cursor() as cursor,
+        cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT BINARY)", params) as copy,
+    ):
         for part in copy:
             held += part
             if len(held) < BLOCK_BYTES:
@@ -132,6 +142,18 @@ def _blocks(sql: str, params: dict[str, Any], width: int) -> Iterator[tuple[NDAr
             raise ValueError("the answer ended within a row")
         del held[-len(_TRAILER) :]
         yield _read(held, record, width)
+
+
+@contextmanager
+def _memory_to_group() -> Iterator[None]:
+    """Room for the server to group a million people without writing them to disk and reading them again."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('work_mem')")
+        before = cursor.fetchone()[0]
+        cursor.execute("SELECT set_config('work_mem', %s, true)", [GROUPING_MEMORY])
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('work_mem', %s, true)", [before])
 
 
 def _without_header(held: bytearray) -> bool:

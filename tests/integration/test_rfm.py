@@ -14,6 +14,7 @@ from cdp.erasure import erase_profile
 from cdp.errors import DomainError, DomainErrors
 from cdp.jobs.models import Job, JobState
 from cdp.jobs.services import JobCancelled
+from cdp.privacy.dossier import SCORE_HISTORY, Whose, rows_of
 from cdp.profiles.models import Score, ScoreRun
 from cdp.profiles.score_services import scores_of
 from consent.models import StopKind
@@ -166,6 +167,9 @@ def test_the_next_run_tells_who_moved_and_how_thresholds_drifted(shop: None) -> 
     assert [move.profile_id for move in movers(second, before="", after=said_of("kim")[-1])] == [person("kim").pk]
     drifted = {(one.measure.value, one.cut): (one.before, one.after) for one in second.as_drift}
     assert len(drifted) == 12 and drifted["frequency", 4][0] == 2
+
+    told = list(rows_of(SCORE_HISTORY, Whose(ids=[person("hal").pk], uuids=[])))
+    assert [(one["before"], one["after"]) for one in told] == [("Need attention", "Champions")]
 
     # Whoever objects since is nobody's mover, and whoever is erased is in no row.
     stop(profile=person("hal"), kind=StopKind.PROFILING, by=BY)
