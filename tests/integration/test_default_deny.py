@@ -329,6 +329,7 @@ TASKS = {
     "pages.send_confirmations", "collecting.apply_import", "collecting.discard_forgotten",
     "segments.recompute_thresholds", "segments.request_recomputation", "fields.measure", "fields.request_measurement",
     "segments.apply_upload", "personas.portray", "personas.request_portraits",
+    "segments.rfm", "rfm.request_run", "segments.cluster", "segments.request_cluster_runs", "clusters.assign_arrived",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""
 TRACKING = re.compile(r"(healthz|readyz|v1/|analytics|banner\.js|\.well-known/gpc\.json)")
