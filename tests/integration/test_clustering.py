@@ -303,6 +303,16 @@ def test_by_night_each_clustering_that_asks_for_it_runs_once(people: Any) -> Non
     assert request_run(clustering=made, by=BY) == asked, "asked for again while it waits, it is the same run"
 
 
+def test_by_night_a_clustering_whose_feature_is_gone_says_so_once_and_the_others_run(people: Any) -> None:
+    broken = clustering(is_nightly=True)
+    settings = replace(SETTINGS, features=(FeatureChoice(key="trait:gone"),))
+    Clustering.objects.filter(pk=broken.pk).update(settings=settings.as_json())
+    well = create_clustering(name="Well", settings=SETTINGS, by=BY, is_nightly=True)
+    assert [run.clustering for run in request_due_runs()] == [well] and not request_due_runs()
+    (told,) = ClusterRun.objects.filter(clustering=broken)
+    assert told.outcome == Outcome.FAILED and "trait" in told.problem and "gone" in told.problem
+
+
 def test_groups_may_what_they_should(db: None) -> None:
     def may(group: str) -> set[str]:
         found = Group.objects.get(name=group).permissions.filter(content_type__model="clustering")
