@@ -140,7 +140,7 @@ def test_rules_read_a_cluster_by_its_number_which_outlives_its_name_and_the_next
     move(people, ["b1"], to="a")
     again = ran(made)
     assert again.outcome == Outcome.LIVE and again.as_matched and again.as_matched.moved == 1
-    assert of_kind(made, "c") == of_kind(made, "c") and numbers(made)["b1"] == of_kind(made, "a")
+    assert numbers(made)["b1"] == of_kind(made, "a") != number
     kept = again.clusters.get(number=number)
     assert (kept.label, kept.is_label_own) == ("Beloved", True)
     while drain_dirty():
@@ -286,10 +286,9 @@ def test_settings_are_refused_all_at_once_with_their_places(db: None) -> None:
     )  # fmt: skip
     with pytest.raises(DomainErrors) as refused:
         clustering(wrong)
-    assert [one.pointer for one in refused.value.errors] == [
-        "/settings/features/1/key", "/settings/outliers", "/settings/fewest", "/settings/most", "/settings/most",
-        "/settings/window_days", "/settings/hold_share",
-    ][: len(refused.value.errors)] or {one.pointer for one in refused.value.errors} >= {"/settings/window_days"}  # fmt: skip
+    assert [one.pointer.removeprefix("/settings") for one in refused.value.errors] == [
+        "/features/1/key", "/outliers", "/fewest", "/most", "/most", "/window_days", "/hold_share",
+    ]  # fmt: skip
     with pytest.raises(DomainErrors) as refused:
         clustering(ClusteringSettings(features=(FeatureChoice(key="trait:nowhere"),)))
     assert refused.value.errors[0].pointer == "/settings/features/0"
