@@ -22,6 +22,7 @@ from segments.builder.views import build_view, phrases_view
 from segments.clustering import admin as clustering_admin  # noqa: F401  (Django finds the screens of clusterings here)
 from segments.fields import views as fields
 from segments.models import Cadence, Segment
+from segments.personas import admin as personas_admin  # noqa: F401  (registers its addresses)
 from segments.rfm import admin as rfm_admin  # noqa: F401  (registers)
 from segments.rules import RuleErrors
 from segments.screens import (

@@ -75,6 +75,12 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             view="admin:segments_staticlist_changelist",
             permission="segments.view_staticlist",
         ),
+        Screen(
+            label="Personas",
+            icon="person",
+            view="admin:segments_persona_changelist",
+            permission="segments.view_persona",
+        ),
     ),
     "Analyses": (
         Screen(label="RFM", icon="grid", view="admin:segments_rfmrun_changelist", permission="segments.view_rfmrun"),

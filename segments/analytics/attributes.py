@@ -24,6 +24,8 @@ FEWEST_TO_COMPARE: Final = 20
 FEWEST_TO_PREDICT: Final = 100
 # Below this area under the curve a model's opinion of its variables is worth nothing.
 PREDICTIVE_AUC: Final = 0.6
+# What variances of equal numbers come to by rounding, as a part of their squares.
+NOTHING: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class Apart:
     other_mean: float | None
     people: int
     other_people: int
+    unit: str = "number"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +134,10 @@ def _binned(values: Values, bins: int) -> npt.NDArray[np.int64]:
 
 
 def standardised_difference(values: Values, others: Values) -> float | None:
-    """Difference of the means in standard deviations of both together; None where nothing varies or nobody is known.
+    """Difference of the means in standard deviations; None where nothing varies or too few are known.
+
+    The deviation is the pooled one of both groups. Where neither varies in itself, and only the groups differ, it is that of all
+    together: else the difference would be beyond all measure.
 
     References:
         Cohen (1988), Statistical Power Analysis: d, with the pooled standard deviation.
@@ -139,12 +145,12 @@ def standardised_difference(values: Values, others: Values) -> float | None:
     first, second = values[~np.isnan(values)], others[~np.isnan(others)]
     if len(first) < 2 or len(second) < 2:
         return None
-    pooled = ((len(first) - 1) * first.var(ddof=1) + (len(second) - 1) * second.var(ddof=1)) / (
-        len(first) + len(second) - 2
-    )
-    if pooled <= 0:
+    within = (len(first) - 1) * first.var(ddof=1) + (len(second) - 1) * second.var(ddof=1)
+    pooled = within / (len(first) + len(second) - 2)
+    everybody = np.concatenate([first, second]).var(ddof=1)
+    if everybody <= NOTHING * max(1.0, float(np.abs(first).max()) ** 2):
         return None
-    return float((first.mean() - second.mean()) / np.sqrt(pooled))
+    return float((first.mean() - second.mean()) / np.sqrt(pooled if pooled > NOTHING * everybody else everybody))
 
 
 def telling_apart(

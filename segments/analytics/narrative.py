@@ -13,11 +13,15 @@ from segments.analytics.attributes import Apart, Buying
 from segments.analytics.factors import Factor
 from segments.analytics.portraits import DAYS, FEWEST, Breakdown, Measure, Portrait, Unit, When
 
+COMPARED: Final = "a sample of the group, compared with one of the others"
 DIGIT: Final = re.compile(r"\d")
 # From here on a figure of the group is said to differ from everybody's.
 NOTABLE: Final = 1.15
 # Standard deviations from which on a group is said to stand out on a factor; and on a variable.
 STANDS_OUT: Final = 0.3
+# What fewer than this part of a group have in common is no trait of the group.
+COMMON: Final = 0.1
+MOST_TRAITS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +131,8 @@ def tell(
         teller.channel(),
         teller.device(),
         *(teller.timing() if portrait.when else ()),
-        *(teller.lived(one) for one in portrait.demographics[:3]),
-        *(teller.stands_out(factor, place) for factor, place in traits if abs(place) >= STANDS_OUT),
+        *(teller.lived(one) for one in portrait.demographics[:MOST_TRAITS]),
+        *(teller.stands_out(factor, place) for factor, place in _strongest(traits)),
         teller.sets_apart(apart),
         teller.foretells(buying),
         *(teller.next_need(place) for place in range(min(2, len(portrait.needs)))),
@@ -213,11 +217,11 @@ class _Teller:
             return None
         return say(
             "What they buy",
-            f"Who bought, bought {{often}} times on average and left {{worth}} an order, "
-            f"{_compared(worth)} the {{usual_worth}} of everybody; everybody's buyers come {{usual}} times.",
+            "Their buyers ordered {often} times on average and left {worth} an order; everybody's buyers ordered {usual} times "
+            "and left {usual_worth}.",
             often=self.of(often),
-            usual=self.everyone(often),
             worth=self.of(worth),
+            usual=self.everyone(often),
             usual_worth=self.everyone(worth),
         )
 
@@ -280,7 +284,7 @@ class _Teller:
         name, share = self._named(found, "Channel")
         return say(
             "How they engage",
-            "Their visits mostly begin by way of {name}: it is the main channel of {share}.",
+            "Main channel: {name}, for {share} of those who visit.",
             name=name,
             share=share,
         )
@@ -290,7 +294,9 @@ class _Teller:
         if found is None or found.first is None:
             return None
         name, share = self._named(found, "Device")
-        return say("How they engage", "{share} mostly use: {name}.", name=name, share=share)
+        return say(
+            "How they engage", "Main device: {name}, for {share} of those it is known of.", name=name, share=share
+        )
 
     def timing(self) -> tuple[Sentence | None, ...]:
         when = self.portrait.when
@@ -299,19 +305,24 @@ class _Teller:
         return (_on_days(self, when), _at_hours(self, when))
 
     def lived(self, found: Breakdown) -> Sentence | None:
-        if found.first is None:
+        """What is commoner among them than among everybody; nothing, where nothing is."""
+        notable = [one for one in found.rows if one.share >= COMMON and (one.times or 0) >= NOTABLE]
+        if not notable:
             return None
-        label = self.figure("Trait", found.label, Unit.NAME, found.source, found.known)
-        name, share = self._named(found, "Most common value")
-        if found.first.everyone is None:
-            return say("Who they are", "{label}: {share} have {name}.", label=label, share=share, name=name)
+        row = max(notable, key=lambda one: one.times or 0)
         return say(
             "Who they are",
-            "{label}: {share} of those it is known of have {name}, of everybody {everyone}.",
-            label=label,
-            share=share,
-            name=name,
-            everyone=self._usual(found, "Share of everybody it is known of"),
+            "{label}: {name} for {share} of those it is known of, against {everyone} of everybody.",
+            label=self.figure("Trait", found.label, Unit.NAME, found.source, found.known),
+            name=self.figure("Value", row.label, Unit.NAME, found.source, row.people),
+            share=self.figure("Share of them", row.share, Unit.SHARE, found.source, row.people),
+            everyone=self.figure(
+                "Share of everybody it is known of",
+                row.everyone or 0.0,
+                Unit.SHARE,
+                found.source,
+                self.portrait.everybody,
+            ),
         )
 
     def stands_out(self, factor: Factor, place: float) -> Sentence | None:
@@ -328,14 +339,14 @@ class _Teller:
         first = next((one for one in apart if one.difference is not None and abs(one.difference) >= STANDS_OUT), None)
         if first is None or first.difference is None or first.mean is None or first.other_mean is None:
             return None
-        source = "compared with a sample of the others"
+        source = COMPARED
         return say(
             "What sets them apart",
             f"What tells them from the others most is {{name}}: {{mean}} on average, others {{others}}, "
             f"{'more' if first.difference > 0 else 'less'} by {{difference}} standard deviations.",
             name=self.figure("Variable", first.label, Unit.NAME, source, first.people),
-            mean=self.figure("Mean", first.mean, Unit.NUMBER, source, first.people),
-            others=self.figure("Mean of the others", first.other_mean, Unit.NUMBER, source, first.other_people),
+            mean=self._mean("Mean", first.mean, first, first.people),
+            others=self._mean("Mean of the others", first.other_mean, first, first.other_people),
             difference=self.figure("Difference", abs(first.difference), Unit.NUMBER, source, first.people),
         )
 
@@ -390,6 +401,11 @@ class _Teller:
 
     # ---- Shared
 
+    def _mean(self, name: str, value: float, apart: Apart, people: int) -> Figure:
+        unit = Unit(apart.unit)
+        currency = self.portrait.currency if unit is Unit.MONEY else ""
+        return Figure(name=name, value=value, unit=unit, people=people, source=COMPARED, currency=currency)
+
     def _named(self, found: Breakdown, name: str) -> tuple[Figure, Figure]:
         first = found.rows[0]
         return (
@@ -401,6 +417,12 @@ class _Teller:
         first = found.rows[0]
         assert first.everyone is not None
         return self.figure(name, first.everyone, Unit.SHARE, found.source, self.portrait.everybody)
+
+
+def _strongest(traits: Sequence[tuple[Factor, float]]) -> list[tuple[Factor, float]]:
+    """Those on which the group stands furthest from everybody."""
+    found = [(factor, place) for factor, place in traits if abs(place) >= STANDS_OUT]
+    return sorted(found, key=lambda one: -abs(one[1]))[:MOST_TRAITS]
 
 
 def _compared(measure: Measure) -> str:
@@ -419,9 +441,9 @@ def _on_days(teller: _Teller, when: When) -> Sentence | None:
         return None
     return say(
         "When they come",
-        "Their busiest day is {day}, with {share} of their visits; spread evenly it would be {even}.",
+        f"Their busiest day is {{day}}, with {{share}} of their {when.what}; spread evenly it would be {{even}}.",
         day=teller.figure("Weekday", DAYS[day], Unit.NAME, when.source, when.people),
-        share=teller.figure("Share of visits", share, Unit.SHARE, when.source, when.people),
+        share=teller.figure(f"Share of {when.what}", share, Unit.SHARE, when.source, when.people),
         even=teller.figure("Share of a day", 1 / 7, Unit.SHARE, "one day of seven", when.people),
     )
 
@@ -433,9 +455,9 @@ def _at_hours(teller: _Teller, when: When) -> Sentence | None:
     begins = -begins
     return say(
         "When they come",
-        "Most comes between {begins} and {ends}: {share} of their visits, by the clocks of {zone}.",
+        f"Most comes between {{begins}} and {{ends}}: {{share}} of their {when.what}, by the clocks of {{zone}}.",
         begins=teller.figure("From", begins, Unit.HOUR, when.source, when.people),
         ends=teller.figure("Until", (begins + 3) % 24, Unit.HOUR, when.source, when.people),
-        share=teller.figure("Share of visits", most / total, Unit.SHARE, when.source, when.people),
+        share=teller.figure(f"Share of {when.what}", most / total, Unit.SHARE, when.source, when.people),
         zone=teller.figure("Time zone", when.zone, Unit.NAME, "the workspace's", when.people),
     )

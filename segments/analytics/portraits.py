@@ -84,8 +84,12 @@ class Breakdown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class When:
-    """When they come: visits by weekday (Monday first) and hour, None where they stand for fewer than five people."""
+    """When they come: visits by weekday (Monday first) and hour, None where they stand for fewer than five people.
 
+    `what` they are: "visits", or "orders" where no visits are known.
+    """
+
+    what: str
     zone: str
     source: str
     people: int

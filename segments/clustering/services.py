@@ -171,14 +171,7 @@ def request_run(*, clustering: Clustering, by: Actor, user: User | None = None) 
         if user is not None:
             let_follow(job=under_way, user=user)
         return run
-    newest = ClusterRun.objects.filter(clustering=clustering).aggregate(newest=Max("number"))["newest"] or 0
-    run = ClusterRun.objects.create(
-        clustering=clustering,
-        number=newest + 1,
-        settings=clustering.settings,
-        seed=clustering.as_settings.seed,
-        requested_by=by.label[:150],
-    )
+    run = _new_run(clustering, by)
     run.job = enqueue(
         kind=RUN_KIND,
         params={"clustering": clustering.pk, "run": run.pk},
@@ -190,6 +183,24 @@ def request_run(*, clustering: Clustering, by: Actor, user: User | None = None) 
     detail = {"run": run.number, "settings": run.settings}
     record(by=by, action="clustering.run_requested", object=clustering, purpose=clustering.purpose.key, detail=detail)
     return run
+
+
+def _new_run(clustering: Clustering, by: Actor) -> ClusterRun:
+    newest = ClusterRun.objects.filter(clustering=clustering).aggregate(newest=Max("number"))["newest"] or 0
+    return ClusterRun.objects.create(
+        clustering=clustering,
+        number=newest + 1,
+        settings=clustering.settings,
+        seed=clustering.as_settings.seed,
+        requested_by=by.label[:150],
+    )
+
+
+@transaction.atomic
+def _refused(clustering: Clustering, error: DomainError) -> None:
+    run = _new_run(_locked(clustering), SYSTEM)
+    run.outcome, run.problem, run.finished_at = Outcome.FAILED, error.message, timezone.now()
+    run.save(update_fields=["outcome", "problem", "finished_at"])
 
 
 def request_due_runs() -> list[ClusterRun]:
@@ -206,8 +217,9 @@ def request_due_runs() -> list[ClusterRun]:
                 continue
         try:
             asked.append(request_run(clustering=clustering, by=SYSTEM))
-        except DomainError:
-            continue  # a feature of it is gone: its screen says so, and the others run
+        except DomainError as error:
+            # A feature of it is gone. The others run, and this one's screen says why it didn't.
+            _refused(clustering, error)
     return asked
 
 

@@ -121,7 +121,7 @@ def frame(request: HttpRequest, clustering: Clustering, run: ClusterRun | None) 
         "may_delete": request.user.has_perm("segments.delete_clustering"),
         "may_segment": request.user.has_perm("segments.add_segment"),
         "may_persona": request.user.has_perm("segments.add_persona"),
-        "persona_url": "",
+        "persona_url": reverse("admin:segments_persona_new"),
         "currency": Workspace.current().reporting_currency,
     }
 

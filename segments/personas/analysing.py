@@ -4,7 +4,7 @@ All of it on samples drawn at random, whose sizes stand beside what was found. T
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -16,7 +16,8 @@ from cdp.profiles.orders import ORDER_COMPLETED
 from consent.models import Purpose
 from segments.analytics.attributes import Apart, Buying, relating_to_buying, telling_apart
 from segments.analytics.factors import Factor, Factors, Words, find_factors, place_of
-from segments.features.catalogue import FIXED, TRAIT, VALUE, Feature, parts_of
+from segments.analytics.portraits import Unit
+from segments.features.catalogue import FIXED, TRAIT, VALUE, Feature, FeatureKind, parts_of
 from segments.features.discovery import features_there_are
 from segments.features.loading import load_features
 from segments.features.matrix import FeatureMatrix
@@ -30,6 +31,13 @@ SEED: Final = 20_261_123
 # What was known before this span is held against what was bought in it.
 AHEAD: Final = timedelta(days=90)
 
+UNITS: Final = {
+    FeatureKind.AMOUNT: Unit.MONEY,
+    FeatureKind.DAYS: Unit.DAYS,
+    FeatureKind.MINUTES: Unit.MINUTES,
+    FeatureKind.SHARE: Unit.SHARE,
+    FeatureKind.FLAG: Unit.SHARE,
+}
 # How what is counted is said of somebody, where a verb and an adverb say it better than the catalogue's words.
 WORDS: Final = {
     "orders_per_month": Words("Buys", "often", "seldom"),
@@ -130,6 +138,7 @@ def analyse(
         return {key: Analysed() for key in keys}
     features = _features(purpose, as_of)
     labels = [(one.key, one.label) for one in features]
+    units = {one.key: UNITS.get(one.kind, Unit.NUMBER).value for one in features}
     now = _loaded(features, chosen, as_of=as_of, purpose=purpose)
     step("factors")
     # Shares of one whole hang together by their making, and so do the values of one trait: no factor is sought in them.
@@ -140,6 +149,7 @@ def analyse(
     # Traits are known as they are now, and some of them follow from what was bought: a model would learn what came after.
     dated = [one for one in features if not _of_trait(one)]
     dated_labels = [(one.key, one.label) for one in dated]
+    step("what was known before they bought")
     before = as_of - AHEAD
     mine = np.unique(np.concatenate(list(members.values()))) if members else np.empty(0, dtype=np.int64)
     then = _loaded(dated, mine, as_of=before, purpose=purpose)
@@ -160,7 +170,10 @@ def analyse(
         of_members = then.values[np.isin(then.ids, members[key])]
         their_ids = then.ids[np.isin(then.ids, members[key])]
         found[key] = Analysed(
-            apart=telling_apart(labels, now.values[looked_at], in_group[looked_at]),
+            apart=tuple(
+                replace(one, unit=units[one.key])
+                for one in telling_apart(labels, now.values[looked_at], in_group[looked_at])
+            ),
             members=int(in_group.sum()),
             others=int((others & ~in_group).sum()),
             buying=relating_to_buying(dated_labels, of_members, np.isin(their_ids, bought), seed=SEED),

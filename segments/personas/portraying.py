@@ -18,6 +18,7 @@ from segments.features.catalogue import CHANNEL_LABELS
 from segments.fields.personal import PERSONAL_TYPES
 from segments.personas.counting import CHANNELS, DEVICES, EVERYBODY, MOST_CATEGORIES, WINDOW, Counting
 from segments.queries import ids_of
+from segments.rules.countries import COUNTRIES
 
 MOST_ROWS: Final = 8
 MOST_NEEDS: Final = 3
@@ -281,7 +282,8 @@ def _traits(counting: Counting) -> tuple[dict[str, list[Breakdown]], dict[str, l
     for (key, number), mine in counts.items():
         trait = spoken[number]
         usual, usual_known = counts.get((EVERYBODY, number), {}), known.get((EVERYBODY, number), 0)
-        shares = _shares(mine, known[key, number], usual, usual_known, str)
+        say = _country if trait.type == TraitType.COUNTRY else str
+        shares = _shares(mine, known[key, number], usual, usual_known, say)
         if not shares:
             continue
         place = demographics if trait.category == TraitCategory.DEMOGRAPHIC else others
@@ -298,6 +300,10 @@ def _traits(counting: Counting) -> tuple[dict[str, list[Breakdown]], dict[str, l
     for found in (*demographics.values(), *others.values()):
         found.sort(key=lambda one: (-one.known, one.label))
     return demographics, others
+
+
+def _country(code: str) -> str:
+    return COUNTRIES.get(code.upper(), code)
 
 
 def _is_told(trait: Trait) -> bool:
@@ -348,13 +354,15 @@ def _reach(counting: Counting, sizes: Mapping[str, int]) -> dict[str, Breakdown]
 
 def _when(counting: Counting, sums: Mapping[str, Mapping[str, Any]]) -> dict[str, When]:
     source, rows = counting.moments()
-    who = "visitors" if source.startswith("visits") else "buyers"
+    is_visits = source.startswith("visits")
+    who = "visitors" if is_visits else "buyers"
     visits: dict[str, list[list[int | None]]] = defaultdict(lambda: [[0] * 24 for _ in range(7)])
     for key, day, hour, times, people in rows:
         visits[key][day][hour] = times if people >= FEWEST else None
     usual = _frozen(visits[EVERYBODY])
     return {
         key: When(
+            what="visits" if is_visits else "orders",
             zone=counting.zone,
             source=f"{source} of {YEAR}",
             people=sums[key][who],
@@ -424,7 +432,7 @@ def _feedback(counting: Counting) -> dict[str, list[Measure]]:
     }
     means: dict[tuple[str, str, str], dict[str, tuple[int, float]]] = defaultdict(dict)
     for key, event, name, people, mean in counting.answers(list(events), list(ANSWERS)):
-        label = f"{events[event].label}: {name}"
+        label = f"{events[event].label} ({name})"
         means[f"{event}.{name}", label, f"the property {name} of {events[event].name}, {YEAR}"][key] = (
             people,
             float(mean),

@@ -23,6 +23,7 @@ from consent.models import Purpose
 from consent.querysets import INTERNAL_ANALYSIS, purpose_or_error
 from segments.analytics.narrative import tell
 from segments.analytics.portraits import Portrait
+from segments.clustering import services as clustering
 from segments.features.people import who_may_be_profiled
 from segments.moments import moment_of_judgement
 from segments.personas.analysing import Analysed, analyse
@@ -33,13 +34,13 @@ from segments.personas.services import KIND, request_portraits
 from segments.personas.services import PORTRAY_KIND as PORTRAY_KIND
 from segments.personas.sources import members_of
 from segments.queries import Query
+from segments.rfm import services as rfm
 from segments.schedule import last_time_of_day
 
 # After RFM groups and clusters, which are worked out from the nightly hour on.
 HOURS_LATER: Final = 1
 PAUSE_AFTER_FAILURE: Final = timedelta(minutes=10)
-PHASES: Final = 9
-ANALYSES: Final = ("rfm.", "clustering.")
+PHASES: Final = 11
 OLD_RUNS: Final = 1
 MOST_ROUNDS: Final = 3
 
@@ -53,10 +54,11 @@ class Portrayed:
     people: int = 0
 
 
+# Set operations, which take as long as their sides are large whatever the planner believes of rows that were just written.
 BELONG: Final = """
     INSERT INTO profiles_score (run_id, key, profile_id, number)
-    SELECT DISTINCT %(run)s::bigint, %(key)s::text, members.profile_id, 1 FROM ({members}) AS members
-     WHERE members.profile_id IN ({permitted})
+    SELECT %(run)s::bigint, %(key)s::text, belongs.profile_id, 1
+      FROM (({members}) INTERSECT ({permitted})) AS belongs(profile_id)
 """
 # Of several, the first by the order that somebody gave them.
 FIRST: Final = """
@@ -67,7 +69,9 @@ FIRST: Final = """
      WHERE s.run_id = %(run)s ORDER BY s.profile_id, given.place
 """
 NO_LONGER: Final = """
-    DELETE FROM profiles_score WHERE run_id = %(run)s AND profile_id NOT IN ({permitted})
+    DELETE FROM profiles_score AS s
+     USING ((SELECT profile_id FROM profiles_score WHERE run_id = %(run)s) EXCEPT ({permitted})) AS gone(profile_id)
+     WHERE s.run_id = %(run)s AND s.profile_id = gone.profile_id
 """
 FORGET: Final = "DELETE FROM profiles_score WHERE run_id = ANY(%(runs)s::bigint[])"
 
@@ -208,6 +212,6 @@ def request_due_portraits() -> Job | None:
             return None
     if not Persona.objects.filter(is_active=True).exists():
         return None
-    if any(kind.startswith(ANALYSES) for kind in Job.objects.unfinished().values_list("kind", flat=True)):
+    if Job.objects.unfinished().filter(kind__in=[rfm.RUN_KIND, clustering.RUN_KIND]).exists():
         return None
     return request_portraits(by=SYSTEM)

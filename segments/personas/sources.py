@@ -117,7 +117,8 @@ def group_named(value: str, *, user: User) -> Group:
         found = [group_of_segment(segment)] if segment else ()
     elif kind in (PersonaSource.RFM, PersonaSource.CLUSTER):
         rfm, clusters = groups_of_scores()
-        found = [one for one in (*rfm, *clusters) if one.value == value]
+        wanted = f"rfm:{slugify(rest)}" if kind == PersonaSource.RFM else value
+        found = [one for one in (*rfm, *clusters) if one.value == wanted]
     if not found:
         raise DomainError(
             "source_unknown", "There is no such group now. It may have been renamed, or nobody is in it.", "/source"
@@ -163,7 +164,7 @@ def why_gone(persona: Persona) -> str:
         if persona.segment is None:
             return "The segment it was made from was deleted."
         if persona.segment.status not in READABLE:
-            return f"The segment “{persona.segment.name}” is not live, so nobody is in it."
+            return "The segment it was made from is not live, so nobody is in it."
         return ""
     if persona.score_kind not in published_scores([persona.score_kind]):
         return "The scores that say who is in it were never published, or are gone."

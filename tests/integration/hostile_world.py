@@ -39,6 +39,8 @@ from segments.by_hand import put_by_hand
 from segments.clustering.models import Clustering
 from segments.lists import add_people, create_list
 from segments.models import ByHand, Segment
+from segments.personas.services import create_persona
+from segments.personas.sources import group_of_segment
 from segments.services import save_version
 from segments.sharing import share_segment
 from segments.uploads import services as uploading
@@ -94,6 +96,7 @@ def make_world() -> World:
     )
     segment = live("everybody", {"everyone": True})
     save_version(segment=segment, rule=rule({"trait": "points", "op": "gt", "value": 1}), by=BY)
+    create_persona(name="Regulars", group=group_of_segment(segment), by=BY)
     friends = create_list(name="Friends", key="friends", by=BY)
     add_people(static_list=friends, profile_ids=[ann.pk], by=BY)
     put_by_hand(segment=segment, profile=person("bob"), kind=ByHand.EXCLUDE, reason="staff", by=BY)

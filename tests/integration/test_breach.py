@@ -253,6 +253,7 @@ SHOW_NOBODY = {
     "record_of_processing.exported": "what is processed, and nobody's data", "retention.run_exported": "counts",
     "rfm.exported": "counts and sums of groups",
     "segment.compared": "counts and sums", "segment.performance_read": "the same", "segments.exported": "rules, and nobody's data",
+    "persona.figures_exported": "figures of groups",
 }  # fmt: skip
 
 

@@ -32,6 +32,7 @@ LISTS = {
     "/admin/profiles/eventname/": {"marketer", "compliance", "integrator"},
     "/admin/segments/segment/fields/": {"marketer", "compliance", "integrator"},
     "/admin/segments/staticlist/": {"marketer", "compliance", "integrator"},
+    "/admin/segments/persona/": {"marketer", "compliance"},
     "/admin/jobs/job/": {"marketer", "compliance", "integrator"},
     "/admin/ingestion/quarantined/": {"integrator"},
     "/admin/ingestion/source/": {"integrator"},

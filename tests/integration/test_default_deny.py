@@ -267,6 +267,7 @@ QUIET = {
     r"segments_segment_(?!preview|member|people_difference|draft_why|review_people|new_people).*": "definitions, counts and acts",
     r"segments_segment_(member_figures|member_columns|members_reveal|member_by_hand|members_upload)": "counts and acts",
     r"segments_staticlist_(?!detail).*": "definitions, counts and acts",
+    r"segments_persona_.*": "figures of groups of five people or more, and acts",
     r"segments_rfmrun_.*": "figures of groups and cells, settings and acts",
     r"segments_clustering_.*": "definitions, counts, figures that stand for five people at least, points without a person; acts",
     r"segments_listupload_.*": "what somebody uploaded themselves, masked; counts, and numbers of lines",
@@ -328,6 +329,7 @@ TASKS = {
     "pages.send_confirmations", "collecting.apply_import", "collecting.discard_forgotten",
     "segments.recompute_thresholds", "segments.request_recomputation", "fields.measure", "fields.request_measurement",
     "segments.apply_upload", "personas.portray", "personas.request_portraits",
+    "segments.rfm", "rfm.request_run", "segments.cluster", "segments.request_cluster_runs", "clusters.assign_arrived",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""
 TRACKING = re.compile(r"(healthz|readyz|v1/|analytics|banner\.js|\.well-known/gpc\.json)")

@@ -11,14 +11,15 @@ from cdp.errors import DomainError
 from cdp.jobs.models import Job, JobState
 from cdp.jobs.services import JobCancelled, cancel, send_stranded
 from cdp.profiles.models import ScoreRun, Trait
-from cdp.profiles.score_services import published_scores, scores_of
-from consent.models import Decision, StopKind
+from cdp.profiles.score_services import Scored, add_scores, publish_run, published_scores, scores_of, start_run
+from consent.models import Decision, Purpose, StopKind
 from consent.stops import stop
 from segments.analytics.portraits import Portrait
+from segments.clustering.models import Clustering
 from segments.personas import services
 from segments.personas.models import Persona, PersonaPortrait
 from segments.personas.running import portray, request_due_portraits
-from segments.personas.sources import group_named, group_of_segment
+from segments.personas.sources import group_named, group_of_segment, groups_of_scores
 from segments.tasks import portray as portray_task
 from tests.factories import BY, identify, live, members, performed, person, process_all, set_live, track, tracker
 from tests.integration.callers import decide
@@ -88,7 +89,7 @@ def test_a_portrait_says_what_the_orders_come_to_by_hand(shop: None) -> None:
     assert found.categories is not None
     assert [(one.key, one.people, one.share, one.everyone) for one in found.categories.rows] == [("Books", 6, 1, 0.6)]
     (country,) = found.demographics or found.traits
-    assert country.known == 6 and [(one.label, one.people) for one in country.rows] == [("CH", 5)]
+    assert country.known == 6 and [(one.label, one.people) for one in country.rows] == [("Switzerland", 5)]
     assert [(one.value, one.everyone, one.people) for one in found.feedback] == [(3.5, 3.5, 6)]
     # Five of them come at any one hour at most if they ordered then; orders stand for visits where there are none.
     assert found.when is not None and found.when.source.startswith("orders") and found.when.people == 6
@@ -207,9 +208,7 @@ def test_what_can_be_portrayed_is_named_and_refused_in_words(shop: None) -> None
         with pytest.raises(DomainError) as refused:
             group_named(value, user=user)
         assert refused.value.code == code
-    persona = (
-        made("Persona") if False else services.create_persona(name="Persona", group=group_of_segment(segment), by=BY)
-    )
+    persona = services.create_persona(name="Persona", group=group_of_segment(segment), by=BY)
     assert persona.key != "persona", "which names everybody's own"
     with pytest.raises(DomainError) as refused:
         services.create_persona(name="persona", group=group_of_segment(segment), by=BY)
@@ -222,7 +221,7 @@ def test_portraits_are_asked_for_once_a_night_and_only_where_there_are_personas(
     Job.objects.filter(kind=services.PORTRAY_KIND).update(
         created_at=datetime.now(UTC) - timedelta(days=2), state="failed"
     )
-    Job.objects.create(kind="rfm.compute", state=JobState.RUNNING)
+    Job.objects.create(kind="segments.rfm", state=JobState.RUNNING)
     assert request_due_portraits() is None, "other analyses first"
     Job.objects.update(state=JobState.SUCCEEDED, finished_at=datetime.now(UTC))
     assert request_due_portraits() is not None and request_due_portraits() is None
@@ -236,3 +235,33 @@ def test_a_portrait_of_a_deleted_segment_stays_and_its_score_ends(shop: None) ->
     assert PersonaPortrait.objects.get(persona=persona).people is None
     assert published_scores(["persona"]) == {"persona": {}}
     assert Trait.objects.exists()
+
+
+def test_rfm_groups_and_clusters_are_portrayed_by_the_scores_that_are_read_now(shop: None) -> None:
+    def scored(kind: str, key: str, said: dict[str, tuple[int | None, str]]) -> None:
+        run = start_run(kind=kind, version="1", by=BY)
+        add_scores(run=run, scores=[Scored(person(name).pk, key, *one) for name, one in said.items()])
+        publish_run(run=run, by=BY)
+
+    clustering = Clustering.objects.create(
+        key="taste", name="Taste", purpose=Purpose.objects.get(key="internal_analysis")
+    )
+    scored("rfm", "group", dict.fromkeys(READERS, (None, "Can't lose them")))
+    scored("clusters-taste", "cluster", dict.fromkeys((*READERS[:2], *OTHERS), (2, "Lamps")) | {"cyd": (-1, "None")})
+    user = User.objects.create_superuser("root")
+    rfm, clusters = groups_of_scores()
+    assert [(one.value, one.people) for one in rfm] == [("rfm:cant-lose-them", 6)]
+    assert [(one.value, one.name, one.people) for one in clusters] == [
+        (f"cluster:{clustering.uuid}:2", "Taste: Lamps", 6)
+    ], "who is in no cluster is no group"
+    personas = [
+        services.create_persona(name=name, group=group_named(value, user=user), by=BY)
+        for name, value in (("Savers", "rfm:Can't lose them"), ("Lit", clusters[0].value))
+    ]
+    run_now()
+    assert [portrait_of(one).people for one in personas] == [6, 6]
+    scored("clusters-taste", "cluster", dict.fromkeys(OTHERS, (2, "Other words")))
+    scored("rfm", "group", dict.fromkeys(READERS, (None, "Lost")))
+    run_now()
+    assert [portrait_of(one).people for one in personas] == [None, None], "four, and none"
+    assert published_scores(["persona"])["persona"].keys() == {"persona", "lit"}

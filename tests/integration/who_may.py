@@ -46,6 +46,7 @@ OPENED: Final = {
         segments_clustering_new segments_clustering_settings
         segments_listupload_detail segments_listupload_new segments_listupload_problems
         segments_segment_access segments_segment_import segments_segment_new segments_staticlist_new
+        segments_persona_new segments_persona_settings
     """,
     "marketer compliance": """
         segments_clustering_change segments_clustering_changelist segments_clustering_compare
@@ -59,6 +60,8 @@ OPENED: Final = {
         segments_segment_member_figures segments_segment_member_find segments_segment_members
         segments_segment_people_difference segments_segment_performance segments_segment_performance_figures
         segments_segment_use segments_staticlist_detail segments_staticlist_settings
+        segments_persona_change segments_persona_changelist segments_persona_detail segments_persona_file
+        segments_persona_history segments_persona_print segments_persona_standing
         segments_rfmrun_cells_csv segments_rfmrun_change segments_rfmrun_changelist
         segments_rfmrun_distributions segments_rfmrun_groups_csv segments_rfmrun_history
         segments_rfmrun_movers segments_rfmrun_runs segments_rfmrun_settings segments_rfmrun_standing
@@ -110,6 +113,8 @@ OPENED: Final = {
         segments_segment_review segments_segment_review_people segments_segment_unshare
         segments_staticlist_add segments_staticlist_delete segments_staticlist_delete_one
         segments_staticlist_remove
+        segments_persona_add segments_persona_delete segments_persona_delete_one segments_persona_move
+        segments_persona_run segments_persona_segment
         segments_rfmrun_add segments_rfmrun_cancel segments_rfmrun_delete segments_rfmrun_draft
         segments_rfmrun_segment segments_rfmrun_start
     """,
@@ -172,6 +177,8 @@ DONE: Final = {
         segments_segment_resume segments_segment_review segments_segment_review_people
         segments_segment_settings segments_segment_unshare segments_staticlist_delete_one
         segments_staticlist_new segments_staticlist_remove segments_staticlist_settings
+        segments_persona_delete_one segments_persona_move segments_persona_new segments_persona_run
+        segments_persona_segment segments_persona_settings
         segments_rfmrun_cancel segments_rfmrun_draft segments_rfmrun_segment segments_rfmrun_settings
         segments_rfmrun_start
     """,
@@ -188,6 +195,8 @@ DONE: Final = {
         segments_segment_members segments_segment_members_export segments_segment_people_difference
         segments_segment_performance segments_segment_performance_figures segments_segment_preview
         segments_segment_use segments_staticlist_detail
+        segments_persona_changelist segments_persona_detail segments_persona_file segments_persona_history
+        segments_persona_print segments_persona_standing
         segments_rfmrun_cells_csv segments_rfmrun_changelist segments_rfmrun_distributions
         segments_rfmrun_groups_csv segments_rfmrun_history segments_rfmrun_movers segments_rfmrun_runs
         segments_rfmrun_standing
@@ -226,6 +235,7 @@ DONE: Final = {
         segments_segment_add segments_segment_change segments_segment_delete segments_segment_field_card
         segments_segment_field_distribution segments_segment_field_values segments_segment_member_by_hand
         segments_staticlist_add segments_staticlist_change segments_staticlist_delete
+        segments_persona_add segments_persona_change segments_persona_delete
         segments_rfmrun_add segments_rfmrun_change segments_rfmrun_delete
     """,
 }

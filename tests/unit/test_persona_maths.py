@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.decomposition import FactorAnalysis
 from sklearn.metrics import mutual_info_score
 
 from segments.analytics.attributes import (
@@ -17,7 +18,7 @@ from segments.analytics.attributes import (
     standardised_difference,
     telling_apart,
 )
-from segments.analytics.factors import Factors, Words, by_chance, find_factors, name_of, place_of
+from segments.analytics.factors import Factors, Words, _few_rows_like, by_chance, find_factors, name_of, place_of
 from segments.analytics.narrative import Figure, Sentence, say, tell
 from segments.analytics.portraits import Breakdown, Measure, Need, Portrait, Share, Unit, When
 
@@ -56,7 +57,10 @@ def test_the_difference_is_cohens_d() -> None:
     mine, others = np.array([2.0, 3, 4, np.nan]), np.array([3.0, 5, 7])
     assert standardised_difference(mine, others) == pytest.approx(-2 / np.sqrt(2.5))
     assert standardised_difference(mine, np.array([1.0])) is None
-    assert standardised_difference(np.ones(9), np.ones(9)) is None
+    assert standardised_difference(np.full(9, 0.1), np.full(9, 0.1)) is None
+    # 1/3 and 1, each over and over: by the deviation of all together, sqrt(n / (n - 1)) / 3.
+    apart = standardised_difference(np.full(30, 1 / 3), np.full(30, 1.0))
+    assert apart == pytest.approx(-2 * np.sqrt(59 / 60))
 
 
 def test_planted_differences_come_in_the_order_of_their_size() -> None:
@@ -141,6 +145,16 @@ def test_planted_factors_are_found_with_their_number_and_loadings() -> None:
     assert sum(found.components) == pytest.approx(1) and sum(found.eigenvalues) == pytest.approx(6)
     assert "buys often and broadly" in found.factors[0].name.lower()
     assert Factors.from_json(json.loads(json.dumps(found.as_json()))) == found
+
+
+def test_the_fit_on_few_rows_is_that_on_all_people() -> None:
+    values = planted(400)
+    standard = (values - values.mean(axis=0)) / values.std(axis=0)
+    few, everybody = (
+        FactorAnalysis(2, max_iter=5000, tol=1e-9, svd_method="lapack").fit(rows)
+        for rows in (_few_rows_like(standard), standard)
+    )
+    assert np.allclose(few.get_covariance(), everybody.get_covariance(), atol=1e-4)
 
 
 def test_where_nothing_hangs_together_no_factor_is_claimed() -> None:
@@ -255,7 +269,7 @@ def portraits(draw: st.DrawFn) -> Portrait:
         people=people, everybody=people + draw(st.integers(0, 9000)), currency="EUR", window_days=365, zone="Europe/Zurich",
         measures=tuple(measure(key, unit) for key, unit in keys.items()),
         demographics=(breakdown(),), categories=breakdown(), channels=breakdown(), devices=breakdown(),
-        when=When(zone="Etc/GMT+5", source="tests", people=people, visits=grid, everyone=grid),
+        when=When(what="visits", zone="Etc/GMT+5", source="tests", people=people, visits=grid, everyone=grid),
         needs=(Need(category=draw(names), after=draw(names), bought=40, went_on=went_on, buyers=90, otherwise=0.2,
                     ready=draw(st.integers(0, 9))),),
         feedback=(measure("nps", Unit.NUMBER),),
