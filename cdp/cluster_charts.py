@@ -280,6 +280,7 @@ def dendrogram(*, joints: Sequence[Joint], leaves: Sequence[str], cut: float | N
             "type": "value",
             "min": 0,
             "max": round(highest * 1.05, 5),
+            "axisLine": {"show": False},
             "splitNumber": 4,
             "splitLine": {"lineStyle": {"color": "@line"}},
             "axisLabel": {"color": "@ink-3", "formatter": {"$format": "number"}, "showMaxLabel": False},
