@@ -141,6 +141,7 @@ def test_a_run_is_told_by_verdict_cards_heat_map_and_pictures(marketer: Client) 
     for picture in ("plane", "radar", "elbow", "silhouette-curve", "tree", "knives"):
         assert f'id="{picture}-options"' in page, picture
     assert page.count("Make a segment") >= 2
+    assert f"?source=cluster:{made.uuid}:2" in page
     assert "waits for your decision" in page
 
 
