@@ -18,10 +18,14 @@ from segments.clustering.models import Clustering
 from segments.clustering.services import create_clustering
 from segments.clustering.services import request_run as request_clusters
 from segments.clustering.settings import ClusteringSettings, FeatureChoice
+from segments.personas.models import Persona
+from segments.personas.services import create_persona, request_portraits
+from segments.personas.sources import groups_of_scores
 from segments.rfm.models import RfmRun
 from segments.rfm.services import request_run as request_rfm
-from segments.tasks import run_clustering, run_rfm
+from segments.tasks import portray, run_clustering, run_rfm
 
+MOST_PERSONAS: Final = 4
 HABITS: Final = ClusteringSettings(
     features=(
         FeatureChoice(key="orders_per_month", transform=Transform.LOG1P),
@@ -36,7 +40,7 @@ HABITS: Final = ClusteringSettings(
 
 
 def make_analyses(*, owner: User) -> None:
-    """RFM and one clustering, run; what is there already stays as somebody may have changed it."""
+    """RFM and one clustering, run, and personas of them; what is there already stays as somebody may have changed it."""
     if not RfmRun.objects.exists():
         run_here(run_rfm, request_rfm(by=LOADER, user=owner).job)
     if not Clustering.objects.exists():
@@ -48,6 +52,18 @@ def make_analyses(*, owner: User) -> None:
             by=LOADER,
         )
         run_here(run_clustering, request_clusters(clustering=habits, by=LOADER, user=owner).job)
+    if not Persona.objects.exists():
+        make_personas(owner=owner)
+
+
+def make_personas(*, owner: User) -> None:
+    """One of the champions, and one of each cluster there is."""
+    rfm, clusters = groups_of_scores()
+    for group in [*(one for one in rfm if one.name.endswith("Champions")), *clusters][:MOST_PERSONAS]:
+        name = group.name.rpartition(": ")[2]
+        create_persona(name=name[:100], group=group, owner=owner, by=LOADER)
+    if Persona.objects.exists():
+        run_here(portray, request_portraits(by=LOADER, user=owner))
 
 
 def run_here(task: Task, job: Job | None) -> None:
