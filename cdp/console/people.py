@@ -164,7 +164,7 @@ class PeopleAdmin(ReadOnlyAdmin):
             "merges": Merge.objects.filter(survivor_id=person.pk).order_by("-merged_at"),
             "may_undo": request.user.has_perm("identity.undo_merge"),
             "may_see_records": request.user.has_perm("consent.view_consentrecord"),
-            "scores": person_parts.scores(person),
+            **person_parts.judged(person),
             "may_ask_history": sum(total.count for total in totals if total.name.type == EventType.IDENTIFY) > 1,
             "sources": Source.objects.order_by("name"),
             "types": EventType.choices,

@@ -10,6 +10,8 @@ from django.db.models import Q, QuerySet
 from cdp.ingestion.models import Source
 from cdp.profiles.masking import masked_properties
 from cdp.profiles.models import Event, EventName, EventType, Profile, Score, Trait
+from segments.rfm.one_person import standing_by_rfm
+from segments.rfm.services import SCORE_KIND
 
 MOST_SAID = 25
 
@@ -22,6 +24,13 @@ def scores(person: Profile) -> list[Score]:
         is_share = row.number is not None and 0 <= row.number <= 1 and row.label is None
         row.share = float(row.number) if is_share else None  # type: ignore[attr-defined,arg-type]
     return rows
+
+
+def judged(person: Profile) -> dict[str, Any]:
+    """What the published runs say of them: by RFM, which has a place of its own, and by all others."""
+    found = scores(person)
+    rfm = standing_by_rfm(person.pk, found)
+    return {"rfm": rfm, "scores": [one for one in found if rfm is None or one.run.kind != SCORE_KIND]}
 
 
 def said_of(person: Profile, trait: Trait, *, is_masked: bool) -> list[dict[str, Any]]:

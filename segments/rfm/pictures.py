@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from math import inf
 from typing import Final
 
 from cdp.chart_parts import bin_of
@@ -34,7 +35,7 @@ def groups_figure(groups: Sequence[Group], currency: str) -> Figure:
     parts = []
     for one in groups:
         share, revenue = one.sums.people_share(whole) or 0.0, one.sums.revenue_share(whole)
-        of_revenue = f"{revenue * 100:.0f}% of revenue" if revenue is not None else "revenue not shared out"
+        of_revenue = f"{written(revenue, Unit.SHARE)} of revenue" if revenue is not None else "revenue not shared out"
         said = (
             f"{one.name}\n{one.sums.people:,} people, {share * 100:.1f}%\n"
             f"{written(one.sums.revenue, Unit.MONEY, currency)}, {of_revenue}"
@@ -93,10 +94,10 @@ def distribution_figure(one: Distribution, currency: str, *, height: Height = He
     about = f"How {unit} are spread over {sum(one.counts):,} people. Scores change at {cuts}."
     options = histogram(edges=one.edges, counts=one.counts, about=about, marks=marks)
     options["grid"] = {**options["grid"], "top": 28}  # room for the marks' names
-    rows = [
-        (f"{written(low)} to {written(high)}", f"{count:,}", score_at(one, low, high))
-        for (low, high), count in zip(pairwise(one.edges), one.counts, strict=True)
-    ]
+    names = stretches(one)
+    options["xAxis"]["data"] = names
+    scores = [scores_within(one, number) for number in range(len(names))]
+    rows = [(name, f"{count:,}", said) for name, count, said in zip(names, one.counts, scores, strict=True)]
     return Figure(
         id=f"spread-{one.measure}",
         title=title,
@@ -121,7 +122,28 @@ def score_of(measure: str, cuts: Sequence[float], value: float) -> int:
     return 5 - below if measure == "recency" else 1 + below
 
 
-def score_at(one: Distribution, low: float, high: float) -> str:
+def stretches(one: Distribution) -> list[str]:
+    """What each bar stands for, in words. The outermost have all beyond their edges, too: where these end is some person's own value."""
+    bounds = list(pairwise(one.edges))
+    names = []
+    for number, (low, high) in enumerate(bounds):
+        # Orders are whole: from 2 up to, and without, 4 are 2 and 3.
+        last = high - 1 if one.measure == "frequency" else high
+        if number == len(bounds) - 1:
+            names.append(f"{written(low)} or more")
+        elif number == 0:
+            names.append(f"up to {written(last)}")
+        else:
+            names.append(written(low) if low == last else f"{written(low)} to {written(last)}")
+    return names
+
+
+def scores_within(one: Distribution, number: int) -> str:
+    """The score, or the scores, that people of this bar have."""
+    low = -inf if number == 0 else one.edges[number]
+    high = inf if number == len(one.counts) - 1 else one.edges[number + 1]
+    if one.measure == "frequency":
+        high -= 1
     first, last = sorted((score_of(one.measure, one.cuts, low), score_of(one.measure, one.cuts, high)))
     return f"{first}" if first == last else f"{first} to {last}"
 

@@ -83,6 +83,18 @@ def by_keys(page: Page, name: str) -> None:
         page.keyboard.press("Enter")
 
 
+def drag(page: Page, row: int, to: int) -> None:
+    """Takes a row of the table of groups by its grip to below another one."""
+    page.locator("[data-grip]").nth(to).scroll_into_view_if_needed()
+    start, end = (page.locator("[data-grip]").nth(number).bounding_box() for number in (row, to))
+    assert start and end
+    page.mouse.move(start["x"] + 8, start["y"] + 12)
+    page.mouse.down()
+    page.mouse.move(start["x"] + 8, start["y"] + 40, steps=5)
+    page.mouse.move(end["x"] + 8, end["y"] + 40, steps=15)
+    page.mouse.up()
+
+
 def test_cells_are_picked_together_and_settings_written_by_keyboard(console: Console) -> None:
     first = complete_run({(5, 5): 40, (3, 3): 60, (1, 1): 80}, as_of=AS_OF - timedelta(days=1))
     flows = [("Loyal", "Champions", 12), ("Loyal", "Loyal", 40), ("Champions", "At risk", 5), ("", "New", 9)]
@@ -115,6 +127,12 @@ def test_cells_are_picked_together_and_settings_written_by_keyboard(console: Con
 
     page.get_by_role("link", name="Settings").click()
     cover = page.get_by_role("table", name="Which group each cell falls into")
+    with page.expect_response(lambda response: response.url.endswith("/draft/")):
+        drag(page, 1, 3)
+    expect(page.get_by_label("Name of group 1", exact=True)).to_have_value("Champions")
+    expect(page.get_by_label("Name of group 2", exact=True)).not_to_have_value("Loyal")
+    by_keys(page, "Restore the eleven groups")
+    expect(page.get_by_label("Name of group 2", exact=True)).to_have_value("Loyal")
     by_keys(page, "Remove Lost")
     expect(page.locator(".rf-cv")).to_contain_text("1 of 25 cells belong to no group: R 1, FM 1.")
     expect(cover.get_by_role("cell", name="no group")).to_be_visible()

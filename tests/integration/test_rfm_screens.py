@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from cdp.audit.models import AuditEntry
 from cdp.jobs.models import Job, JobState
+from cdp.profiles.models import ScoreRun
 from cdp.profiles.score_services import Scored, add_scores, publish_run, start_run
 from segments.analytics.rfm_groups import DEFAULT_SCHEME
 from segments.models import Segment
@@ -305,3 +306,22 @@ def test_who_may_only_look_changes_nothing() -> None:
     assert not re.search(r"<button[^>]*name=\"(do|save)\"", page.content.decode())
     for name in ("settings", "draft", "start", "cancel", "segment"):
         assert looking.post(url(f"segments_rfmrun_{name}")).status_code == 403
+
+
+# ---- A person's page -------------------------------------------------------------------------------------------------
+
+
+def test_a_persons_page_says_the_group_what_it_means_and_since_when(marketer: Client) -> None:
+    scored(ann=(5, 5), bob=(1, 1))
+    first = complete_run(as_of=AS_OF - timedelta(days=9))
+    run = complete_run(previous=first)
+    RfmRun.objects.filter(pk=run.pk).update(score_run_id=ScoreRun.objects.get().pk)
+    page = reverse("admin:profiles_profile_detail", args=[person("ann").uuid])
+    said = text(marketer.get(page))
+    assert "RFM group Champions" in said and "Bought lately, buy often and spend the most." in said
+    assert "Recency 5 of 5" in said and "since" not in said[said.index("In the grid") :][:60]
+    RfmMove.objects.create(run=first, profile_id=person("ann").pk, before="", after="Loyal")
+    RfmMove.objects.create(run=run, profile_id=person("ann").pk, before="Loyal", after="Champions")
+    assert "Champions since 23 Nov 2026 , before that Loyal" in text(marketer.get(page))
+    ScoreRun.objects.update(is_current=False)
+    assert "RFM group" not in text(marketer.get(page))

@@ -51,10 +51,14 @@ def test_cuts_at_one_value_are_one_line() -> None:
     figure = distribution_figure(spread, "EUR")
     lines = figure.options["series"][0]["markLine"]["data"]
     assert [line["name"] for line in lines] == ["1 | 2", "2 | 3 | 4", "4 | 5"]
-    assert figure.rows[0] == ("0 to 1", "4", "1 to 2")
+    assert [row[0] for row in figure.rows] == ["up to 0", "1", "2 or more"], "of orders, which are whole"
+    assert [row[2] for row in figure.rows] == ["1", "2", "4 to 5"]
+    assert figure.options["xAxis"]["data"] == ["up to 0", "1", "2 or more"]
     recency = replace(spread, measure="recency")
     lines = distribution_figure(recency, "EUR").options["series"][0]["markLine"]["data"]
     assert [line["name"] for line in lines] == ["5 | 4", "4 | 3 | 2", "2 | 1"]
+    rows = [(row[0], row[2]) for row in distribution_figure(recency, "EUR").rows]
+    assert rows == [("up to 1", "4 to 5"), ("1 to 2", "2 to 4"), ("2 or more", "1 to 2")]
 
 
 def test_up_and_down_are_by_the_order_of_the_groups() -> None:

@@ -8,9 +8,11 @@
     const table = form()?.querySelector("[data-rows]");
     if (!table || !form().dataset.draft || Sortable.get(table)) return;
     Sortable.create(table, {
-      handle: "[data-grip]", draggable: "[data-row]", animation: 120, forceFallback: true, fallbackTolerance: 3, ghostClass: "is-ghost",
+      handle: "[data-grip]", draggable: "[data-row]", animation: 120, forceFallback: true, fallbackOnBody: true, fallbackTolerance: 3, ghostClass: "is-ghost",
       onEnd: ({ oldDraggableIndex: before, newDraggableIndex: after }) => {
-        if (before !== after) htmx.ajax("POST", form().dataset.draft, { source: form(), values: { do: `move-${before}-${after}` } });
+        if (before === after) return;
+        const asked = htmx.ajax("POST", form().dataset.draft, { source: form(), target: form(), swap: "morph:outerHTML", values: { do: `move-${before}-${after}` } });
+        asked.catch(() => { /* a newer step took its place */ });
       },
     });
   }
