@@ -24,6 +24,7 @@ class ClusteringAdmin(ReadOnlyAdmin):
         return [
             path("new/", get(setting_up.new_view), name=name("new")),
             path("statistics/", get(setting_up.statistics_view), name=name("statistics")),
+            path("together/", get(setting_up.together_view), name=name("together")),
             path("<uuid:uuid>/", get(views.detail_view), name=name("detail")),
             path("<uuid:uuid>/settings/", get(setting_up.edit_view), name=name("settings")),
             path("<uuid:uuid>/standing/", get(views.standing_view), name=name("standing")),

@@ -147,6 +147,11 @@ class ClusterRun(models.Model):
         return Prepared.from_json(self.prepared) if self.prepared else None
 
     @property
+    def rule(self) -> str:
+        """How many people the clusters were found on, and how everybody else is put into one: a sentence."""
+        return str(self.fitted["rule"]) if self.fitted else ""
+
+    @property
     def as_choice(self) -> Choice | None:
         return Choice.from_json(self.choice) if self.choice else None
 

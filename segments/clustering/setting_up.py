@@ -22,6 +22,7 @@ from consent.models import Purpose
 from consent.querysets import INTERNAL_ANALYSIS, purpose_or_error, purposes_for_lists
 from segments.clustering import services
 from segments.clustering.models import Clustering
+from segments.clustering.pictures import step
 from segments.clustering.reading import (
     ACTIONS,
     ALGORITHMS,
@@ -44,6 +45,7 @@ from segments.moments import moment_of_judgement
 SECONDS: Final = 20
 # Enough for a mean, a skew and a picture, and there while somebody reads the first lines of the form.
 SAMPLE: Final = 5_000
+STRONG: Final = 2.0  # a correlation of 1 is as strong a colour as two standard deviations
 # What people can be told apart by in any shop: how often, how much, how lately, how they look around.
 USUAL: Final = ("orders_per_month", "average_order_value", "recency_days", "sessions")
 PRESETS: Final = {
@@ -231,36 +233,50 @@ class Cell:
 
 
 def statistics_view(request: HttpRequest) -> HttpResponse:
-    """The figures of all features that are offered, of a sample of people; and which of the chosen say the same."""
+    """The figures of all features that are offered, of a sample of people."""
     demand(request, "view_clustering")
     given = Given.of(request.GET)
-    features = offered(given)
+    found = looked_at(given, [one.key for one in offered(given)])
+    context = (
+        {"refused": found} if isinstance(found, str) else {"found": found, "cells": list(map(cell_of, found.features))}
+    )
+    return render(request, "segments/clustering/_statistics.html", context)
+
+
+def together_view(request: HttpRequest) -> HttpResponse:
+    """How the chosen features go together: which of them say the same."""
+    demand(request, "view_clustering")
+    given = Given.of(request.GET)
+    labels = {one.key: one.label for one in offered(given) if one.key in given.features}
+    if len(labels) < 2:
+        return render(request, "segments/clustering/_together.html", {})
+    found = looked_at(given, list(labels)[:MOST_FEATURES])
+    if isinstance(found, str):
+        return render(request, "segments/clustering/_together.html", {"refused": found})
+    names = [labels[one.key] for one in found.features]
+    context = {
+        "found": found,
+        "alike": [(labels[one], labels[other], f"{value:+.2f}") for one, other, value in found.alike],
+        "names": names,
+        "rows": [
+            (name, [(step(value * STRONG), f"{value:+.2f}") if value is not None else (0, "–") for value in line])
+            for name, line in zip(names, found.correlations, strict=True)
+        ],
+    }
+    return render(request, "segments/clustering/_together.html", context)
+
+
+def looked_at(given: Given, keys: list[str]) -> Statistics | str:
+    """How these features lie; why that can't be said, where it can't."""
     purpose, as_of, days = asked(given)
     try:
         with transaction.atomic():
             limit_statements(seconds=SECONDS)
-            found = feature_statistics(
-                [one.key for one in features], as_of=as_of, window_days=days, purpose=purpose, sample=SAMPLE
-            )
-    except (DomainError, OperationalError) as error:
-        why = error.message if isinstance(error, DomainError) else f"Counting took longer than {SECONDS} seconds."
-        return render(request, "segments/clustering/_statistics.html", {"refused": why})
-    labels = {one.key: one.label for one in features}
-    chosen = set(given.features) or {one.key for one in features}
-    context = {
-        "cells": [cell_of(one) for one in found.features],
-        "found": found,
-        "alike": alike_of(found, labels, chosen),
-    }
-    return render(request, "segments/clustering/_statistics.html", context)
-
-
-def alike_of(found: Statistics, labels: dict[str, str], chosen: set[str]) -> list[tuple[str, str, str]]:
-    return [
-        (labels[one], labels[other], f"{value:+.2f}")
-        for one, other, value in found.alike
-        if one in chosen and other in chosen
-    ][:8]
+            return feature_statistics(keys, as_of=as_of, window_days=days, purpose=purpose, sample=SAMPLE)
+    except DomainError as error:
+        return error.message
+    except OperationalError:
+        return f"Counting took longer than {SECONDS} seconds."
 
 
 def cell_of(one: FeatureStatistics) -> Cell:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from django.contrib.auth.models import User
+
 from cdp.jobs.models import FINISHED, Job, JobState
 from segments.analytics.outcomes import Quality, Structure
 from segments.clustering.models import Cluster, Clustering, ClusterRun, Outcome
@@ -97,6 +99,15 @@ def standing_of(newest: ClusterRun | None) -> Standing | None:
         is_cancelled=not newest.outcome and job is not None and job.state == JobState.CANCELLED,
         problem=problem,
     )
+
+
+def names_of_runs(user: User, jobs: Sequence[Job]) -> dict[int, str]:
+    """The names of the clusterings these jobs run, by job; none for who may not see clusterings."""
+    if not user.has_perm("segments.view_clustering"):
+        return {}
+    keys = {job.pk: job.params.get("clustering") for job in jobs}
+    names = dict(Clustering.objects.filter(pk__in=set(keys.values()) - {None}).values_list("pk", "name"))
+    return {job: names[clustering] for job, clustering in keys.items() if clustering in names}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,6 +130,23 @@ def test_how_features_lie_is_told_for_each_that_is_offered(marketer: Client) -> 
     assert 'hx-swap-oob="true"' in page and "0 people" in page
 
 
+def test_how_the_chosen_go_together_is_a_table(marketer: Client) -> None:
+    address = reverse("admin:segments_clustering_together")
+    assert "Choose two features" in marketer.get(address, {"feature": ["sessions"]}).content.decode()
+    page = marketer.get(address, {"feature": ["sessions", "orders_per_month"]}).content.decode()
+    assert "Correlations of the chosen features" in page and page.count("<th scope") == 5
+
+
+def test_jobs_of_runs_are_named_for_who_may_see_clusterings(marketer: Client) -> None:
+    new(marketer, run="yes")
+    assert "Habits" in marketer.get(reverse("admin:jobs_job_changelist")).content.decode()
+    integrator = User.objects.create_user("ivo", password="x", is_staff=True)
+    integrator.groups.add(Group.objects.get(name="integrator"))
+    marketer.force_login(integrator)
+    page = marketer.get(reverse("admin:jobs_job_changelist")).content.decode()
+    assert "Cluster" in page and "Habits" not in page
+
+
 # ---- What a run found ------------------------------------------------------------------------------------------------
 
 

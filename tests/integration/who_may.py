@@ -51,7 +51,7 @@ OPENED: Final = {
     "marketer compliance": """
         segments_clustering_change segments_clustering_changelist segments_clustering_compare
         segments_clustering_detail segments_clustering_history segments_clustering_standing
-        segments_clustering_statistics
+        segments_clustering_statistics segments_clustering_together
         consent_notice_bytes consent_notice_change consent_notice_changelist consent_notice_compare
         consent_notice_detail consent_notice_history consent_notice_version consent_purpose_change
         consent_purpose_changelist consent_purpose_history consent_rates home_figures profiles_profile_change
@@ -184,7 +184,7 @@ DONE: Final = {
     """,
     "marketer compliance": """
         segments_clustering_changelist segments_clustering_compare segments_clustering_detail
-        segments_clustering_history segments_clustering_standing segments_clustering_statistics
+        segments_clustering_history segments_clustering_standing segments_clustering_statistics segments_clustering_together
         consent_notice_bytes consent_notice_changelist consent_notice_compare consent_notice_detail
         consent_notice_history consent_notice_version consent_purpose_changelist consent_purpose_history
         consent_rates home_figures profiles_profile_changelist profiles_profile_detail

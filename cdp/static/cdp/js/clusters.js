@@ -7,4 +7,5 @@ document.addEventListener("click", event => {
     box.checked = wanted.has(box.id.slice(2));
     if (box.checked) box.closest("details").open = true;
   }
+  htmx.trigger("#together", "chosen");
 });
