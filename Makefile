@@ -39,7 +39,7 @@ drill: .venv/.installed-dev  ## Run the long drills at their named figures (thos
 bench: .venv/.installed-dev  ## Measure against floors (ARGS="ingest" chooses; BENCH_SCALE=full for a million people)
 	@for bench in $(or $(ARGS),$$(grep -l __main__ bench/*.py | sed 's|bench/||; s|\.py$$||')); do \
 		case $$bench in \
-			segments|rfm) database="bench_$${BENCH_SCALE:-small} $(if $(filter-out 0,$(FRESH)),--fresh)" ;; \
+			segments|rfm|clustering) database="bench_$${BENCH_SCALE:-small} $(if $(filter-out 0,$(FRESH)),--fresh)" ;; \
 			*) database="bench --fresh" ;; \
 		esac; \
 		$(SERVE) run --own-database $$database --migrate --python -- -m bench.$$bench || exit 1; \

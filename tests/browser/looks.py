@@ -1,6 +1,6 @@
 """The bar for every screen: nothing that axe finds, nothing wider than the window, in both themes and at both widths.
 
-PICTURES=1 keeps a picture of each look in `screenshots/` beside this file, for whoever wants to see; CI does.
+PICTURES=1 keeps a picture of each look in `screenshots/` beside this file, for whoever wants to see.
 What screens do is in the tests.
 """
 
