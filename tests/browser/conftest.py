@@ -59,9 +59,9 @@ class Console:
         self.page.get_by_role("heading", name="Home", level=1).wait_for()
         return self.page
 
-    def look(self, name: str, *, is_pictured: bool = True, is_known_else: bool = False) -> None:
+    def look(self, name: str, *, is_pictured: bool = True) -> None:
         """Fails unless this screen can be used by everybody, and nothing complained on the way to it."""
-        look(self.page, name, is_pictured=is_pictured, is_known_else=is_known_else)
+        look(self.page, name, is_pictured=is_pictured)
         assert not self.complaints, self.complaints
 
 

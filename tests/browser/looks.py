@@ -26,20 +26,11 @@ LOOKS: tuple[tuple[tuple[int, int], Literal["light", "dark"], list[str]], ...] =
 )
 
 
-def look(
-    page: Page, name: str, *, full_page: bool = True, is_pictured: bool = True, is_known_else: bool = False
-) -> None:
-    """Fails unless this screen can be used by everybody. The window is wide and light again afterwards.
-
-    Args:
-        is_known_else: the same screen is looked at with more on it elsewhere: axe is asked once, the window's width still twice.
-    """
+def look(page: Page, name: str, *, full_page: bool = True, is_pictured: bool = True) -> None:
+    """Fails unless this screen can be used by everybody. The window is wide and light again afterwards."""
     page.wait_for_load_state()  # whoever only pressed a link is on a page that isn't there yet
-    for (width, height), theme, wanted in LOOKS:
-        rules = [] if is_known_else and (width, theme) != (WIDE[0], "light") else wanted
-        if is_known_else and theme == "dark" and not PICTURES:
-            continue
-        if not wanted and not (PICTURES and is_pictured):
+    for (width, height), theme, rules in LOOKS:
+        if not rules and not (PICTURES and is_pictured):
             continue
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme=theme)
