@@ -93,19 +93,18 @@ class Draft:
         )
 
     def after(self, act: str) -> "Draft":
-        """After a step on the table: "up-2", "down-0", "remove-4", "move-4-0" or "add"; what leads nowhere changes nothing."""
+        """After a step on the table: "up-2", "down-0", "remove-4" or "add"; what leads nowhere changes nothing."""
         rows = list(self.rows)
-        verb, *places = act.split("-")
-        numbers = [int(place) for place in places if place.isascii() and place.isdecimal() and len(place) < 3]
+        verb, _, place = act.partition("-")
+        at = int(place) if place.isascii() and place.isdecimal() and len(place) < 3 else len(rows)
         if verb == "add" and len(rows) < MOST_ROWS:
             return replace(self, rows=[*rows, GroupRow(name="", r_low=1, r_high=STEPS, fm_low=1, fm_high=STEPS)])
-        if not numbers or any(number >= len(rows) for number in numbers):
+        if at >= len(rows):
             return self
-        at = numbers[0]
         if verb == "remove":
             del rows[at]
             return replace(self, rows=rows)
-        to = {"up": at - 1, "down": at + 1, "move": numbers[-1]}.get(verb, at)
+        to = {"up": at - 1, "down": at + 1}.get(verb, at)
         if 0 <= to < len(rows):
             rows.insert(to, rows.pop(at))
         return replace(self, rows=rows)

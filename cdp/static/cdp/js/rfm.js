@@ -11,7 +11,8 @@
       handle: "[data-grip]", draggable: "[data-row]", animation: 120, forceFallback: true, fallbackOnBody: true, fallbackTolerance: 3, ghostClass: "is-ghost",
       onEnd: ({ oldDraggableIndex: before, newDraggableIndex: after }) => {
         if (before === after) return;
-        const asked = htmx.ajax("POST", form().dataset.draft, { source: form(), target: form(), swap: "morph:outerHTML", values: { do: `move-${before}-${after}` } });
+        // The form is sent in the order that is seen: the row lies where it was dropped already.
+        const asked = htmx.ajax("POST", form().dataset.draft, { source: form(), target: form(), swap: "morph:outerHTML" });
         asked.catch(() => { /* a newer step took its place */ });
       },
     });
