@@ -29,6 +29,7 @@ from cdp.logs import get_logger
 from cdp.profiles import session_store, store, totals
 from cdp.profiles.models import DirtyProfile, EventName
 from cdp.profiles.rates import Converter
+from cdp.profiles.score_services import delete_runs
 from cdp.profiles.sessions import SESSION_STARTED
 from cdp.profiles.settling import settle_orders
 from segments.models import ChangeWhy
@@ -284,9 +285,7 @@ def _delete_runs(run: RetentionRun) -> int:
         if not over:
             return 0
         ids = [run_id for run_id, _ in over]
-        # Not through the ORM, which would read the scores to delete them.
-        cursor.execute("DELETE FROM profiles_score WHERE run_id = ANY(%s::bigint[])", [ids])
-        cursor.execute("DELETE FROM profiles_scorerun WHERE id = ANY(%s::bigint[])", [ids])
+        delete_runs(ids)
     _count(run, Kind.SCORES, {(kind, _month_of(run)): n for kind, n in Counter(kind for _, kind in over).items()})
     return len(over)
 

@@ -344,7 +344,11 @@ class Score(models.Model):
     """What a run says of a person under one key: a number, a label, or both."""
 
     pk = models.CompositePrimaryKey("run_id", "key", "profile_id")
-    run = models.ForeignKey(ScoreRun, on_delete=models.CASCADE, related_name="scores", db_index=False)
+    # Without a constraint, whose check of each of millions of rows takes longer than writing them: who writes scores holds the run
+    # (`score_services.hold_run`), and runs are deleted by `delete_runs` alone.
+    run = models.ForeignKey(
+        ScoreRun, on_delete=models.DO_NOTHING, related_name="scores", db_index=False, db_constraint=False
+    )
     profile_id = models.BigIntegerField()
     key = models.CharField(max_length=64)
     number = models.DecimalField(max_digits=19, decimal_places=4, null=True)

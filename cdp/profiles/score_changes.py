@@ -13,7 +13,7 @@ from cdp.audit.services import Act, record, record_all
 from cdp.database import bound_cursor
 from cdp.errors import Conflict
 from cdp.profiles.models import ScoreRun
-from cdp.profiles.score_services import Scored, checked
+from cdp.profiles.score_services import Scored, checked, delete_runs
 
 RELABEL: Final = """
     WITH reworded AS (
@@ -28,15 +28,12 @@ RELABEL: Final = """
     )
     SELECT count(*) FILTER (WHERE is_current) FROM reworded
 """
-FORGET: Final = """
-    WITH told AS (
-        INSERT INTO profiles_dirtyprofile (profile_id, facts, created_at)
-        SELECT p.id, jsonb_build_object('why', 'edit', 'scores', jsonb_build_array(%(kind)s::text)), now()
-          FROM profiles_profile p
-         WHERE EXISTS (SELECT FROM profiles_score s JOIN profiles_scorerun r ON r.id = s.run_id
-                        WHERE s.profile_id = p.id AND r.kind = %(kind)s AND r.is_current)
-    )
-    DELETE FROM profiles_score s USING profiles_scorerun r WHERE r.id = s.run_id AND r.kind = %(kind)s
+TELL: Final = """
+    INSERT INTO profiles_dirtyprofile (profile_id, facts, created_at)
+    SELECT p.id, jsonb_build_object('why', 'edit', 'scores', jsonb_build_array(%(kind)s::text)), now()
+      FROM profiles_profile p
+     WHERE EXISTS (SELECT FROM profiles_score s JOIN profiles_scorerun r ON r.id = s.run_id
+                    WHERE s.profile_id = p.id AND r.kind = %(kind)s AND r.is_current)
 """
 REPLACE: Final = """
     WITH given AS (
@@ -153,16 +150,14 @@ def forget_run(*, run_id: int) -> None:
     """
     if ScoreRun.objects.filter(pk=run_id, is_current=True).exists():
         raise Conflict("run_is_current", f"Run {run_id} is the one that is read.")
-    with bound_cursor() as cursor:
-        cursor.execute("DELETE FROM profiles_score WHERE run_id = %s", [run_id])
-        cursor.execute("DELETE FROM profiles_scorerun WHERE id = %s", [run_id])
+    delete_runs([run_id])
 
 
 @transaction.atomic
 def forget_kind(*, kind: str, by: Actor) -> None:
     """Forgets all runs of the kind, also the one that is read: nobody has such a score any more."""
+    runs = list(ScoreRun.objects.select_for_update().filter(kind=kind).order_by("pk").values_list("pk", flat=True))
     with bound_cursor() as cursor:
-        cursor.execute(FORGET, {"kind": kind})
-        scores = cursor.rowcount
-        cursor.execute("DELETE FROM profiles_scorerun WHERE kind = %s", [kind])
+        cursor.execute(TELL, {"kind": kind})
+    scores = delete_runs(runs)
     record(by=by, action="scores.forgotten", detail={"kind": kind, "scores": scores})

@@ -3,7 +3,7 @@
 What a model computes is no business of this module, nor is how a rule asks for a score.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -14,7 +14,7 @@ from django.utils import timezone
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
 from cdp.database import bound_cursor
-from cdp.errors import Conflict, DomainError
+from cdp.errors import Conflict, DomainError, NotFound
 from cdp.profiles.models import Profile, ScoreRun
 
 CHUNK = 10_000
@@ -75,6 +75,29 @@ def add_scores(*, run: ScoreRun, scores: Iterable[Scored]) -> int:
                     copy.write_row((run.pk, one.profile_id, one.key, one.number, one.label))
             added += len(chunk)
     return added
+
+
+def hold_run(run_id: int) -> None:
+    """Keeps a run from being deleted until the transaction ends, so that what is written into it belongs to something.
+
+    Raises:
+        NotFound: it is deleted already.
+    """
+    with bound_cursor() as cursor:
+        cursor.execute("SELECT FROM profiles_scorerun WHERE id = %s FOR KEY SHARE", [run_id])
+        if not cursor.rowcount:
+            raise NotFound("run_forgotten", f"Run {run_id} was forgotten before it was complete.")
+
+
+def delete_runs(run_ids: Sequence[int]) -> int:
+    """How many scores were deleted, with their runs. Waits for whoever writes into one of them."""
+    with transaction.atomic(), bound_cursor() as cursor:
+        cursor.execute("SELECT FROM profiles_scorerun WHERE id = ANY(%s::bigint[]) ORDER BY id FOR UPDATE", [run_ids])
+        # Not through the ORM, which would read the scores to delete them.
+        cursor.execute("DELETE FROM profiles_score WHERE run_id = ANY(%s::bigint[])", [run_ids])
+        scores = cursor.rowcount
+        cursor.execute("DELETE FROM profiles_scorerun WHERE id = ANY(%s::bigint[])", [run_ids])
+    return scores
 
 
 def refuse_if_published(run: ScoreRun) -> None:
@@ -177,9 +200,6 @@ def purge_runs(*, kind: str, keep: int, by: Actor) -> int:
     ids = list(old.values_list("pk", flat=True))
     if not ids:
         return 0
-    with bound_cursor() as cursor:
-        # Not through the ORM, which would read the scores to delete them.
-        cursor.execute("DELETE FROM profiles_score WHERE run_id = ANY(%s::bigint[])", [ids])
-        cursor.execute("DELETE FROM profiles_scorerun WHERE id = ANY(%s::bigint[])", [ids])
+    delete_runs(ids)
     record(by=by, action="scores.purged", detail={"kind": kind, "runs": len(ids)})
     return len(ids)

@@ -18,7 +18,7 @@ from cdp.database import bound_cursor
 from cdp.jobs.models import Job, JobState
 from cdp.jobs.services import Progress
 from cdp.profiles.models import ScoreRun, Workspace
-from cdp.profiles.score_services import publish_run, purge_runs, start_run
+from cdp.profiles.score_services import delete_runs, hold_run, publish_run, purge_runs, start_run
 from consent.models import Purpose
 from consent.querysets import INTERNAL_ANALYSIS, purpose_or_error
 from segments.analytics.narrative import tell
@@ -73,7 +73,6 @@ NO_LONGER: Final = """
      USING ((SELECT profile_id FROM profiles_score WHERE run_id = %(run)s) EXCEPT ({permitted})) AS gone(profile_id)
      WHERE s.run_id = %(run)s AND s.profile_id = gone.profile_id
 """
-FORGET: Final = "DELETE FROM profiles_score WHERE run_id = ANY(%(runs)s::bigint[])"
 
 
 def portray(*, job: Job, progress: Progress) -> Portrayed:
@@ -125,13 +124,15 @@ def _belong(run: ScoreRun, persona: Persona, everybody: Query) -> None:
     members = members_of(persona)
     if members is None:
         return
-    with bound_cursor() as cursor:
+    with transaction.atomic(), bound_cursor() as cursor:
+        hold_run(run.pk)
         sql = BELONG.replace("{members}", members.sql).replace("{permitted}", everybody.sql)
         cursor.execute(sql, {**members.params, **everybody.params, "run": run.pk, "key": persona.key})
 
 
 def _first(run: ScoreRun, personas: list[Persona]) -> None:
-    with bound_cursor() as cursor:
+    with transaction.atomic(), bound_cursor() as cursor:
+        hold_run(run.pk)
         keys, names = [one.key for one in personas], [one.name for one in personas]
         cursor.execute(FIRST, {"run": run.pk, "keys": keys, "names": names})
 
@@ -190,11 +191,8 @@ def _store(persona: Persona, portrait: Portrait, analysed: Analysed, *, as_of: d
 
 def _forget_unpublished() -> None:
     left = list(ScoreRun.objects.filter(kind=KIND, published_at=None).values_list("pk", flat=True))
-    if not left:
-        return
-    with transaction.atomic(), bound_cursor() as cursor:
-        cursor.execute(FORGET, {"runs": left})
-        cursor.execute("DELETE FROM profiles_scorerun WHERE id = ANY(%(runs)s::bigint[])", {"runs": left})
+    if left:
+        delete_runs(left)
 
 
 # ---- At night --------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from cdp.database import bound_cursor
 from cdp.profiles.models import EventName
 from cdp.profiles.orders import ORDER_COMPLETED, REVENUE_BOOKED
+from cdp.profiles.score_services import hold_run
 from segments.analytics.rfm import (
     CELLS,
     STEPS,
@@ -270,7 +271,12 @@ def score(scheme: Scheme, thresholds: Thresholds) -> tuple[list[CellSums], dict[
 
 
 def write(*, score_run: int, key: str) -> int:
-    """How many scores of this key were written into the run."""
+    """How many scores of this key were written into the run.
+
+    Raises:
+        NotFound: the run was forgotten, by whoever began anew since.
+    """
     with working() as cursor:
+        hold_run(score_run)
         cursor.execute(WRITE.format(said=WRITTEN[key]), {"run": score_run, "key": key})
         return cursor.rowcount

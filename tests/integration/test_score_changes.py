@@ -7,13 +7,13 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from cdp.audit.models import AuditEntry
-from cdp.errors import Conflict, DomainError
+from cdp.errors import Conflict, DomainError, NotFound
 from cdp.identity.merging import merge_profiles
 from cdp.pipeline import drain_dirty
 from cdp.profiles.models import DirtyProfile, Profile, Score, ScoreRun
 from cdp.profiles.score_arrays import add_score_arrays
-from cdp.profiles.score_changes import replace_scores_of
-from cdp.profiles.score_services import Scored, add_scores, publish_run, scores_of, start_run
+from cdp.profiles.score_changes import forget_run, replace_scores_of
+from cdp.profiles.score_services import Scored, add_scores, hold_run, publish_run, scores_of, start_run
 from consent.models import Decision, Purpose, StopKind
 from consent.stops import lift, stop
 from segments.clustering.models import Clustering
@@ -158,3 +158,13 @@ def test_who_permits_the_purpose_no_longer_loses_what_was_said_for_it(people: di
     assert len(scores_of(people["bob"])) == 4
     decide("bob", "marketing_email", Decision.WITHDRAWN)
     assert set(scores_of(people["bob"])) == {"churn.cluster", "clusters-main.cluster", "persona.cluster"}
+
+
+def test_nothing_is_written_into_a_run_that_is_gone(people: dict[str, Profile]) -> None:
+    run = start_run(kind="rfm", version="1", by=BY)
+    forget_run(run_id=run.pk)
+    with pytest.raises(NotFound), transaction.atomic():
+        hold_run(run.pk)
+    with pytest.raises(ScoreRun.DoesNotExist), transaction.atomic():
+        add_score_arrays(run=run, key="k", profile_ids=[1], numbers=[1])
+    assert not Score.objects.exists()
