@@ -1,5 +1,5 @@
-"""How long a run of RFM takes, beside the best SQL by hand that leaves the same scores in a table of the same shape, indexes and
-constraints.
+"""How long a run of RFM takes, beside the best SQL by hand that leaves the same scores in a table of the same shape and
+indexes.
 
 Run by `make bench ARGS=rfm`, with BENCH_SCALE=full for a million people and twenty million events. The floor is written as a
 person would who needs these scores once: for the default settings, without progress, restart, distributions, moves or publication.
@@ -40,10 +40,8 @@ SELECT occurred_at, profile_id, %(revenue)s, %(derived)s, message_id || '/revenu
  ORDER BY occurred_at
 """
 TABLE = """
-CREATE TABLE bench_rfm_run (id bigint PRIMARY KEY);
 CREATE TABLE bench_rfm (LIKE profiles_score INCLUDING ALL);
-ALTER TABLE bench_rfm ADD FOREIGN KEY (run_id) REFERENCES bench_rfm_run (id) DEFERRABLE INITIALLY DEFERRED;
-GRANT ALL ON bench_rfm, bench_rfm_run TO PUBLIC
+GRANT ALL ON bench_rfm TO PUBLIC
 """
 
 # By hand, in two ways; the quicker one is the floor. Who objects to internal analysis or to profiling, or is under restriction, is
@@ -176,8 +174,7 @@ def tidy() -> None:
 def as_ours_found_it(run_id: int) -> None:
     """The floor's table holds what ours held before this run, as scores are written between those of other runs."""
     with connections["owner"].cursor() as cursor:
-        cursor.execute("TRUNCATE bench_rfm, bench_rfm_run")
-        cursor.execute("INSERT INTO bench_rfm_run SELECT id FROM profiles_scorerun")
+        cursor.execute("TRUNCATE bench_rfm")
         cursor.execute(
             "INSERT INTO bench_rfm SELECT * FROM profiles_score WHERE run_id <> %s ORDER BY run_id, key, profile_id",
             [run_id],
@@ -200,7 +197,7 @@ def main() -> None:
     if purpose.mode == Mode.OPT_IN:
         raise SystemExit("the floor is written for a purpose that asks for no yes")
     with connections["owner"].cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS bench_rfm, bench_rfm_run")
+        cursor.execute("DROP TABLE IF EXISTS bench_rfm")
         cursor.execute(TABLE)
     numbers = dict(EventName.objects.values_list("name", "pk"))
     params = {
@@ -242,7 +239,7 @@ def main() -> None:
     size = f"{Profile.objects.count():,} people, {scale.events:,} events, {people:,} buyers"
     floor = 1000 * min(hand)
     with connections["owner"].cursor() as cursor:
-        cursor.execute("DROP TABLE bench_rfm, bench_rfm_run")
+        cursor.execute("DROP TABLE bench_rfm")
     publish(
         [
             Row(

@@ -13,11 +13,22 @@ from consent.api_notices import NoticeList, NoticeNewest, NoticeVersionDetail, N
 from consent.api_receipts import ConsentReceipt
 from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentPause, SegmentRefresh, SegmentResume
 from segments.api_by_hand import SegmentAddByHand, SegmentRemoveByHand, SegmentUndoByHand
+from segments.api_clusterings import (
+    ClusteringDetail,
+    Clusterings,
+    ClusterLabel,
+    ClusterRunAccept,
+    ClusterRunDecline,
+    ClusterRunDetail,
+    ClusterRuns,
+)
 from segments.api_flows import SegmentFlow, SegmentHistory, SegmentOverlap, SegmentsFlow
 from segments.api_lists import ListDetail, ListPeople, ListPeopleRemove, Lists
 from segments.api_members import SegmentMember, SegmentMembers
 from segments.api_people import ProfileLookup
+from segments.api_personas import PersonaDetail, PersonaPortraits, Personas
 from segments.api_previews import SegmentPreview, SegmentPreviewCancel
+from segments.api_rfm import RfmCurrent, RfmRunDetail, RfmRuns, RfmSettingsView
 from segments.api_templates import SegmentTemplates
 from segments.api_versions import VersionDifferenceView
 from segments.api_why import SegmentWhy
@@ -51,6 +62,20 @@ urlpatterns = [
     path("lists/<slug:key>/", ListDetail.as_view(), name="list"),
     path("lists/<slug:key>/people/", ListPeople.as_view(), name="list-people"),
     path("lists/<slug:key>/people/remove/", ListPeopleRemove.as_view(), name="list-people-remove"),
+    path("rfm/", RfmCurrent.as_view(), name="rfm"),
+    path("rfm/runs/", RfmRuns.as_view(), name="rfm-runs"),
+    path("rfm/runs/<uuid:uuid>/", RfmRunDetail.as_view(), name="rfm-run"),
+    path("rfm/settings/", RfmSettingsView.as_view(), name="rfm-settings"),
+    path("clusterings/", Clusterings.as_view(), name="clusterings"),
+    path("clusterings/<slug:key>/", ClusteringDetail.as_view(), name="clustering"),
+    path("clusterings/<slug:key>/runs/", ClusterRuns.as_view(), name="cluster-runs"),
+    path("clusterings/<slug:key>/runs/<int:number>/", ClusterRunDetail.as_view(), name="cluster-run"),
+    path("clusterings/<slug:key>/runs/<int:number>/accept/", ClusterRunAccept.as_view(), name="cluster-run-accept"),
+    path("clusterings/<slug:key>/runs/<int:number>/decline/", ClusterRunDecline.as_view(), name="cluster-run-decline"),
+    path("clusterings/<slug:key>/clusters/<int:number>/", ClusterLabel.as_view(), name="cluster"),
+    path("personas/", Personas.as_view(), name="personas"),
+    path("portraits/", PersonaPortraits.as_view(), name="portraits"),
+    path("personas/<slug:key>/", PersonaDetail.as_view(), name="persona"),
     path("profiles/<path:identifier>/", ProfileLookup.as_view(), name="profile"),
     path("consents/<uuid:uuid>/receipt/", ConsentReceipt.as_view(), name="consent-receipt"),
     path("purposes/", PurposeList.as_view(), name="purposes"),

@@ -15,6 +15,8 @@ class Scope(models.TextChoices):
     SEGMENTS_READ = "segments:read", "Read segments"
     SEGMENTS_WRITE = "segments:write", "Change segments"
     MEMBERS_READ = "members:read", "Read the members of segments"
+    ANALYSES_READ = "analyses:read", "Read RFM, clusterings and personas: figures of groups, nobody in particular"
+    ANALYSES_WRITE = "analyses:write", "Run and change RFM, clusterings and personas"
     PROFILES_READ = "profiles:read", "Look people up, with personal data masked"
     PROFILES_REVEAL = "profiles:reveal", "See personal data of people unmasked"
     PRIVACY_READ = "privacy:read", "Follow privacy requests"
@@ -30,6 +32,8 @@ HANDED_ON_BY: Final[dict[str, str]] = {
     Scope.SEGMENTS_READ: "segments.view_segment",
     Scope.SEGMENTS_WRITE: "segments.change_segment",
     Scope.MEMBERS_READ: "segments.view_members",
+    Scope.ANALYSES_READ: "segments.view_clustering",
+    Scope.ANALYSES_WRITE: "segments.change_clustering",
     Scope.PROFILES_READ: "profiles.view_profile",
     Scope.PROFILES_REVEAL: "profiles.reveal_pii",
     Scope.PRIVACY_READ: "privacy.view_privacyrequest",

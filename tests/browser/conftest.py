@@ -46,6 +46,15 @@ class Console:
         if message.type in {"error", "warning"} and not any(words in message.text for words in on_purpose):
             self.complaints.append(f"{self.page.url}: {message.text}")
 
+    def pardon(self, words: str) -> None:
+        """Forgets the one complaint with these words, which comes when the browser gets to it; others stay."""
+        patience = 100
+        while not (told := [one for one in self.complaints if words in one]) and patience:
+            self.page.wait_for_timeout(50)
+            patience -= 1
+        assert len(told) == 1, self.complaints
+        self.complaints.remove(told[0])
+
     def open(self, path: str) -> Page:
         self.page.goto(f"{self.url}/admin/{path}")
         return self.page
