@@ -324,6 +324,15 @@ def main() -> None:
             floor=least["whole"],
             unit="s",
         ),
+        # Counting is SQL's; the rest is ours, beside figures that come out of a table as quickly.
+        Row(
+            name="k-means: all but counting",
+            size=size,
+            value=best["whole"] - best["load"] + least["load"],
+            floor=least["whole"],
+            unit="s",
+            goal=3,
+        ),
         # Where scores can be read by rules there are keys, indexes and a log to be written as well.
         Row(
             name="k-means: all, beside a table like ours",

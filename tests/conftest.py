@@ -130,13 +130,25 @@ class OwnDatabase:
 @pytest.fixture
 def own_database(request: pytest.FixtureRequest, django_db_blocker) -> Iterator[OwnDatabase]:  # type: ignore[no-untyped-def]
     """Both of Django's connections point to a fresh database for this test; it is dropped afterwards."""
+    if {"db", "transactional_db"} & set(request.fixturenames) or request.node.get_closest_marker("django_db"):
+        pytest.fail("a test has either `db` or `own_database`: one rolls back, the other keeps commits")
+    with _database_of_its_own(request.config.stash[RUN], django_db_blocker) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def modules_database(request: pytest.FixtureRequest, django_db_blocker) -> Iterator[OwnDatabase]:  # type: ignore[no-untyped-def]
+    """As `own_database`, for all tests of a module that hardly write and need much: what one commits the next ones see."""
+    with _database_of_its_own(request.config.stash[RUN], django_db_blocker) as database:
+        yield database
+
+
+@contextmanager
+def _database_of_its_own(run: Run, django_db_blocker) -> Iterator[OwnDatabase]:  # type: ignore[no-untyped-def]
     from django.conf import settings
     from django.core.cache import cache
     from django.db import connections
 
-    if {"db", "transactional_db"} & set(request.fixturenames) or request.node.get_closest_marker("django_db"):
-        pytest.fail("a test has either `db` or `own_database`: one rolls back, the other keeps commits")
-    run = request.config.stash[RUN]
     worker = os.environ.get("PYTEST_XDIST_WORKER", "w0")
     usual = {alias: connections.settings[alias]["NAME"] for alias in ("default", "owner")}
     urls = run.copied(f"{worker}_own").for_queue(int(urlsplit(settings.REDIS_URL).path.lstrip("/") or 0))

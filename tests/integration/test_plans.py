@@ -80,8 +80,8 @@ TABLES = (
 )
 
 
-@pytest.fixture
-def crowd(own_database: Any) -> None:
+@pytest.fixture(scope="module")
+def crowd(modules_database: Any) -> None:
     shop = tracker()
     shop.send(track("Bought", "ann"), track("Looked", "ann"))
     shop.send(identify("ann", traits={"born": "1990-06-15", "renews": "2026-06-15"}))
@@ -308,6 +308,21 @@ def leaf_plan(condition: Any) -> list[dict[str, Any]]:
     return explained(compiled.sql("postgres", postgres.TABLES), params)
 
 
+def test_where_few_people_stand_is_asked_of_their_own_events_and_the_threshold_is_read_beforehand(crowd: None) -> None:
+    top = {"performed": "Bought", "measure": "sum", "op": "gte", "than": {"percentile": 90}}
+    for condition, table in ((top, "profiles_eventtotal"), ({**top, "within": {"days": 30}}, "profiles_event")):
+        leaf = load(rule(condition), catalog())
+        assert isinstance(leaf, Ranked)
+        known = with_thresholds(catalog(), leaf)
+        compiled = compile_together([leaf], known)
+        params = {**compiled.at(moment_of_judgement()), "scope": list(range(1001, 1051))}
+        found = explained(compiled.sql("postgres", postgres.TABLES), params)
+        assert found_by_person(found, table), condition
+        looks = [node for node in found if node.get("Relation Name") == "segments_percentilethreshold"]
+        assert looks and all(node["Parent Relationship"] == "InitPlan" for node in looks), "not for each person"
+
+
+# It writes, so it comes last: all of these share one crowd.
 def test_pages_of_members_and_of_the_inbox_walk_their_keys(crowd: None) -> None:
     segment = Segment.objects.get(key="buyers")
     for purpose in Purpose.objects.filter(key__in=["internal_analysis", "marketing_email"]):
@@ -343,17 +358,3 @@ def test_pages_of_members_and_of_the_inbox_walk_their_keys(crowd: None) -> None:
         read = [node["Relation Name"] for node in found if "Relation Name" in node]
         assert sorted(read) == ["consent_consentstate", "consent_stop", "profiles_profile"]
         assert "Nested Loop" not in {node["Node Type"] for node in found}, "for nobody by themselves"
-
-
-def test_where_few_people_stand_is_asked_of_their_own_events_and_the_threshold_is_read_beforehand(crowd: None) -> None:
-    top = {"performed": "Bought", "measure": "sum", "op": "gte", "than": {"percentile": 90}}
-    for condition, table in ((top, "profiles_eventtotal"), ({**top, "within": {"days": 30}}, "profiles_event")):
-        leaf = load(rule(condition), catalog())
-        assert isinstance(leaf, Ranked)
-        known = with_thresholds(catalog(), leaf)
-        compiled = compile_together([leaf], known)
-        params = {**compiled.at(moment_of_judgement()), "scope": list(range(1001, 1051))}
-        found = explained(compiled.sql("postgres", postgres.TABLES), params)
-        assert found_by_person(found, table), condition
-        looks = [node for node in found if node.get("Relation Name") == "segments_percentilethreshold"]
-        assert looks and all(node["Parent Relationship"] == "InitPlan" for node in looks), "not for each person"
