@@ -132,8 +132,11 @@ def test_cells_are_picked_together_and_settings_written_by_keyboard(console: Con
     page.get_by_role("link", name="Settings").click()
     cover = page.get_by_role("table", name="Which group each cell falls into")
     before = names_of_groups(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/draft/") else None)
     with page.expect_response(lambda response: response.url.endswith("/draft/")):
         drag(page, 1, 3)
+    assert len(asked) == 1, "rows on their way send nothing"
     expect(page.get_by_label("Name of group 2", exact=True)).to_have_value(before[2])
     after = names_of_groups(page)
     assert after.index("Loyal") > 1

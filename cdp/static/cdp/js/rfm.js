@@ -7,6 +7,8 @@
   function letDrag() {
     const table = form()?.querySelector("[data-rows]");
     if (!table || !form().dataset.draft || Sortable.get(table)) return;
+    // While a row is on its way Sortable says "change" of the table; what sends the form is a change of a field.
+    table.addEventListener("change", event => { if (event.target === table) event.stopPropagation(); });
     Sortable.create(table, {
       handle: "[data-grip]", draggable: "[data-row]", animation: 120, forceFallback: true, fallbackOnBody: true, fallbackTolerance: 3, ghostClass: "is-ghost",
       onEnd: ({ oldDraggableIndex: before, newDraggableIndex: after }) => {
