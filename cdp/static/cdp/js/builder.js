@@ -41,7 +41,7 @@
   for (const failed of ["htmx:sendError", "htmx:responseError"]) document.addEventListener(failed, event => {
     if (event.detail.target?.id !== "builder") return;
     const at = drafts.findIndex(one => one.text === rule().value);
-    if (at >= 0) now = at;
+    if (at >= 0) now = shown = at; // so nobody asks on behalf of who was told to try again
     isMoving = false;
     keep();
     notice = "That was not done: the platform gave no answer. Try again.";
@@ -49,7 +49,7 @@
   });
 
   // To an earlier draft or a later one. Pressed again before it is shown, the one under way goes on to there.
-  let going = false;
+  let going = false, shown = null;
   async function go(to) {
     if (to < 0 || to >= drafts.length || to === now) return;
     now = to;
@@ -59,7 +59,7 @@
     if (going) return;
     going = true;
     try {
-      for (let shown = null; shown !== now;) {
+      for (shown = null; shown !== now;) {
         shown = now;
         await post({ do: "show", rule: drafts[shown].text });
       }
