@@ -41,6 +41,7 @@ from segments.lists import add_people, create_list
 from segments.models import ByHand, Segment
 from segments.personas.services import create_persona
 from segments.personas.sources import group_of_segment
+from segments.rfm.models import RfmRun
 from segments.services import save_version
 from segments.sharing import share_segment
 from segments.uploads import services as uploading
@@ -182,6 +183,11 @@ ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
 API_PARTS: dict[str, Callable[[World], Any]] = {
     "segments/{key}": lambda _: "everybody",
     "lists/{key}": lambda _: "friends",
+    "runs/{uuid}": lambda _: _one(RfmRun).uuid,
+    "clusterings/{key}": lambda _: _one(Clustering).key,
+    "runs/{number}": lambda _: 1,
+    "clusters/{number}": lambda _: 1,
+    "personas/{key}": lambda _: "regulars",
     "notices/{key}": lambda _: "banner",
     "{identifier}": lambda _: "user_id:ann",
     "members/{uuid}": lambda world: world.ann.uuid,
