@@ -6,6 +6,7 @@ everything that a request needs, and says with figures what will soon need someb
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -25,6 +26,11 @@ INBOX_LAG_ALARM_SECONDS: Final = 60
 SWEEP_LAG_ALARM_SECONDS: Final = 300
 AUDIT_LAG_ALARM_SECONDS: Final = 60
 VALKEY_SECONDS: Final = 2
+ALARMS: Final = (
+    "inbox_lags", "default_partition", "sweeps_lag", "audit_lags", "audit_not_anchored", "audit_changed",
+    "segments_drifted",
+)  # fmt: skip
+"""All that can be raised."""
 _migrated: list[bool] = []
 
 
@@ -37,14 +43,30 @@ def healthz(request: HttpRequest) -> JsonResponse:
     return _answer({"status": "ok"})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What requests need, each with `ok`; and figures, where the database can be asked for them."""
+
+    checks: dict[str, dict[str, Any]]
+    figures: dict[str, Any] | None
+
+    @property
+    def is_ready(self) -> bool:
+        return all(check["ok"] for check in self.checks.values())
+
+
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
     """503 when requests would fail. Alarms don't take the process out: it can still keep what comes in."""
+    now = standing()
+    body = {"status": "ready" if now.is_ready else "not ready", "checks": now.checks, **(now.figures or {})}
+    return _answer(body, status=200 if now.is_ready else 503)
+
+
+def standing() -> Standing:
     checks = {name: _outcome(check) for name, check in CHECKS.items()}
     figures = _figures() if checks["database"]["ok"] and checks["migrations"]["ok"] else None
-    is_ready = all(check["ok"] for check in checks.values())
-    body = {"status": "ready" if is_ready else "not ready", "checks": checks, **(figures or {})}
-    return _answer(body, status=200 if is_ready else 503)
+    return Standing(checks=checks, figures=figures)
 
 
 def _answer(body: dict[str, Any], *, status: int = 200) -> JsonResponse:

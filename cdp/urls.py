@@ -3,13 +3,14 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from cdp import health
+from cdp import health, metrics
 from cdp.well_known import gpc
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("metrics", metrics.metrics),
     path(".well-known/gpc.json", gpc),
     path("api/v1/", include("cdp.api_urls")),
     path("", include("cdp.ingestion.urls")),

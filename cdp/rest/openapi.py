@@ -45,6 +45,11 @@ PROBLEM = {
     },
 }
 RETRY_AFTER = {"description": "Whole seconds to wait.", "schema": {"type": "integer"}}
+RATE = {
+    "RateLimit-Limit": {"description": "Requests of a span of time.", "schema": {"type": "integer"}},
+    "RateLimit-Remaining": {"description": "Of those, how many are left.", "schema": {"type": "integer"}},
+    "RateLimit-Reset": {"description": "Whole seconds until the next span.", "schema": {"type": "integer"}},
+}
 
 
 def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -56,8 +61,16 @@ def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
             responses = operation["responses"]
             responses.setdefault("default", {"description": "Any error", "content": content})
             responses.setdefault(
-                "429", {"description": "Too many requests", "headers": {"Retry-After": RETRY_AFTER}, "content": content}
+                "429",
+                {
+                    "description": "Too many requests",
+                    "headers": {"Retry-After": RETRY_AFTER, **RATE},
+                    "content": content,
+                },
             )
+            for status, response in responses.items():
+                if status.startswith("2"):
+                    response["headers"] = {**RATE, **response.get("headers", {})}
     return result
 
 

@@ -32,7 +32,13 @@ class PerKeyThrottle(BaseThrottle):
 
     A count per span is one atomic increment, however many processes answer; DRF's own throttle reads and writes the
     times of all requests.
+
+    Attributes:
+        told: headers for the answer; none while nothing is counted.
     """
+
+    def __init__(self) -> None:
+        self.told: dict[str, str] = {}
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
         limit, self.span_seconds = parsed_rate(str(api_settings.DEFAULT_THROTTLE_RATES["per_key"]))
@@ -40,14 +46,20 @@ class PerKeyThrottle(BaseThrottle):
         name = f"rate:{self._caller(request)}:{span}"
         try:
             cache.add(name, 0, timeout=self.span_seconds)
-            return cache.incr(name) <= limit
+            made = cache.incr(name)
         except (ConnectionError, TimeoutError) as error:
             log.warning("requests_not_counted", reason=type(error).__name__)
             return True
         except ValueError:  # the span ended between the two calls
             return True
+        self.told = {
+            "RateLimit-Limit": str(limit),
+            "RateLimit-Remaining": str(max(0, limit - made)),
+            "RateLimit-Reset": str(self.wait()),
+        }
+        return made <= limit
 
-    def wait(self) -> float:
+    def wait(self) -> int:
         """Whole seconds until the next span begins."""
         return math.ceil(self.span_seconds - time.time() % self.span_seconds)
 

@@ -102,6 +102,20 @@ NOBODY = {
     "by-hand-add": "the same",
     "by-hand-remove": "the same",
     "by-hand-undo": "the same",
+    "rfm": "counts of groups of five people or more, and thresholds",
+    "rfm-runs": "a job, or counts",
+    "rfm-run": "counts",
+    "rfm-settings": "a definition",
+    "clusterings": "definitions and counts",
+    "clustering": "one definition",
+    "cluster-runs": "a job, or counts",
+    "cluster-run": "figures that stand for five people at least",
+    "cluster-run-accept": "the same",
+    "cluster-run-decline": "the same",
+    "cluster": "a name",
+    "personas": "figures of groups of five people or more",
+    "persona": "the same, and how many of it permit a purpose",
+    "portraits": "a job",
     "purposes": "definitions",
     "privacy-requests": "requests, with the ids of those who asked, for who handles them",
     "privacy-request": "one request, with the id of who asked",
@@ -332,7 +346,7 @@ TASKS = {
     "segments.rfm", "rfm.request_run", "segments.cluster", "segments.request_cluster_runs", "clusters.assign_arrived",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""
-TRACKING = re.compile(r"(healthz|readyz|v1/|analytics|banner\.js|\.well-known/gpc\.json)")
+TRACKING = re.compile(r"(healthz|readyz|metrics|v1/|analytics|banner\.js|\.well-known/gpc\.json)")
 OWN_PAGES = {
     "preferences": "what one person chose themselves, to whoever has their signed link",
     "receipts": "the same person's decisions",

@@ -1,16 +1,21 @@
 """Whether the process lives, and whether it can work: what monitoring sees when something is away."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.test import Client
+from prometheus_client.parser import text_string_to_metric_families
 
 from cdp import health
 from cdp.ingestion import inbox
+from cdp.jobs.models import Job, JobState
+from cdp.jobs.services import enqueue
 from segments.models import DriftCheck, SweepState
-from tests.factories import live, performed, process_all, track, tracker
+from tests.factories import BY, live, performed, process_all, track, tracker
 
 
 @pytest.fixture(autouse=True)
@@ -109,3 +114,58 @@ def test_a_migration_that_waits_makes_it_unready(own_database: object) -> None:
     assert status == 503
     assert "wait to be applied" in body["checks"]["migrations"]["detail"]
     assert "inbox_lag_seconds" not in body
+
+
+# ---- For Prometheus --------------------------------------------------------------------------------------------------
+
+
+def collected(accept: str = "") -> dict[tuple[str, ...], float]:
+    """Name and labels of each sample -> its value, as Prometheus' own parser reads them."""
+    response = Client().get("/metrics", headers={"Accept": accept})
+    assert response.status_code == 200
+    families = text_string_to_metric_families(response.content.decode())
+    return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
+
+
+@pytest.mark.django_db
+def test_prometheus_reads_how_the_platform_stands() -> None:
+    quiet = collected()
+    assert quiet["cdp_ready",] == 1 and quiet["cdp_check_ok", "valkey"] == 1
+    assert quiet["cdp_inbox_lag_seconds",] == 0 and quiet["cdp_quarantined_messages",] == 0
+    assert {key[1] for key in quiet if key[0] == "cdp_alarm"} == set(health.ALARMS)
+    assert not any(value for key, value in quiet.items() if key[0] == "cdp_alarm")
+
+    waiting_since = datetime.now(UTC) - timedelta(minutes=5)
+    inbox.put(source_id=tracker().source_id, endpoint="track", body=b"{}", message_count=1, received_at=waiting_since)
+    enqueue(kind="audit.verify", params={}, by=BY)
+    for days in (0, 3):
+        failed_at = datetime.now(UTC) - timedelta(days=days)
+        Job.objects.create(kind="segments.refresh", state=JobState.FAILED, finished_at=failed_at)
+    busy = collected()
+    assert busy["cdp_inbox_lag_seconds",] == pytest.approx(300, abs=5) and busy["cdp_alarm", "inbox_lags"] == 1
+    assert busy["cdp_jobs", "audit.verify", "queued"] == 1
+    assert busy["cdp_jobs_failed_last_day", "segments.refresh"] == 1
+
+
+@pytest.mark.django_db
+def test_every_alarm_that_is_raised_is_among_those_that_are_told() -> None:
+    raised = re.findall(r'"code": "(\w+)"', Path(health.__file__).read_text())
+    assert sorted(raised) == sorted(health.ALARMS)
+
+
+@pytest.mark.django_db
+def test_metrics_come_in_the_form_that_is_asked_for_and_change_nothing() -> None:
+    response = Client().get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert response["Content-Type"].startswith("application/openmetrics-text")
+    assert response.content.endswith(b"# EOF\n")
+    assert Client().post("/metrics").status_code == 405
+
+
+def test_without_a_database_metrics_say_that_it_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> str:
+        raise OperationalError
+
+    monkeypatch.setitem(health.CHECKS, "database", away)
+    monkeypatch.setitem(health.CHECKS, "migrations", away)
+    told = collected()
+    assert told["cdp_ready",] == 0 and told["cdp_check_ok", "database"] == 0 and ("cdp_inbox_lag_seconds",) not in told

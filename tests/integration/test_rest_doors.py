@@ -202,7 +202,14 @@ def test_a_caller_past_his_rate_hears_when_to_come_back_and_others_go_on(setting
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": {"per_key": "2/hour"}}
     cache.clear()
     caller = key()
-    assert [caller.get("purposes/").status_code for _ in range(3)] == [200, 200, 429]
+    answers = [caller.get("purposes/") for _ in range(3)]
+    assert [one.status_code for one in answers] == [200, 200, 429]
+    assert [(one["RateLimit-Limit"], one["RateLimit-Remaining"]) for one in answers] == [
+        ("2", "1"),
+        ("2", "0"),
+        ("2", "0"),
+    ]
+    assert all(1 <= int(one["RateLimit-Reset"]) <= 3600 for one in answers)
     response = caller.get("purposes/")
     assert problem(response, 429)["code"] == "throttled"
     assert response["Retry-After"].isdigit() and 1 <= int(response["Retry-After"]) <= 3600
@@ -212,7 +219,8 @@ def test_a_caller_past_his_rate_hears_when_to_come_back_and_others_go_on(setting
 def test_while_nothing_can_be_counted_nobody_is_held_back(settings: Any) -> None:
     backend = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
     settings.CACHES = {"default": backend}
-    assert key().get("purposes/").status_code == 200
+    answer = key().get("purposes/")
+    assert answer.status_code == 200 and not answer.has_header("RateLimit-Limit")
 
 
 # ---- What is refused, and how it reads -----------------------------------------------------------------------
