@@ -90,7 +90,8 @@ def copy_database(admin: psycopg.Connection, *, template: str, name: str) -> Non
         "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", [template]
     ).fetchone()  # fmt: skip
     assert row is not None, f"template {template!r} does not exist"
-    _refusable(admin, "CREATE DATABASE {} TEMPLATE {} OWNER {}", name, template, row[0])
+    # By its files: written through the log, as is usual, it takes five times as long.
+    _refusable(admin, "CREATE DATABASE {} TEMPLATE {} OWNER {} STRATEGY FILE_COPY", name, template, row[0])
 
 
 def drop_database(admin: psycopg.Connection, name: str) -> None:
