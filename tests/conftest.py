@@ -166,6 +166,9 @@ def _database_of_its_own(run: Run, django_db_blocker) -> Iterator[OwnDatabase]: 
 def _point_connections_to(names: dict[str, str]) -> None:
     from django.db import connections
 
+    from cdp.ingestion.inbox import bell
+
+    bell.rest()  # its thread has a connection of its own
     for alias, name in names.items():
         connections[alias].close()
         # The dict is shared by the connections of all threads, so those opened later follow.

@@ -127,6 +127,7 @@ class Bell:
 
     def __init__(self) -> None:
         self._wanted = threading.Event()
+        self._resting = False
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
@@ -138,6 +139,19 @@ class Bell:
                     self._thread = threading.Thread(target=self._run, name="inbox-bell", daemon=True)
                     self._thread.start()
 
+    def rest(self) -> None:
+        """Ends the thread, which gives its connection back; the next ring starts another.
+
+        For a process that moves to another database: what was rung for belongs to the one it leaves.
+        """
+        with self._starting:
+            if self._thread is not None:
+                self._resting = True
+                self._wanted.set()
+                self._thread.join()
+                self._thread, self._resting = None, False
+                self._wanted.clear()
+
     def _run(self) -> None:
         idle_since = time.monotonic()
         try:
@@ -146,6 +160,8 @@ class Bell:
                     if time.monotonic() - idle_since > 30:
                         return  # gives its connection back; the next request starts it again
                     continue
+                if self._resting:
+                    return
                 idle_since = time.monotonic()
                 self._wanted.clear()
                 try:

@@ -170,3 +170,22 @@ def test_a_draft_is_not_lost_to_another_version_nor_a_step_to_a_failure(console:
     expect_conditions(page, ["Completed"])
     for told in ("status of 500", "Error Code 500"):  # the failure was ours: the browser tells of it, and htmx
         console.pardon(told)
+
+
+def test_what_is_counted_while_it_is_typed_stands_beside_its_rows_once_they_do(console: Console) -> None:
+    shop()
+    segment = live("buyers", BOUGHT)
+    page = console.log_in("marketer")
+    console.open(f"segments/segment/{segment.uuid}/")
+    write_rule(page, json.dumps({"version": 1, "all": [BOUGHT, LOOKED]}))
+    expect(page.locator("#cnt-n-all-1")).to_contain_text("left")
+    two = page.locator("#rule").input_value()  # as the builder writes it, so that building it changes nothing
+    write_rule(page, json.dumps({"version": 1, "all": [BOUGHT]}))
+    expect(page.locator("#cnt-n-all-1")).to_have_count(0)
+    expect(page.locator("#cnt-n-all-0")).to_contain_text("left")
+    counted = page.expect_response(lambda answer: answer.url.endswith("/preview/") and "cnt-n-all-1" in answer.text())
+    with counted:
+        page.locator("#rule").fill(two)
+    page.locator("#rule").blur()
+    expect(page.locator("#cnt-n-all-1")).to_contain_text("left")
+    console.look("counted-while-typed", is_pictured=False)

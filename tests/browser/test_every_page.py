@@ -11,7 +11,7 @@ from tests.integration.hostile_screens import Screens
 from tests.integration.hostile_world import make_world
 
 # So that several workers have some of them each.
-PARTS = 4
+PARTS = 2
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -25,11 +25,13 @@ def test_each_page_can_be_used_by_everybody(console: Console, part: int) -> None
         if address.name in names:
             continue
         names.add(address.name)
+        if len(names) % PARTS != part:
+            continue
         answer = client.get(address.path)
         kind = answer.get("Content-Type", "")
         if answer.status_code != 200 or answer.streaming or not kind.startswith("text/html"):
             continue
-        if b"<!doctype html>" not in answer.content[:40].lower() or len(names) % PARTS != part:
+        if b"<!doctype html>" not in answer.content[:40].lower():
             continue
         console.page.goto(f"{console.url}{address.path}")
         console.look(f"page-{address.name}", is_pictured=False)  # pictures of two hundred pages take minutes

@@ -18,9 +18,24 @@
   document.addEventListener("htmx:beforeSwap", event => {
     const { xhr, requestConfig } = event.detail, isReview = requestConfig?.elt?.id === "review-b";
     if (!isReview && !/\/segment\/(preview|draft\/permits)\/$/.test(requestConfig?.path)) return;
-    if (lines(requestConfig.parameters.rule) === lines(document.getElementById("rule")?.value)) return;
+    if (lines(requestConfig.parameters.rule) === lines(document.getElementById("rule")?.value)) return isReview || leaveOutRows(event.detail);
     event.detail.shouldSwap = false; // what is counted of the newer draft is asked for by itself
     if (isReview && xhr.status !== 422) setTimeout(() => htmx.trigger(requestConfig.elt, "click")); // once this one has ended
+  });
+  // Counted as it is typed, before the rows of it stand: what belongs to them is asked for again once they do.
+  let isAhead = false;
+  function leaveOutRows(detail) {
+    const answer = new DOMParser().parseFromString(detail.serverResponse, "text/html");
+    const early = [...answer.querySelectorAll("[hx-swap-oob]")].filter(one => !document.getElementById(one.id));
+    isAhead = early.length > 0;
+    if (!isAhead) return;
+    early.forEach(one => one.remove());
+    detail.serverResponse = answer.body.innerHTML;
+  }
+  document.addEventListener("htmx:afterSwap", event => {
+    if (event.detail.target?.id !== "builder" || !isAhead) return;
+    isAhead = false;
+    if (pressed === document.getElementById("rule")?.value) htmx.trigger("#preview-form", "submit"); else htmx.trigger("#preview-typed", "rows");
   });
   const lines = text => String(text).replaceAll("\r\n", "\n"); // forms send their line ends in another way
 
