@@ -26,9 +26,9 @@
   let isAhead = false;
   function leaveOutRows(detail) {
     const answer = new DOMParser().parseFromString(detail.serverResponse, "text/html");
-    const early = [...answer.querySelectorAll("[hx-swap-oob]")].filter(one => !document.getElementById(one.id));
-    isAhead = early.length > 0;
-    if (!isAhead) return;
+    const beside = [...answer.querySelectorAll("[hx-swap-oob]")], early = beside.filter(one => !document.getElementById(one.id));
+    if (beside.length) isAhead = early.length > 0;
+    if (!early.length) return;
     early.forEach(one => one.remove());
     detail.serverResponse = answer.body.innerHTML;
   }
