@@ -68,6 +68,11 @@ class Console:
         self.page.get_by_role("heading", name="Home", level=1).wait_for()
         return self.page
 
+    def log_out(self) -> None:
+        """And waits for the answer: opening the next page sooner would take the request back."""
+        self.page.get_by_role("button", name="Log out").click()
+        self.page.get_by_role("heading", name="You are logged out").wait_for()
+
     def look(self, name: str, *, is_pictured: bool = True) -> None:
         """Fails unless this screen can be used by everybody, and nothing complained on the way to it."""
         look(self.page, name, is_pictured=is_pictured)

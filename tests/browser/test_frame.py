@@ -72,7 +72,7 @@ def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
         links = page.get_by_role("navigation", name="Main").get_by_role("link").all()
         names = {link.inner_text().strip() for link in links} - {""}
         assert names == screens, role
-        page.get_by_role("button", name="Log out").click()
+        console.log_out()
 
 
 def test_a_screen_beyond_the_role_says_so_and_leads_back(console: Console) -> None:

@@ -66,6 +66,7 @@ def test_members_are_looked_through_explained_and_changed_by_hand(console: Conso
     console.look("members-why-not")
     found.get_by_label("Reason to add").fill("She is a partner")
     found.get_by_role("button", name="Add by hand").click()
+    expect(page.get_by_role("status").first).to_contain_text("Added by hand")
     process_all()
     assert members(segment) == {"u0", "u1", "u2", "zoe"}
     page.reload()

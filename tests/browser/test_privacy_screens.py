@@ -61,7 +61,9 @@ def test_somebody_is_erased_and_what_failed_is_tried_again(console: Console, set
 
     settings.VAULT_KEY_FILE = key_file
     while page.get_by_role("button", name="Retry").count():
-        page.get_by_role("button", name="Retry").first.click()
+        with page.expect_response(lambda response: response.request.method == "POST"):
+            page.get_by_role("button", name="Retry").first.click()
+        page.wait_for_load_state()
         work()
         page.reload()
     expect(row).to_contain_text("identifiers suppressed")

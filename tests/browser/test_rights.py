@@ -140,7 +140,7 @@ def test_every_right_from_the_link_in_a_mail_to_the_proof_for_a_judge(
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert checked.returncode == 0 and "VALID" in checked.stdout, checked.stdout + checked.stderr
-    page.get_by_role("button", name="Log out").click()
+    console.log_out()
 
     # She asks to be erased. Her link leads to nothing afterwards, and the officer sees what was done.
     asks(console, erika, "Erase my data", sent)

@@ -139,7 +139,7 @@ def test_a_segment_is_shared_with_a_key_and_with_a_colleague_who_then_finds_it(c
     expect(page.get_by_role("heading", name="It sees nothing yet")).to_be_visible()
     console.look("api-key-sees-nothing")
 
-    console.page.get_by_role("button", name="Log out").click()
+    console.log_out()
     console.log_in("marketer")
     console.open(f"segments/segment/{segment.uuid}/")
     page.get_by_role("link", name="Who may see it").click()
@@ -165,7 +165,7 @@ def test_a_segment_is_shared_with_a_key_and_with_a_colleague_who_then_finds_it(c
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("row", name="Mail tool")).not_to_contain_text("lacks")
 
-    page.get_by_role("button", name="Log out").click()
+    console.log_out()
     console.log_in("newcomer")
     page.get_by_role("link", name="Segments", exact=True).click()
     expect(page.locator("tbody tr")).to_have_count(1)
@@ -178,7 +178,7 @@ def test_a_segment_is_shared_with_a_key_and_with_a_colleague_who_then_finds_it(c
     expect(page.get_by_role("heading", name="Home", level=1)).to_be_visible()
     expect(page.get_by_role("link", name="Segments", exact=True)).to_have_count(0)
 
-    page.get_by_role("button", name="Log out").click()
+    console.log_out()
     console.log_in("integrator")
     console.open(f"rest/apikey/{key.pk}/")
     expect(page.get_by_role("heading", name="Sees 1 segment")).to_be_visible()
