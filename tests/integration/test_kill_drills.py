@@ -154,7 +154,7 @@ def test_nothing_is_lost_or_doubled_when_consumers_and_workers_are_killed(
     running = {name: start() for name, start in starters.items()}
     killed: Counter[str] = Counter()
     with background(visitors.step, office, beat):
-        for _ in range(drill_scale(full=30, quick=4)):
+        for _ in range(drill_scale(full=30, quick=3)):
             stored = Event.objects.count()
             until("the consumers have stored something new", lambda: Event.objects.count() > stored)  # noqa: B023
             time.sleep(chance.random() * 0.4)
