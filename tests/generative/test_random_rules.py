@@ -64,7 +64,7 @@ def test_the_engines_agree_on_every_operator(
 ) -> None:
     """Everyone in three engines, a scope, and leaf by leaf: one meaning. It fails when anything of the language was
     never drawn."""
-    how_many_rules = drill_scale(full=10_000, quick=600)
+    how_many_rules = drill_scale(full=10_000, quick=1_000)
     one_in_depth_of = drill_scale(full=1, quick=8)
     drawn = Drawn()
     population = random_people(HOW_MANY_PEOPLE, random.Random(20260601))
