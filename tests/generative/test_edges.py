@@ -147,7 +147,7 @@ def test_a_verdict_changes_only_at_an_edge_and_both_engines_know_whose(
                 assert "as_of" not in asked, "it looks at the clock, so it has edges"
 
     often = settings(
-        max_examples=drill_scale(full=60, quick=2),
+        max_examples=drill_scale(full=60, quick=4),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),

@@ -369,7 +369,7 @@ def test_any_history_leaves_members_where_their_rules_put_them(
     # Nobody else writes here, so nothing need be looked at twice: an edge that is missed once is missed.
     settings.BATCH_SECONDS = 0
     History.happened = {}
-    run_state_machine_as_test(History, settings=how(drill_scale(full=200, quick=6), drill_scale(full=50, quick=25)))
+    run_state_machine_as_test(History, settings=how(drill_scale(full=200, quick=10), drill_scale(full=50, quick=25)))
     wanted = drill_scale(full=len(WANTED), quick=3)
     assert set(WANTED[:wanted]) - History.happened.keys() == set(), "too little happened to prove anything"
 

@@ -275,7 +275,7 @@ def test_sweeps_end_where_a_full_refresh_would(
     settings.BATCH_SECONDS = 0
     settings.SWEEP_SLICE_SECONDS = slice_hours * 3600
     Walk.swept = Walk.turned = Walk.foreseen = 0
-    run_state_machine_as_test(Walk, settings=how(drill_scale(full=400, quick=12), drill_scale(full=40, quick=25)))
+    run_state_machine_as_test(Walk, settings=how(drill_scale(full=400, quick=20), drill_scale(full=40, quick=25)))
     assert Walk.swept > 10 and Walk.turned > 5 and Walk.foreseen, "too little happened to prove anything"
 
 
