@@ -375,6 +375,13 @@ TOMBSTONE_DAYS = env_int("CDP_TOMBSTONE_DAYS", 30)
 # Systems outside that somebody must see to by hand for each request, with commas between their names.
 PRIVACY_OUTSIDE = [one.strip() for one in os.environ.get("CDP_PRIVACY_OUTSIDE", "").split(",") if one.strip()]
 
+# ---- What is sent to addresses that somebody entered (webhooks, exports) -------------------------------------
+# Names, numbers or networks inside that may be sent to all the same, over plain http too; with commas between them.
+OUTBOUND_ALLOW = env_names("CDP_OUTBOUND_ALLOW", "")
+# Whose certificates are believed, where that isn't the machine's own list: a file in PEM.
+OUTBOUND_CA_FILE = os.environ.get("CDP_OUTBOUND_CA_FILE", "")
+OUTBOUND_USER_AGENT = "customer-data-platform/1"
+
 # ---- Email -------------------------------------------------------------------------------------------------
 # Without a server it is written to the console.
 EMAIL_HOST = os.environ.get("CDP_SMTP_HOST", "")
