@@ -135,6 +135,7 @@ INSTALLED_APPS = [
     "cdp.identity",
     "cdp.ingestion",
     "segments",
+    "cdp.activation",
     "cdp.collecting",
     "cdp.accountability",
     "cdp.privacy",
@@ -374,6 +375,11 @@ PRIVACY_EXPORT_DAYS = env_int("CDP_PRIVACY_EXPORT_DAYS", 14)
 TOMBSTONE_DAYS = env_int("CDP_TOMBSTONE_DAYS", 30)
 # Systems outside that somebody must see to by hand for each request, with commas between their names.
 PRIVACY_OUTSIDE = [one.strip() for one in os.environ.get("CDP_PRIVACY_OUTSIDE", "").split(",") if one.strip()]
+
+# ---- Audiences ---------------------------------------------------------------------------------------------
+# How often the keeper looks for what changed, and for how many days audiences' changes can be followed.
+KEEPER_SECONDS = float(os.environ.get("CDP_KEEPER_SECONDS", "0.1"))
+AUDIENCE_CHANGE_DAYS = env_int("CDP_AUDIENCE_CHANGE_DAYS", 30)
 
 # ---- What is sent to addresses that somebody entered (webhooks, exports) -------------------------------------
 # Names, numbers or networks inside that may be sent to all the same, over plain http too; with commas between them.
