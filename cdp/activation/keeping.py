@@ -135,9 +135,11 @@ def _round() -> Kept:
     # What began before an audience could be seen may not have said whom it touched; it is waited for.
     ready = [one for one in audiences if one.made_in < oldest_running or one.made_in == own]
     causes: Causes = {one.pk: {} for one in ready}
-    is_behind = _hear_segments(keeper, ready, causes)
-    is_behind |= _hear_touched(ready, causes)
-    _hear_ended(keeper.looked_to, now, ready, causes)
+    # One that nobody was judged for yet needs to hear nothing: everybody is still to come.
+    begun = [one for one in ready if one.judged_to != 0 or one.compared_at is not None]
+    is_behind = _hear_segments(keeper, begun, causes)
+    is_behind |= _hear_touched(begun, causes)
+    _hear_ended(keeper.looked_to, now, begun, causes)
     done = Kept(is_behind=is_behind)
     for audience in ready:
         if causes[audience.pk]:
@@ -230,7 +232,7 @@ def _judge(keeper: Keeper, audience: Audience, causes: Mapping[int, Cause], *, n
     members = AudienceMember.objects.filter(audience=audience, profile_id__in=any_of(ids))
     is_in = {row.profile_id: row for row in members}
     entered = [profile_id for profile_id in belongs if profile_id not in is_in]
-    exited = [profile_id for profile_id in is_in if profile_id not in belongs]
+    exited = _leaving([profile_id for profile_id in is_in if profile_id not in belongs], causes)
     if not entered and not exited:
         return Kept()
     changes = [
@@ -248,6 +250,17 @@ def _judge(keeper: Keeper, audience: Audience, causes: Mapping[int, Cause], *, n
     _copy(changes)
     audience.save(update_fields=["size", "checksum", "position"])
     return Kept(entered=len(entered), exited=len(exited))
+
+
+def _leaving(profile_ids: list[int], causes: Mapping[int, Cause]) -> list[int]:
+    """Those whose exit can be told now. Of a person who is gone, what they decided goes first: why they are gone, and with it
+    the better reason, is in the feed of segments a moment later. Reads leave them out meanwhile."""
+    heard = [one for one in profile_ids if causes[one].why in (Why.CONSENT, Why.REACH)]
+    if not heard:
+        return profile_ids
+    there = set(Profile.objects.filter(pk__in=any_of(heard)).values_list("pk", flat=True))
+    waits = set(heard) - there
+    return [one for one in profile_ids if one not in waits]
 
 
 def _change(
