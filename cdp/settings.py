@@ -380,6 +380,8 @@ PRIVACY_OUTSIDE = [one.strip() for one in os.environ.get("CDP_PRIVACY_OUTSIDE", 
 # How often the keeper looks for what changed, and for how many days audiences' changes can be followed.
 KEEPER_SECONDS = float(os.environ.get("CDP_KEEPER_SECONDS", "0.1"))
 AUDIENCE_CHANGE_DAYS = env_int("CDP_AUDIENCE_CHANGE_DAYS", 30)
+# How long a stream of changes lasts; whoever follows comes again with what they saw last, and rights are looked at again.
+AUDIENCE_STREAM_SECONDS = float(os.environ.get("CDP_AUDIENCE_STREAM_SECONDS", "55"))
 
 # ---- What is sent to addresses that somebody entered (webhooks, exports) -------------------------------------
 # Names, numbers or networks inside that may be sent to all the same, over plain http too; with commas between them.
