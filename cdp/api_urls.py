@@ -7,6 +7,7 @@ from cdp.collecting.api_files import ConsentImportApply, ConsentImportDetail, Co
 from cdp.jobs.api import JobCancel, JobDetail, JobList
 from cdp.pages.api import Links
 from cdp.privacy.api import PrivacyRequestDetail, PrivacyRequests, PrivacyRequestTargets, PrivacyTargetRetry
+from cdp.rest.api_keys import ApiKeyDetail, ApiKeyRevoke, ApiKeyRotate, ApiKeys
 from cdp.rest.openapi import SchemaView, docs
 from consent.api import PurposeList
 from consent.api_notices import NoticeList, NoticeNewest, NoticeVersionDetail, NoticeVersions
@@ -99,6 +100,10 @@ urlpatterns = [
     path("consents/history/<path:identifier>/", PersonConsentHistory.as_view(), name="consent-history"),
     path("consents/consent-mode/<path:identifier>/", PersonConsentMode.as_view(), name="consent-mode"),
     path("links/", Links.as_view(), name="links"),
+    path("keys/", ApiKeys.as_view(), name="keys"),
+    path("keys/<slug:prefix>/", ApiKeyDetail.as_view(), name="key"),
+    path("keys/<slug:prefix>/rotate/", ApiKeyRotate.as_view(), name="key-rotate"),
+    path("keys/<slug:prefix>/revoke/", ApiKeyRevoke.as_view(), name="key-revoke"),
     path("jobs/", JobList.as_view(), name="jobs"),
     path("jobs/<uuid:uuid>/", JobDetail.as_view(), name="job"),
     path("jobs/<uuid:uuid>/cancel/", JobCancel.as_view(), name="job-cancel"),

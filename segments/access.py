@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from cdp.audit.admin_base import reader_of
 from cdp.errors import DomainError
-from cdp.rest.models import ApiKey, Scope
+from cdp.rest.models import ApiKey, Scope, key_of
 from segments.models import Segment
 from segments.sharing import SHAREABLE, Share, may, roles_with_rights, shares_of
 
@@ -60,11 +60,6 @@ def in_words(codenames: Iterable[str]) -> str:
     return ", ".join(RIGHTS[codename] for codename in codenames).capitalize()
 
 
-def key_of(user: User) -> ApiKey | None:
-    """The API key whose service account this is."""
-    return getattr(user, "api_key", None)
-
-
 def called(user: User) -> str:
     key = key_of(user)
     return key.name if key else user.get_full_name() or user.get_username()
@@ -72,10 +67,10 @@ def called(user: User) -> str:
 
 def candidates() -> tuple[list[User], list[User]]:
     """Whom one can share with: people who may log in, and keys that can be used."""
-    active = User.objects.filter(is_active=True).select_related("api_key")
-    people = active.filter(is_staff=True, is_superuser=False, api_key=None)
-    unexpired = Q(api_key__expires_at=None) | Q(api_key__expires_at__gt=timezone.now())
-    keys = active.filter(unexpired, api_key__isnull=False, api_key__revoked_at=None)
+    active = User.objects.filter(is_active=True).prefetch_related("api_keys")
+    people = active.filter(is_staff=True, is_superuser=False, api_keys=None)
+    unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    keys = active.filter(pk__in=ApiKey.objects.filter(unexpired, revoked_at=None).values("user"))
     return sorted(people, key=lambda user: called(user).lower()), sorted(keys, key=lambda user: called(user).lower())
 
 

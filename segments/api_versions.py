@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from cdp.errors import Forbidden
 from cdp.rest.authentication import actor_of, caller
 from cdp.rest.models import Scope
+from cdp.rest.permissions import demand_purpose
 from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 from consent.querysets import INTERNAL_ANALYSIS, purpose_or_error
@@ -100,6 +101,7 @@ class VersionDifferenceView(ApiView):
             if not may(caller(request), "view_members", segment):
                 raise Forbidden("permission_missing", "You may see this segment, but lack segments.view_members on it.")
         purpose = purpose_or_error(wanted if wanted is not None else INTERNAL_ANALYSIS)
+        demand_purpose(request, purpose.key)
         first, second = version_of(segment, before), version_of(segment, after)
         with rule_errors_located(), in_time():
             found = compare_versions(

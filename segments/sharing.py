@@ -17,7 +17,7 @@ from cdp.audit.actors import Actor
 from cdp.audit.services import record
 from cdp.errors import DomainError
 from cdp.jobs.models import Job
-from cdp.rest.models import Scope
+from cdp.rest.models import Scope, key_of
 from segments.catalogue import catalog
 from segments.models import Segment, StaticList
 from segments.personal import personal_conditions, personal_traits
@@ -100,10 +100,10 @@ def shares_of(segment: Segment) -> list[Share]:
     grants = UserObjectPermission.objects.filter(
         object_pk=str(segment.pk), content_type__app_label="segments", content_type__model="segment"
     )
-    for grant in grants.select_related("user__api_key", "permission"):
+    for grant in grants.select_related("user", "permission").prefetch_related("user__api_keys"):
         granted.setdefault(grant.user, set()).add(grant.permission.codename)
     shares = [Share(user=user, permissions=_in_order(codenames)) for user, codenames in granted.items()]
-    return sorted(shares, key=lambda share: (hasattr(share.user, "api_key"), share.user.get_full_name().lower()))
+    return sorted(shares, key=lambda share: (key_of(share.user) is not None, share.user.get_full_name().lower()))
 
 
 def shared_counts(users: Iterable[AbstractBaseUser]) -> dict[int, int]:
@@ -172,7 +172,7 @@ def templates_for(user: AbstractBaseUser) -> list[Offer]:
 
 def reads_people(user: AbstractBaseUser) -> bool:
     """Whether this person by role, or the key whose account this is by scope, may look people up."""
-    key = getattr(user, "api_key", None)
+    key = key_of(user)
     if key is not None:
         return Scope.PROFILES_READ in key.scopes
     return bool(user.has_perm("profiles.view_profile"))  # type: ignore[attr-defined]
