@@ -13,6 +13,7 @@ from consent.api import PurposeList
 from consent.api_notices import NoticeList, NoticeNewest, NoticeVersionDetail, NoticeVersions
 from consent.api_receipts import ConsentReceipt
 from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentPause, SegmentRefresh, SegmentResume
+from segments.api_access import SegmentAccess, SegmentShare
 from segments.api_by_hand import SegmentAddByHand, SegmentRemoveByHand, SegmentUndoByHand
 from segments.api_clusterings import (
     ClusteringDetail,
@@ -48,6 +49,8 @@ urlpatterns = [
     path("segments/<slug:key>/by-hand/add/", SegmentAddByHand.as_view(), name="by-hand-add"),
     path("segments/<slug:key>/by-hand/remove/", SegmentRemoveByHand.as_view(), name="by-hand-remove"),
     path("segments/<slug:key>/by-hand/undo/", SegmentUndoByHand.as_view(), name="by-hand-undo"),
+    path("segments/<slug:key>/access/", SegmentAccess.as_view(), name="segment-access"),
+    path("segments/<slug:key>/access/<str:kind>/<str:name>/", SegmentShare.as_view(), name="segment-share"),
     path("segments/<slug:key>/refresh/", SegmentRefresh.as_view(), name="refresh"),
     path("segments/<slug:key>/pause/", SegmentPause.as_view(), name="pause"),
     path("segments/<slug:key>/resume/", SegmentResume.as_view(), name="resume"),

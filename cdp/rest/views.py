@@ -69,7 +69,7 @@ class ApiView(APIView):
         try:
             self.initial(asked, *args, **kwargs)
             response = self._handled(asked)
-        except Exception as error:  # DRF's handler decides what a client may see of it, and raises the rest
+        except Exception as error:  # noqa: BLE001  (DRF's handler decides what a client may see of it, and raises the rest)
             response = self.handle_exception(error)
         self.response = self.finalize_response(asked, response, *args, **kwargs)
         return self.response
