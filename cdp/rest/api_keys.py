@@ -139,7 +139,8 @@ class ApiKeyDetail(ApiView):
         """Change the name or the limits. Scopes never change: for others, make another key."""
         given = KeyLimits(data=request.data)
         given.is_valid(raise_exception=True)
-        changed = change_api_key(key=_key(prefix), by=actor_of(request), **_on_behalf(request), **given.validated_data)
+        maker = _on_behalf(request)["maker"]
+        changed = change_api_key(key=_key(prefix), by=actor_of(request), maker=maker, **given.validated_data)
         return Response(ApiKeySerializer(changed).data)
 
 

@@ -101,12 +101,11 @@ def demand_within(key: ApiKey, *, user: User | None = None, maker: ApiKey | None
 
 
 @transaction.atomic
-def change_api_key(
-    *, key: ApiKey, by: Actor, user: User | None = None, maker: ApiKey | None = None, **limits: Any
-) -> ApiKey:
+def change_api_key(*, key: ApiKey, by: Actor, maker: ApiKey | None = None, **limits: Any) -> ApiKey:
     """The key under other limits. What it may do never changes: for other scopes one makes another key.
 
     Args:
+        maker: the key that changes it, where one does.
         limits: some of `LIMITS`.
 
     Raises:
@@ -131,7 +130,7 @@ def change_api_key(
         limits["expires_at"] = read_expiry(limits["expires_at"])
     for name, value in limits.items():
         setattr(key, name, value)
-    demand_within(key, user=user, maker=maker)
+    demand_within(key, maker=maker)
     after = _limits(key)
     if changed := [name for name in LIMITS if before[name] != after[name]]:
         key.save(update_fields=changed)

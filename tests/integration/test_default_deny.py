@@ -92,6 +92,12 @@ NOBODY = {
     "flow": "counts",
     "history": "counts",
     "templates": "ready rules",
+    "segment-access": "whom it is shared with, of who works here",
+    "segment-share": "what one of them may",
+    "keys": "keys and their limits",
+    "key": "one key",
+    "key-rotate": "one key",
+    "key-revoke": "one key",
     "refresh": "a job",
     "pause": "one definition",
     "resume": "a job",
@@ -337,7 +343,7 @@ COMMANDS = {
     "check_main_job": "simulated people",
 }
 TASKS = {
-    "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
+    "jobs.send_stranded", "jobs.purge_finished", "rest.purge_done_requests", "profiles.maintain_partitions", "profiles.convert_again",
     "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh", "audit.verify",
     "audit.request_verification", "privacy.carry_out", "privacy.purge", "retention.request", "retention.apply_retention",
     "pages.send_confirmations", "collecting.apply_import", "collecting.discard_forgotten",
