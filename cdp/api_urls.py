@@ -7,6 +7,7 @@ from cdp.collecting.api_files import ConsentImportApply, ConsentImportDetail, Co
 from cdp.jobs.api import JobCancel, JobDetail, JobList
 from cdp.pages.api import Links
 from cdp.privacy.api import PrivacyRequestDetail, PrivacyRequests, PrivacyRequestTargets, PrivacyTargetRetry
+from cdp.rest.api_audit import AuditEntries
 from cdp.rest.api_keys import ApiKeyDetail, ApiKeyRevoke, ApiKeyRotate, ApiKeys
 from cdp.rest.openapi import SchemaView, docs
 from consent.api import PurposeList
@@ -32,7 +33,7 @@ from segments.api_personas import PersonaDetail, PersonaPortraits, Personas
 from segments.api_previews import SegmentPreview, SegmentPreviewCancel
 from segments.api_rfm import RfmCurrent, RfmRunDetail, RfmRuns, RfmSettingsView
 from segments.api_templates import SegmentTemplates
-from segments.api_versions import VersionDifferenceView
+from segments.api_versions import SegmentVersions, VersionDifferenceView
 from segments.api_why import SegmentWhy
 
 app_name = "api"
@@ -56,6 +57,7 @@ urlpatterns = [
     path("segments/<slug:key>/resume/", SegmentResume.as_view(), name="resume"),
     path("segments/<slug:key>/history/", SegmentHistory.as_view(), name="history"),
     path("segments/<slug:key>/flow/", SegmentFlow.as_view(), name="flow"),
+    path("segments/<slug:key>/versions/", SegmentVersions.as_view(), name="versions"),
     path(
         "segments/<slug:key>/versions/<int:before>/diff/<int:after>/",
         VersionDifferenceView.as_view(),
@@ -103,6 +105,7 @@ urlpatterns = [
     path("consents/history/<path:identifier>/", PersonConsentHistory.as_view(), name="consent-history"),
     path("consents/consent-mode/<path:identifier>/", PersonConsentMode.as_view(), name="consent-mode"),
     path("links/", Links.as_view(), name="links"),
+    path("audit/", AuditEntries.as_view(), name="audit"),
     path("keys/", ApiKeys.as_view(), name="keys"),
     path("keys/<slug:prefix>/", ApiKeyDetail.as_view(), name="key"),
     path("keys/<slug:prefix>/rotate/", ApiKeyRotate.as_view(), name="key-rotate"),

@@ -95,6 +95,8 @@ NOBODY = {
     "segment-access": "whom it is shared with, of who works here",
     "segment-share": "what one of them may",
     "keys": "keys and their limits",
+    "audit": "acts, without data of people",
+    "versions": "wordings of a rule",
     "key": "one key",
     "key-rotate": "one key",
     "key-revoke": "one key",
