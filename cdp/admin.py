@@ -43,7 +43,7 @@ class AuditedUserAdmin(AuditedAdmin, UserAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Without the service accounts of API keys: those are no people, and have a screen of their own."""
         users: QuerySet[User] = super().get_queryset(request)
-        return users.filter(api_key=None)
+        return users.filter(api_keys=None)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":

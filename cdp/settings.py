@@ -238,6 +238,8 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {"per_key": os.environ.get("CDP_API_RATE", "1200/min")},
     "UNAUTHENTICATED_USER": None,
 }
+# Whether edits over the API must name the version they were begun from (If-Match); else they may.
+API_REQUIRES_IF_MATCH = env_bool("CDP_API_REQUIRE_IF_MATCH")
 SPECTACULAR_SETTINGS = {
     "TITLE": "Customer data platform",
     "DESCRIPTION": (
@@ -253,7 +255,8 @@ SPECTACULAR_SETTINGS = {
         "cdp.rest.openapi.add_problems",
         "segments.serializers.add_rule_schema",
     ],
-    "ENUM_NAME_OVERRIDES": {"AudienceChannelEnum": "cdp.activation.models.Channel",
+    "ENUM_NAME_OVERRIDES": {
+        "AudienceChannelEnum": "cdp.activation.models.Channel",
         "JobState": "cdp.jobs.models.JobState",
         "PrivacyRequestKind": "cdp.privacy.models.RequestKind",
         "PrivacyRequestState": "cdp.privacy.models.RequestState",

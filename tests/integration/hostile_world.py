@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from django.apps import apps
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db.models import Model
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -32,6 +32,7 @@ from cdp.privacy.admin import ACTS
 from cdp.privacy.models import CameBy, PrivacyExport, PrivacyRequest, PrivacyTarget, RequestKind
 from cdp.privacy.services import open_request
 from cdp.profiles.models import ExchangeRate, Profile, Trait
+from cdp.rest.models import ApiKey
 from consent.links import Kind as LinkKind
 from consent.links import token
 from consent.models import Confirmation, ConsentConflict, ConsentRecord, Decision, Method, NoticeVersion, Purpose
@@ -126,6 +127,7 @@ def make_world() -> World:
     complete_run()
     master = User.objects.create_superuser("master", "master@example.com", "not used")
     share_segment(segment=segment, user=master, by=BY)
+    key("segments:read")  # one that may be revoked
     return World(master=master, caller=key(sees=[segment]), ann=ann, write_key=shop.key)
 
 
@@ -148,6 +150,7 @@ def _segment() -> Segment:
 
 ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
     "segments_segment_unshare": lambda world: [{"uuid": _segment().uuid, "pk": world.master.pk}],
+    "segments_segment_unshare_group": lambda _: [{"uuid": _segment().uuid, "pk": Group.objects.get(name="admin").pk}],
     "segments_segment_publish": lambda _: [{"uuid": _segment().uuid, "number": 2}],
     "segments_segment_member": lambda world: [{"uuid": _segment().uuid, "person": world.ann.uuid}],
     "segments_segment_member_by_hand": lambda world: [{"uuid": _segment().uuid, "person": world.ann.uuid}],
@@ -209,6 +212,9 @@ API_PARTS: dict[str, Callable[[World], Any]] = {
     "consents/{uuid}": lambda _: _one(ConsentRecord).uuid,
     "imports/{uuid}": lambda _: _one(ConsentImport).uuid,
     "jobs/{uuid}": lambda _: _one(Job).uuid,
+    "keys/{prefix}": lambda world: ApiKey.objects.exclude(user=world.caller.user)[0].prefix,
+    "access/{kind}": lambda _: "users",
+    "{kind}/{name}": lambda world: world.master.username,
 }
 """By the end of the part before it and its own name."""
 

@@ -40,7 +40,7 @@ OPENED: Final = {
         ingestion_quarantined_change ingestion_quarantined_changelist ingestion_quarantined_detail
         ingestion_quarantined_history ingestion_source_add ingestion_source_change ingestion_source_changelist
         ingestion_source_detail ingestion_source_history rest_apikey_change rest_apikey_changelist
-        rest_apikey_detail rest_apikey_history rest_apikey_new
+        rest_apikey_detail rest_apikey_history rest_apikey_limits rest_apikey_new
     """,
     "marketer": """
         activation_audience_new activation_audience_settings
@@ -103,7 +103,7 @@ OPENED: Final = {
         profiles_profile_add profiles_profile_delete profiles_profile_mask profiles_profile_reveal
         profiles_profile_undo_merge profiles_trait_add profiles_trait_delete profiles_trait_measure
         profiles_workspace_add profiles_workspace_delete prove rest_apikey_add rest_apikey_delete
-        rest_apikey_revoke segments_listupload_apply segments_listupload_columns
+        rest_apikey_revoke rest_apikey_rotate segments_segment_unshare_group segments_listupload_apply segments_listupload_columns
         segments_listupload_discard segments_segment_add segments_segment_archive segments_segment_build
         segments_segment_check segments_segment_clone segments_segment_delete
         segments_segment_delete_one segments_segment_draft_export segments_segment_draft_import
@@ -165,7 +165,8 @@ DONE: Final = {
         ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_source_add
         ingestion_source_add_key ingestion_source_change ingestion_source_changelist ingestion_source_detail
         ingestion_source_history ingestion_source_revoke_key profiles_eventname_change profiles_trait_change
-        rest_apikey_changelist rest_apikey_detail rest_apikey_history rest_apikey_new rest_apikey_revoke
+        rest_apikey_changelist rest_apikey_detail rest_apikey_history rest_apikey_limits rest_apikey_new
+        rest_apikey_revoke rest_apikey_rotate
     """,
     "marketer": """
         activation_audience_new activation_audience_settings activation_audience_delete_one
@@ -180,7 +181,7 @@ DONE: Final = {
         segments_segment_new_people segments_segment_new_review segments_segment_pause
         segments_segment_publish segments_segment_refresh segments_segment_restore
         segments_segment_resume segments_segment_review segments_segment_review_people
-        segments_segment_settings segments_segment_unshare segments_staticlist_delete_one
+        segments_segment_settings segments_segment_unshare segments_segment_unshare_group segments_staticlist_delete_one
         segments_staticlist_new segments_staticlist_remove segments_staticlist_settings
         segments_persona_delete_one segments_persona_move segments_persona_new segments_persona_run
         segments_persona_segment segments_persona_settings
