@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from cdp.ingestion.models import Quarantined
 from cdp.jobs.models import Job
+from cdp.log_in import administering
 from cdp.privacy.querysets import open_requests
 from cdp.profiles.models import Workspace
 from consent.models import ConsentConflict
@@ -180,6 +181,13 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
         ),
         Screen(label="API keys", icon="key", view="admin:rest_apikey_changelist", permission="rest.view_apikey"),
         Screen(label="Users", icon="person", view="admin:auth_user_changelist", permission="auth.view_user"),
+        Screen(
+            label="Lockouts",
+            icon="lock",
+            view="admin:lockouts",
+            permission=administering.MAY,
+            waiting=administering.held_now,
+        ),
         Screen(label="Groups", icon="lock", view="admin:auth_group_changelist", permission="auth.view_group"),
         Screen(
             label="Workspace",

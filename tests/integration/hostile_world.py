@@ -26,6 +26,7 @@ from cdp.identity.merging import merge_profiles
 from cdp.identity.models import Merge
 from cdp.ingestion.models import WriteKey
 from cdp.jobs.models import Job
+from cdp.log_in.models import Lockout
 from cdp.privacy.admin import ACTS
 from cdp.privacy.models import CameBy, PrivacyExport, PrivacyRequest, PrivacyTarget, RequestKind
 from cdp.privacy.services import open_request
@@ -121,6 +122,7 @@ def make_world() -> World:
     complete_run()
     master = User.objects.create_superuser("master", "master@example.com", "not used")
     share_segment(segment=segment, user=master, by=BY)
+    Lockout.objects.create(kind="network", counter="tests", began_at=now, until=now + timedelta(minutes=5))
     return World(master=master, caller=key(sees=[segment]), ann=ann, write_key=shop.key)
 
 
@@ -176,6 +178,9 @@ ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
     "accountability_publishedrecord_taken": lambda _: [{"number": 1, "form": "csv"}],
     "consent_consentrecord_receipt": lambda _: [{"uuid": _one(ConsentRecord).uuid, "form": form} for form in Form],
     "consent_consentrecord_proof_at": lambda world: [{"profile_id": world.ann.pk, "purpose": "marketing_email"}],
+    "auth_user_factors": lambda world: [{"pk": world.master.pk}],
+    "account_remove": lambda _: [{"pk": 1}],
+    "lockout_lift": lambda _: [{"pk": _pk(Lockout)}],
     "auth_user_password_change": lambda world: [{"id": world.master.pk}],
     "ingestion_source_revoke_key": lambda _: [{"pk": _one(WriteKey).source_id, "key_pk": _pk(WriteKey)}],
     "app_list": lambda _: [{"app_label": "consent"}],
