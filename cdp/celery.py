@@ -25,5 +25,6 @@ app.conf.beat_schedule = {
     "discard-forgotten-imports": {"task": "collecting.discard_forgotten", "schedule": 24 * 3600.0},
     "verify-the-audit-log": {"task": "audit.request_verification", "schedule": 3600.0},
     "apply-retention-at-night": {"task": "retention.request", "schedule": 600.0},
+    "purge-sessions": {"task": "log_in.purge", "schedule": 24 * 3600.0},
     "purge-finished-jobs": {"task": "jobs.purge_finished", "schedule": 24 * 3600.0},
 }

@@ -5,7 +5,7 @@ Counted in Valkey; while that is away nobody is held back. That somebody is held
 
 import unicodedata
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import time
 from typing import Final
 
@@ -135,3 +135,8 @@ def lift(*, lockout: Lockout, by: Actor, user: User) -> Lockout:
 def seconds_left() -> int:
     """Until the next try is looked at again."""
     return int(SPAN_SECONDS - time() % SPAN_SECONDS) + 1
+
+
+def purge() -> int:
+    """How many lockouts of more than 90 days ago were forgotten; the audit log still has them."""
+    return Lockout.objects.filter(began_at__lt=timezone.now() - timedelta(days=90)).delete()[0]

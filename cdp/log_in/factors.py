@@ -24,7 +24,7 @@ from cdp.audit.services import record
 from cdp.errors import Conflict, DomainError
 
 Type = Authenticator.Type
-SECRET = "log_in.totp_secret"
+SECRET = "log_in.totp_secret"  # noqa: S105  (the name of a place in the session)
 NAME_LENGTH = 60
 
 

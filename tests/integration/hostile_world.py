@@ -122,6 +122,7 @@ def make_world() -> World:
     complete_run()
     master = User.objects.create_superuser("master", "master@example.com", "not used")
     share_segment(segment=segment, user=master, by=BY)
+    User.objects.create_user("clerk", is_staff=True)
     Lockout.objects.create(kind="network", counter="tests", began_at=now, until=now + timedelta(minutes=5))
     return World(master=master, caller=key(sees=[segment]), ann=ann, write_key=shop.key)
 
@@ -178,7 +179,7 @@ ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
     "accountability_publishedrecord_taken": lambda _: [{"number": 1, "form": "csv"}],
     "consent_consentrecord_receipt": lambda _: [{"uuid": _one(ConsentRecord).uuid, "form": form} for form in Form],
     "consent_consentrecord_proof_at": lambda world: [{"profile_id": world.ann.pk, "purpose": "marketing_email"}],
-    "auth_user_factors": lambda world: [{"pk": world.master.pk}],
+    "auth_user_factors": lambda _: [{"pk": User.objects.get(username="clerk").pk}],
     "account_remove": lambda _: [{"pk": 1}],
     "lockout_lift": lambda _: [{"pk": _pk(Lockout)}],
     "auth_user_password_change": lambda world: [{"id": world.master.pk}],

@@ -9,12 +9,14 @@ OPENED: Final = {
     "admin": """
         auth_group_add auth_group_change auth_group_changelist auth_group_delete auth_group_history
         auth_user_add auth_user_change auth_user_changelist auth_user_delete auth_user_history
-        auth_user_password_change auth_user_factors lockouts consent_purpose_add profiles_exchangerate_add profiles_exchangerate_change
+        auth_user_password_change auth_user_factors lockouts
+        consent_purpose_add profiles_exchangerate_add profiles_exchangerate_change
         profiles_exchangerate_changelist profiles_exchangerate_history profiles_workspace_change
         profiles_workspace_changelist profiles_workspace_history
     """,
     "anybody": """
-        account account_codes account_passkey account_prove account_totp second_factor app_list ask confirm home_waiting index jsi18n login password_change password_change_done preferences
+        account account_codes account_passkey account_prove account_totp second_factor
+        app_list ask confirm home_waiting index jsi18n login password_change password_change_done preferences
         unsubscribe
     """,
     "compliance": """
@@ -93,7 +95,8 @@ OPENED: Final = {
         ingestion_quarantined_add ingestion_quarantined_delete ingestion_quarantined_discard
         ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_source_add_key
         ingestion_source_delete ingestion_source_revoke_key jobs_job_add jobs_job_cancel jobs_job_delete
-        account_end_others account_remove lockout_lift logout privacy_privacyrequest_act privacy_privacyrequest_add privacy_privacyrequest_delete
+        account_end_others account_remove lockout_lift
+        logout privacy_privacyrequest_act privacy_privacyrequest_add privacy_privacyrequest_delete
         privacy_privacyrequest_file privacy_privacyrequest_target profiles_eventname_add
         profiles_eventname_delete profiles_eventname_measure profiles_exchangerate_delete
         profiles_profile_add profiles_profile_delete profiles_profile_mask profiles_profile_reveal
@@ -125,7 +128,8 @@ DONE: Final = {
     "admin": """
         auth_group_add auth_group_change auth_group_changelist auth_group_delete auth_group_history
         auth_user_add auth_user_change auth_user_changelist auth_user_delete auth_user_history
-        auth_user_password_change auth_user_factors lockouts lockout_lift consent_purpose_add consent_purpose_change ingestion_quarantined_detail
+        auth_user_password_change auth_user_factors lockouts lockout_lift
+        consent_purpose_add consent_purpose_change ingestion_quarantined_detail
         profiles_exchangerate_add profiles_exchangerate_change profiles_exchangerate_changelist
         profiles_exchangerate_history profiles_workspace_change profiles_workspace_changelist
         profiles_workspace_history
