@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.db import OperationalError
 
-from cdp.ingestion import services
+from cdp.ingestion import counting, services, watching
 
 
 @shared_task(name="ingestion.purge_seen_messages", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=3)
@@ -14,3 +14,8 @@ def purge_seen_messages() -> int:
 @shared_task(name="ingestion.purge_quarantine", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=3)
 def purge_quarantine() -> int:
     return services.purge_quarantine()
+
+
+@shared_task(name="ingestion.purge_figures", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=3)
+def purge_figures() -> int:
+    return counting.purge() + watching.purge()
