@@ -13,7 +13,7 @@ from django.urls import path
 
 from cdp.audit.admin_base import actor_of, reader_of
 from cdp.audit.services import record
-from cdp.console import consent_rates, home
+from cdp.console import consent_rates, home, tracking_plan
 from cdp.log_in import administering, door, screens, sessions
 
 
@@ -49,6 +49,8 @@ class PlatformAdminSite(AdminSite):
             path("account/sessions/end/", self.admin_view(screens.end_others_view), name="account_end_others"),
             path("lockouts/", self.admin_view(administering.lockouts_view), name="lockouts"),
             path("lockouts/<int:pk>/lift/", self.admin_view(administering.lift_view), name="lockout_lift"),
+            path("tracking-plan/", self.admin_view(tracking_plan.plan_view), name="tracking_plan"),
+            path("tracking-plan.<slug:form>", self.admin_view(tracking_plan.file_view), name="tracking_plan_file"),
             path("consent/rates/", self.admin_view(consent_rates.rates_view), name="consent_rates"),
         ]
         # Nothing here has a page on a site of its own to lead to.

@@ -4,6 +4,7 @@ from django.urls import path
 
 from cdp.collecting.api import Consents, PersonConsent, PersonConsentHistory, PersonConsentMode
 from cdp.collecting.api_files import ConsentImportApply, ConsentImportDetail, ConsentImports
+from cdp.ingestion.api import Quarantine, QuarantineReplay, Sources
 from cdp.jobs.api import JobCancel, JobDetail, JobList
 from cdp.pages.api import Links
 from cdp.privacy.api import PrivacyRequestDetail, PrivacyRequests, PrivacyRequestTargets, PrivacyTargetRetry
@@ -27,6 +28,7 @@ from segments.api_lists import ListDetail, ListPeople, ListPeopleRemove, Lists
 from segments.api_members import SegmentMember, SegmentMembers
 from segments.api_people import ProfileLookup
 from segments.api_personas import PersonaDetail, PersonaPortraits, Personas
+from segments.api_plan import TrackingPlan
 from segments.api_previews import SegmentPreview, SegmentPreviewCancel
 from segments.api_rfm import RfmCurrent, RfmRunDetail, RfmRuns, RfmSettingsView
 from segments.api_templates import SegmentTemplates
@@ -99,6 +101,10 @@ urlpatterns = [
     path("consents/history/<path:identifier>/", PersonConsentHistory.as_view(), name="consent-history"),
     path("consents/consent-mode/<path:identifier>/", PersonConsentMode.as_view(), name="consent-mode"),
     path("links/", Links.as_view(), name="links"),
+    path("sources/", Sources.as_view(), name="sources"),
+    path("quarantine/", Quarantine.as_view(), name="quarantine"),
+    path("quarantine/<int:id>/replay/", QuarantineReplay.as_view(), name="quarantine-replay"),
+    path("tracking-plan/", TrackingPlan.as_view(), name="tracking-plan"),
     path("jobs/", JobList.as_view(), name="jobs"),
     path("jobs/<uuid:uuid>/", JobDetail.as_view(), name="job"),
     path("jobs/<uuid:uuid>/cancel/", JobCancel.as_view(), name="job-cancel"),

@@ -10,6 +10,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest
 from django.urls import reverse
 
+from cdp.console import tracking_plan
 from cdp.ingestion.models import Quarantined
 from cdp.jobs.models import Job
 from cdp.log_in import administering
@@ -150,6 +151,7 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
         Screen(
             label="Sources", icon="data", view="admin:ingestion_source_changelist", permission="ingestion.view_source"
         ),
+        Screen(label="Tracking plan", icon="list", view="admin:tracking_plan", permission=tracking_plan.PERMISSION),
         Screen(label="Traits", icon="tag", view="admin:profiles_trait_changelist", permission="profiles.view_trait"),
         Screen(
             label="Events",

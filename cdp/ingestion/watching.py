@@ -32,7 +32,8 @@ TRIM: Final = f"""
     DELETE FROM ingestion_watchedmessage WHERE id IN (
         SELECT w.id FROM ingestion_watchedmessage AS w
          WHERE w.source_id = %s
-           AND w.id <= (SELECT x.id FROM ingestion_watchedmessage AS x WHERE x.source_id = %s ORDER BY x.id DESC OFFSET {PER_SOURCE} LIMIT 1)
+           AND w.id <= (SELECT x.id FROM ingestion_watchedmessage AS x WHERE x.source_id = %s
+                         ORDER BY x.id DESC OFFSET {PER_SOURCE} LIMIT 1)
            FOR UPDATE SKIP LOCKED)
 """  # noqa: S608  (a number of ours)
 

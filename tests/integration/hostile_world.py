@@ -24,7 +24,7 @@ from cdp.collecting import files
 from cdp.collecting.models import ConsentImport
 from cdp.identity.merging import merge_profiles
 from cdp.identity.models import Merge
-from cdp.ingestion.models import WriteKey
+from cdp.ingestion.models import Quarantined, WriteKey
 from cdp.jobs.models import Job
 from cdp.log_in.models import Lockout
 from cdp.privacy.admin import ACTS
@@ -180,6 +180,7 @@ ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
     "consent_consentrecord_receipt": lambda _: [{"uuid": _one(ConsentRecord).uuid, "form": form} for form in Form],
     "consent_consentrecord_proof_at": lambda world: [{"profile_id": world.ann.pk, "purpose": "marketing_email"}],
     "auth_user_factors": lambda _: [{"pk": User.objects.get(username="clerk").pk}],
+    "tracking_plan_file": lambda _: [{"form": "csv"}],
     "account_remove": lambda _: [{"pk": 1}],
     "lockout_lift": lambda _: [{"pk": _pk(Lockout)}],
     "auth_user_password_change": lambda world: [{"id": world.master.pk}],
@@ -206,6 +207,7 @@ API_PARTS: dict[str, Callable[[World], Any]] = {
     "consents/{uuid}": lambda _: _one(ConsentRecord).uuid,
     "imports/{uuid}": lambda _: _one(ConsentImport).uuid,
     "jobs/{uuid}": lambda _: _one(Job).uuid,
+    "quarantine/{id}": lambda _: _pk(Quarantined),
 }
 """By the end of the part before it and its own name."""
 

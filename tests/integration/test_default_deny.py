@@ -116,6 +116,10 @@ NOBODY = {
     "personas": "figures of groups of five people or more",
     "persona": "the same, and how many of it permit a purpose",
     "portraits": "a job",
+    "sources": "definitions and counts",
+    "quarantine": "what could not be used and so is nobody's yet; bodies by a scope of their own, each on record",
+    "quarantine-replay": "the same, without the body",
+    "tracking-plan": "names of fields, and figures that stand for five people at least",
     "purposes": "definitions",
     "privacy-requests": "requests, with the ids of those who asked, for who handles them",
     "privacy-request": "one request, with the id of who asked",
@@ -266,6 +270,8 @@ CONSOLE: dict[str, Callable[[World], list[HttpResponse]]] = {
 QUIET = {
     r"(index|login|logout|password_change(_done)?|autocomplete|jsi18n|view_on_site|app_list|home_(waiting|figures))": "no people",
     r"auth_.*": "staff and roles",
+    r"account(_.*)?|second_factor|lockouts|lockout_lift": "staff, and how they log in",
+    r"tracking_plan(_file)?": "names of fields, and figures that stand for five people at least",
     r"rest_apikey_.*": "keys",
     r"profiles_(trait|eventname|exchangerate|workspace)_.*": "definitions",
     r"profiles_profile_(add|history|delete|change|undo_merge)": "stock addresses of a model that services alone change; an act",
@@ -338,7 +344,8 @@ COMMANDS = {
 }
 TASKS = {
     "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
-    "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh", "audit.verify",
+    "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "ingestion.purge_figures",
+    "ingestion.settle_quarantine", "log_in.purge", "segments.refresh", "audit.verify",
     "audit.request_verification", "privacy.carry_out", "privacy.purge", "retention.request", "retention.apply_retention",
     "pages.send_confirmations", "collecting.apply_import", "collecting.discard_forgotten",
     "segments.recompute_thresholds", "segments.request_recomputation", "fields.measure", "fields.request_measurement",

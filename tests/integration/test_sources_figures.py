@@ -3,12 +3,17 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from cdp.audit.models import AuditEntry
-from cdp.ingestion import counting, watching
+from cdp.errors import Conflict
+from cdp.ingestion import bulk, counting, watching
 from cdp.ingestion.models import MinuteCount, Outcome, Source, Watch, WatchedMessage
+from cdp.ingestion.tasks import settle_quarantine
+from segments.fields.measuring import measure
 from tests.factories import BY, Tracker, identify, process_all, track, tracker
+from tests.integration.callers import key
 
 pytestmark = pytest.mark.django_db
 
@@ -58,7 +63,7 @@ def test_whoever_looks_sees_what_became_of_each_message_and_names_but_no_value(s
     process_all()
     rows = list(WatchedMessage.objects.order_by("id").values_list("type", "name", "outcome", "code"))
     assert sorted(rows) == [
-        ("batch", "", Outcome.QUARANTINED, "type_unknown"),
+        ("batch", "", Outcome.QUARANTINED, "unknown_type"),
         ("identify", "Identified", Outcome.ACCEPTED, ""),
         ("track", "Order Completed", Outcome.ACCEPTED, ""),
         ("track", "Order Completed", Outcome.REPEATED, ""),
@@ -85,3 +90,58 @@ def test_notes_are_few_and_go_by_themselves(shop: Tracker, monkeypatch: pytest.M
     assert WatchedMessage.objects.count() == 3
     WatchedMessage.objects.update(noted_at=timezone.now() - timedelta(hours=1))
     assert watching.purge() == 3
+
+
+def test_sources_and_quarantine_over_rest_say_how_much_and_why_and_no_body_unless_it_may_be_seen(shop: Tracker) -> None:
+    shop.send(identify("ann"), {"type": "dance", "messageId": "m2", "userId": "ann-canary"})
+    process_all()
+    reader, revealer = key("sources:read", "sources:write"), key("sources:read", "profiles:reveal")
+    (told,) = reader.get("sources/").json()["results"]
+    assert (told["messages"]["day"], told["messages"]["quarantined"], told["name"]) == (2, 1, source().name)
+    (waiting,) = reader.get("quarantine/", code="unknown_type", source=source().pk).json()["results"]
+    assert waiting["body"] is None and "canary" not in str(waiting)
+    assert reader.get("quarantine/", code="other").json()["results"] == []
+    assert reader.get("quarantine/", bodies="true").status_code == 403
+    assert "ann-canary" in revealer.get("quarantine/", bodies="true").json()["results"][0]["body"]
+    assert AuditEntry.objects.filter(action="quarantined.revealed").count() == 1
+    assert reader.post(f"quarantine/{waiting['id']}/replay/").status_code == 202
+    assert reader.post(f"quarantine/{waiting['id']}/replay/").status_code == 409
+    assert revealer.post(f"quarantine/{waiting['id']}/replay/").status_code == 403
+    process_all()
+    assert len(reader.get("quarantine/").json()["results"]) == 1
+
+
+def test_the_tracking_plan_names_what_came_and_why_some_of_it_could_not_be_used(shop: Tracker) -> None:
+    people = [f"u{n}" for n in range(6)]
+    shop.send(*(identify(who, traits={"email": f"{who}@example.com", "points": 1}) for who in people))
+    shop.send(*(track("Order Completed", who, properties={"size": "M", "phone": "1"}) for who in people))
+    shop.send({"type": "dance", "messageId": "m2"})
+    process_all()
+    caller = key("sources:read")
+    before = caller.get("tracking-plan/").json()
+    assert before["as_of"] is None and {"Order Completed", "Identified"} <= {one["name"] for one in before["events"]}
+    measure(progress=lambda *_: None)
+    plan = caller.get("tracking-plan/").json()
+    (order,) = [one for one in plan["events"] if one["name"] == "Order Completed"]
+    by_key = {one["key"]: one for one in order["properties"]}
+    assert (order["volume"], by_key["size"]["share"], by_key["size"]["type"]) == (6, 1.0, "text")
+    assert (by_key["size"]["is_personal"], by_key["phone"]["is_personal"]) == (False, True)
+    traits = {one["key"]: one for one in plan["traits"]}
+    assert traits["email"]["is_personal"] and not traits["points"]["is_personal"] and traits["points"]["people"] == 6
+    assert [(one["code"], one["messages"]) for one in plan["violations"]] == [("unknown_type", 1)]
+
+
+def test_much_of_quarantine_is_replayed_or_discarded_by_a_job_that_tries_nothing_twice(shop: Tracker) -> None:
+    shop.send(*({"type": "dance", "messageId": f"m{n}"} for n in range(3)))
+    process_all()
+    user = User.objects.create_superuser("root")
+    job = bulk.request(what="replay", code="unknown_type", source_id=None, by=BY, user=user)
+    settle_quarantine.apply(args=[job.pk])
+    job.refresh_from_db()
+    assert (job.state, job.done, job.result) == ("succeeded", 3, {"settled": 3, "settled_by_others": 0})
+    process_all()
+    assert bulk.chosen(code="unknown_type").count() == 3
+    settle_quarantine.apply(args=[bulk.request(what="discard", code="", source_id=source().pk, by=BY, user=user).pk])
+    assert not bulk.chosen().exists()
+    with pytest.raises(Conflict):
+        bulk.request(what="discard", code="", source_id=None, by=BY, user=user)

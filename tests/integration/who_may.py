@@ -41,6 +41,7 @@ OPENED: Final = {
     "integrator": """
         ingestion_quarantined_change ingestion_quarantined_changelist ingestion_quarantined_detail
         ingestion_quarantined_history ingestion_source_add ingestion_source_change ingestion_source_changelist
+        ingestion_source_live ingestion_source_messages tracking_plan tracking_plan_file
         ingestion_source_detail ingestion_source_history rest_apikey_change rest_apikey_changelist
         rest_apikey_detail rest_apikey_history rest_apikey_new
     """,
@@ -93,7 +94,8 @@ OPENED: Final = {
         consent_consentrecord_add consent_consentrecord_delete consent_consentrecord_proof_at
         consent_notice_add consent_notice_delete consent_notice_preview consent_purpose_delete demo-shop
         ingestion_quarantined_add ingestion_quarantined_delete ingestion_quarantined_discard
-        ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_source_add_key
+        ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_quarantined_settle_all
+        ingestion_source_watch ingestion_source_add_key
         ingestion_source_delete ingestion_source_revoke_key jobs_job_add jobs_job_cancel jobs_job_delete
         account_end_others account_remove lockout_lift
         logout privacy_privacyrequest_act privacy_privacyrequest_add privacy_privacyrequest_delete
@@ -163,7 +165,8 @@ DONE: Final = {
     """,
     "integrator": """
         ingestion_quarantined_changelist ingestion_quarantined_discard ingestion_quarantined_history
-        ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_source_add
+        ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_quarantined_settle_all
+        ingestion_source_live ingestion_source_messages ingestion_source_watch tracking_plan tracking_plan_file ingestion_source_add
         ingestion_source_add_key ingestion_source_change ingestion_source_changelist ingestion_source_detail
         ingestion_source_history ingestion_source_revoke_key profiles_eventname_change profiles_trait_change
         rest_apikey_changelist rest_apikey_detail rest_apikey_history rest_apikey_new rest_apikey_revoke
