@@ -51,7 +51,7 @@ class ViolationSerializer(serializers.Serializer[Any]):
 
 
 class PlanSerializer(serializers.Serializer[Any]):
-    """What comes, as figures of people who permit internal analysis; none stands for fewer than five."""
+    """What comes, as figures of people who permit internal analysis; a property that fewer than five people have is left out."""
 
     as_of = serializers.DateTimeField(
         allow_null=True, help_text="When it was counted last; null before the first night."

@@ -1,7 +1,7 @@
 """The tracking plan as it is lived: every event with its properties and every trait, with how much of each came.
 
-Figures are those of the nightly measurement (`segments.fields.measuring`): of people who permit internal analysis, with nothing in
-them that stands for fewer than five. What could not be used is counted by its reason, for its text may be anybody's.
+Figures are those of the nightly measurement (`segments.fields.measuring`): of people who permit internal analysis; properties that
+fewer than five of them have are left out. What could not be used is counted by its reason, for its text may be anybody's.
 """
 
 from collections import defaultdict
