@@ -56,7 +56,7 @@ class PlatformAdminSite(AdminSite):
         # Nothing here has a page on a site of its own to lead to.
         return [*own, *(one for one in super().get_urls() if getattr(one, "name", "") != "view_on_site")]
 
-    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Our own way in (`cdp.log_in.door`) in the place of Django's."""
         if request.method == "GET" and self.has_permission(request):
             return redirect("admin:index")
@@ -73,7 +73,7 @@ class PlatformAdminSite(AdminSite):
             },
         )
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Django's own; it ends all sessions but this one, which goes on under another key."""
         old_key = request.session.session_key
         response = super().password_change(request, extra_context)

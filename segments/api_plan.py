@@ -23,7 +23,7 @@ class PlanPropertySerializer(serializers.Serializer[Any]):
 
 class PlanEventSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a field of that name, not the label of this one
     kind = serializers.CharField(help_text="As track, page or identify; derived: nobody sends it.")
     first_seen = serializers.DateTimeField()
     last_seen = serializers.DateTimeField(allow_null=True, help_text="To the hour.")
@@ -33,7 +33,7 @@ class PlanEventSerializer(serializers.Serializer[Any]):
 
 class PlanTraitSerializer(serializers.Serializer[Any]):
     key = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a field of that name, not the label of this one
     type = serializers.CharField()
     category = serializers.CharField()
     first_seen = serializers.DateTimeField()

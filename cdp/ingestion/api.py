@@ -64,7 +64,7 @@ class Sources(ApiView):
 class QuarantinedSerializer(serializers.ModelSerializer[Quarantined]):
     """A message that could not be used, and why."""
 
-    source = serializers.IntegerField(source="source_id")
+    source = serializers.IntegerField(source="source_id")  # type: ignore[assignment]  # a field of that name
     body = serializers.SerializerMethodField(help_text="The message as it came, if it was asked for.")
 
     class Meta:
@@ -78,7 +78,7 @@ class QuarantinedSerializer(serializers.ModelSerializer[Quarantined]):
 
 class QuarantineQuery(Query):
     code = serializers.CharField(max_length=40, required=False, help_text="Of this reason only.")
-    source = serializers.IntegerField(
+    source = serializers.IntegerField(  # type: ignore[assignment]  # a field of that name
         min_value=1, max_value=2**31 - 1, required=False, help_text="Of this source only."
     )
     bodies = serializers.BooleanField(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.db.models import Max, Q, Sum
 from django.db.models.functions import TruncHour
@@ -66,7 +66,7 @@ def rates_of(source_ids: Iterable[int], *, now: datetime | None = None) -> dict[
     minute = now.replace(second=0, microsecond=0)
     rows = MinuteCount.objects.filter(source_id__in=ids)
     lately = rows.filter(minute__gt=minute - timedelta(hours=24))
-    sums = {
+    sums: dict[int, Mapping[str, Any]] = {
         row["source_id"]: row
         for row in lately.values("source_id").annotate(
             by_minute=Sum("messages", filter=Q(minute=minute - timedelta(minutes=1))),
@@ -85,20 +85,20 @@ def rates_of(source_ids: Iterable[int], *, now: datetime | None = None) -> dict[
         back = int((this_hour - hour) / timedelta(hours=1))
         if back < 24:
             hours[source_id][23 - back] = count
-    return {
-        pk: Rates(
-            minute=row.get("by_minute") or 0,
-            hour=row.get("by_hour") or 0,
-            day=row.get("by_day") or 0,
-            repeated=row.get("repeats") or 0,
-            quarantined=row.get("refused") or 0,
-            dropped=row.get("gone") or 0,
-            hours=tuple(hours[pk]),
-            last_at=last.get(pk),
-        )
-        for pk in ids
-        for row in [sums.get(pk, {})]
-    }
+    return {pk: _rates(sums.get(pk, {}), hours[pk], last.get(pk)) for pk in ids}
+
+
+def _rates(sums: Mapping[str, Any], hours: list[int], last_at: datetime | None) -> Rates:
+    return Rates(
+        minute=sums.get("by_minute") or 0,
+        hour=sums.get("by_hour") or 0,
+        day=sums.get("by_day") or 0,
+        repeated=sums.get("repeats") or 0,
+        quarantined=sums.get("refused") or 0,
+        dropped=sums.get("gone") or 0,
+        hours=tuple(hours),
+        last_at=last_at,
+    )
 
 
 def purge() -> int:

@@ -17,6 +17,7 @@ from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -52,7 +53,7 @@ class PasswordStep(LoginView):
     authentication_form = AdminAuthenticationForm
     template_name = "admin/login.html"
 
-    def form_valid(self, form: Any) -> HttpResponse:
+    def form_valid(self, form: Any) -> Any:
         user = form.get_user()
         if settings.MFA == "off" or not factors.has_factor(user):
             return super().form_valid(form)
@@ -71,7 +72,7 @@ def nobody(request: HttpRequest) -> Actor:
     return replace(Actor.system("log-in"), ip_prefix=ip_prefix(request.META.get("REMOTE_ADDR")))
 
 
-def password_view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+def password_view(request: HttpRequest, context: dict[str, Any]) -> HttpResponseBase:
     """The log-in form, and what becomes of what was typed into it."""
     if REDIRECT_FIELD_NAME not in request.GET and REDIRECT_FIELD_NAME not in request.POST:
         context[REDIRECT_FIELD_NAME] = reverse("admin:index")

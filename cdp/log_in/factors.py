@@ -4,8 +4,9 @@ The arithmetic of codes and passkeys is django-allauth's; its own log-in, sign-u
 """
 
 import json
+import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from allauth.core.context import request_context
 from allauth.mfa.adapter import get_adapter
@@ -13,10 +14,12 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret, validate_totp_code
 from allauth.mfa.webauthn.internal import auth as webauthn
+from cryptography.exceptions import InvalidSignature
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
+from fido2.attestation.base import InvalidAttestation
 from redis.exceptions import ConnectionError, TimeoutError
 
 from cdp.audit.actors import Actor
@@ -26,6 +29,11 @@ from cdp.errors import Conflict, DomainError
 Type = Authenticator.Type
 SECRET = "log_in.totp_secret"  # noqa: S105  (the name of a place in the session)
 NAME_LENGTH = 60
+# What reading a browser's answer can come to when it isn't one, and what a signature does that isn't theirs.
+UNREADABLE: Final = (
+    ValidationError, ValueError, TypeError, KeyError, IndexError, AttributeError, struct.error, InvalidSignature,
+    InvalidAttestation,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +117,7 @@ def add_passkey(*, request: HttpRequest, user: User, name: str, answer: str, by:
     try:
         with request_context(request):
             webauthn.complete_registration(webauthn.parse_registration_response(credential))
-    except (ValidationError, ValueError, TypeError, KeyError):
+    except UNREADABLE:
         raise DomainError("passkey_wrong", "The passkey could not be checked. Try again.") from None
     webauthn.WebAuthn.add(user, name.strip()[:NAME_LENGTH] or "Passkey", credential)
     record(by=by, action="user.factor_added", object=user, detail={"factor": str(Type.WEBAUTHN)})
@@ -189,7 +197,7 @@ def check_passkey(request: HttpRequest, user: User, answer: str) -> str | None:
         credential = _answer(answer)
         with request_context(request):
             found = webauthn.complete_authentication(user, webauthn.parse_authentication_response(credential))
-    except (DomainError, ValidationError, ValueError, TypeError, KeyError):
+    except (DomainError, *UNREADABLE):
         return None
     found.record_usage()
     return str(Type.WEBAUTHN)

@@ -198,3 +198,19 @@ def test_a_new_password_and_another_role_end_the_sessions_there_are(ann: User) -
     assert admin.post(f"/admin/auth/user/{ann.pk}/change/", form).status_code == 302
     assert here.get("/admin/account/").status_code == 302
     assert said("user.sessions_ended")[-1] == {"sessions": 1, "why": "role changed"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["[]", "{}", "5", "nonsense", '{"id": 1, "rawId": 2, "response": 3, "type": "public-key"}', "[" * 5000],
+)
+def test_what_is_no_passkey_is_refused_and_on_record(ann: User, answer: str) -> None:
+    client = Client()
+    log_in(client)
+    set_up(client)
+    client.get("/admin/account/passkey/")
+    assert client.post("/admin/account/passkey/", {"name": "x", "passkey": answer}).status_code == 422
+    other = Client()
+    log_in(other)
+    assert other.post("/admin/login/second/", {"passkey": answer}).status_code == 422
+    assert len(said("user.factor_refused")) == 1
