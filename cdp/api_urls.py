@@ -6,6 +6,7 @@ from cdp.activation.api import AudienceChecksum, AudienceDetail, AudienceMembers
 from cdp.activation.api_changes import AllChangesFeed, AudienceChangeFeed
 from cdp.collecting.api import Consents, PersonConsent, PersonConsentHistory, PersonConsentMode
 from cdp.collecting.api_files import ConsentImportApply, ConsentImportDetail, ConsentImports
+from cdp.ingestion.api import Quarantine, QuarantineReplay, Sources
 from cdp.jobs.api import JobCancel, JobDetail, JobList
 from cdp.pages.api import Links
 from cdp.privacy.api import PrivacyRequestDetail, PrivacyRequests, PrivacyRequestTargets, PrivacyTargetRetry
@@ -32,6 +33,7 @@ from segments.api_lists import ListDetail, ListPeople, ListPeopleRemove, Lists
 from segments.api_members import SegmentMember, SegmentMembers
 from segments.api_people import ProfileLookup
 from segments.api_personas import PersonaDetail, PersonaPortraits, Personas
+from segments.api_plan import TrackingPlan
 from segments.api_previews import SegmentPreview, SegmentPreviewCancel
 from segments.api_rfm import RfmCurrent, RfmRunDetail, RfmRuns, RfmSettingsView
 from segments.api_templates import SegmentTemplates
@@ -118,6 +120,10 @@ urlpatterns = [
     path("keys/<slug:prefix>/", ApiKeyDetail.as_view(), name="key"),
     path("keys/<slug:prefix>/rotate/", ApiKeyRotate.as_view(), name="key-rotate"),
     path("keys/<slug:prefix>/revoke/", ApiKeyRevoke.as_view(), name="key-revoke"),
+    path("sources/", Sources.as_view(), name="sources"),
+    path("quarantine/", Quarantine.as_view(), name="quarantine"),
+    path("quarantine/<int:id>/replay/", QuarantineReplay.as_view(), name="quarantine-replay"),
+    path("tracking-plan/", TrackingPlan.as_view(), name="tracking-plan"),
     path("jobs/", JobList.as_view(), name="jobs"),
     path("jobs/<uuid:uuid>/", JobDetail.as_view(), name="job"),
     path("jobs/<uuid:uuid>/cancel/", JobCancel.as_view(), name="job-cancel"),

@@ -33,6 +33,8 @@ class Scope(models.TextChoices):
     PRIVACY_WRITE = "privacy:write", "Enter privacy requests, and have them carried out"
     CONSENTS_READ = "consents:read", "Read what single people decided, with personal evidence hidden"
     CONSENTS_WRITE = "consents:write", "Report what people decided"
+    SOURCES_READ = "sources:read", "Read sources, the tracking plan and why messages could not be used"
+    SOURCES_WRITE = "sources:write", "Replay messages from quarantine"
     JOBS_READ = "jobs:read", "Follow jobs"
     JOBS_WRITE = "jobs:write", "Stop jobs"
     KEYS_READ = "keys:read", "List API keys and what they may do"
@@ -55,6 +57,8 @@ HANDED_ON_BY: Final[dict[str, str]] = {
     Scope.PRIVACY_WRITE: "privacy.change_privacyrequest",
     Scope.CONSENTS_READ: "consent.view_consentrecord",
     Scope.CONSENTS_WRITE: "consent.add_consentrecord",
+    Scope.SOURCES_READ: "ingestion.view_source",
+    Scope.SOURCES_WRITE: "ingestion.replay_quarantined",
     Scope.JOBS_READ: "jobs.view_job",
     Scope.JOBS_WRITE: "jobs.change_job",
     Scope.KEYS_READ: "rest.view_apikey",

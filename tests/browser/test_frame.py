@@ -72,6 +72,7 @@ def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
             "Lists",
             "Audiences",
             "Sources",
+            "Tracking plan",
             "Traits",
             "Events",
             "Quarantine",

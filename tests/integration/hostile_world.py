@@ -26,8 +26,9 @@ from cdp.collecting import files
 from cdp.collecting.models import ConsentImport
 from cdp.identity.merging import merge_profiles
 from cdp.identity.models import Merge
-from cdp.ingestion.models import WriteKey
+from cdp.ingestion.models import Quarantined, WriteKey
 from cdp.jobs.models import Job
+from cdp.log_in.models import Lockout
 from cdp.privacy.admin import ACTS
 from cdp.privacy.models import CameBy, PrivacyExport, PrivacyRequest, PrivacyTarget, RequestKind
 from cdp.privacy.services import open_request
@@ -128,6 +129,8 @@ def make_world() -> World:
     master = User.objects.create_superuser("master", "master@example.com", "not used")
     share_segment(segment=segment, user=master, by=BY)
     key("segments:read")  # one that may be revoked
+    User.objects.create_user("clerk", is_staff=True)
+    Lockout.objects.create(kind="network", counter="tests", began_at=now, until=now + timedelta(minutes=5))
     return World(master=master, caller=key(sees=[segment]), ann=ann, write_key=shop.key)
 
 
@@ -187,6 +190,10 @@ ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
     "accountability_publishedrecord_taken": lambda _: [{"number": 1, "form": "csv"}],
     "consent_consentrecord_receipt": lambda _: [{"uuid": _one(ConsentRecord).uuid, "form": form} for form in Form],
     "consent_consentrecord_proof_at": lambda world: [{"profile_id": world.ann.pk, "purpose": "marketing_email"}],
+    "auth_user_factors": lambda _: [{"pk": User.objects.get(username="clerk").pk}],
+    "tracking_plan_file": lambda _: [{"form": "csv"}],
+    "account_remove": lambda _: [{"pk": 1}],
+    "lockout_lift": lambda _: [{"pk": _pk(Lockout)}],
     "auth_user_password_change": lambda world: [{"id": world.master.pk}],
     "ingestion_source_revoke_key": lambda _: [{"pk": _one(WriteKey).source_id, "key_pk": _pk(WriteKey)}],
     "app_list": lambda _: [{"app_label": "consent"}],
@@ -215,6 +222,7 @@ API_PARTS: dict[str, Callable[[World], Any]] = {
     "keys/{prefix}": lambda world: ApiKey.objects.exclude(user=world.caller.user)[0].prefix,
     "access/{kind}": lambda _: "users",
     "{kind}/{name}": lambda world: world.master.username,
+    "quarantine/{id}": lambda _: _pk(Quarantined),
 }
 """By the end of the part before it and its own name."""
 

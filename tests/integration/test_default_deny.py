@@ -140,6 +140,10 @@ NOBODY = {
     "personas": "figures of groups of five people or more",
     "persona": "the same, and how many of it permit a purpose",
     "portraits": "a job",
+    "sources": "definitions and counts",
+    "quarantine": "what could not be used and so is nobody's yet; bodies by a scope of their own, each on record",
+    "quarantine-replay": "the same, without the body",
+    "tracking-plan": "names of fields, and figures that stand for five people at least",
     "purposes": "definitions",
     "privacy-requests": "requests, with the ids of those who asked, for who handles them",
     "privacy-request": "one request, with the id of who asked",
@@ -290,6 +294,8 @@ CONSOLE: dict[str, Callable[[World], list[HttpResponse]]] = {
 QUIET = {
     r"(index|login|logout|password_change(_done)?|autocomplete|jsi18n|view_on_site|app_list|home_(waiting|figures))": "no people",
     r"auth_.*": "staff and roles",
+    r"account(_.*)?|second_factor|lockouts|lockout_lift": "staff, and how they log in",
+    r"tracking_plan(_file)?": "names of fields, and figures that stand for five people at least",
     r"rest_apikey_.*": "keys",
     r"activation_audience_.*": "definitions, counts and reasons",
     r"profiles_(trait|eventname|exchangerate|workspace)_.*": "definitions",
@@ -363,9 +369,9 @@ COMMANDS = {
     "check_main_job": "simulated people",
 }
 TASKS = {
-    "activation.purge_changes", "jobs.send_stranded", "jobs.purge_finished", "rest.purge_done_requests",
-    "profiles.maintain_partitions", "profiles.convert_again",
-    "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh", "audit.verify",
+    "activation.purge_changes", "jobs.send_stranded", "jobs.purge_finished", "rest.purge_done_requests", "log_in.purge",
+    "profiles.maintain_partitions", "profiles.convert_again", "ingestion.purge_seen_messages", "ingestion.purge_quarantine",
+    "ingestion.purge_figures", "ingestion.settle_quarantine", "segments.refresh", "audit.verify",
     "audit.request_verification", "privacy.carry_out", "privacy.purge", "retention.request", "retention.apply_retention",
     "pages.send_confirmations", "collecting.apply_import", "collecting.discard_forgotten",
     "segments.recompute_thresholds", "segments.request_recomputation", "fields.measure", "fields.request_measurement",
