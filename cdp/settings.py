@@ -136,6 +136,7 @@ INSTALLED_APPS = [
     "cdp.ingestion",
     "segments",
     "cdp.collecting",
+    "cdp.content",
     "cdp.accountability",
     "cdp.privacy",
     "cdp.pages",
