@@ -10,7 +10,7 @@ import atexit
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from django.db import DatabaseError, connection, transaction
@@ -30,11 +30,26 @@ LOOK_SECONDS: Final = 5.0
 
 @dataclass(slots=True)
 class _Count:
-    row: int
+    process: UUID
     actor: Actor
     purpose: str
     minute: datetime
     reads: int = 0
+
+    @property
+    def key(self) -> "_Key":
+        return (self.minute, self.actor.kind, self.actor.id, self.purpose)
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What finds its row."""
+        return {
+            "minute": self.minute,
+            "process": self.process,
+            "actor_kind": str(self.actor.kind),
+            "actor_id": self.actor.id,
+            "purpose": self.purpose,
+        }
 
 
 _Key = tuple[datetime, ActorKind, str, str]
@@ -62,21 +77,18 @@ class Counter:
             if counted is not None:
                 counted.reads += 1
                 return
-        row, _ = LookupCount.objects.get_or_create(
-            minute=minute,
-            process=self.process,
-            actor_kind=by.kind,
-            actor_id=by.id,
-            purpose=purpose,
-            defaults={"actor_label": by.label[:150]},
-        )
+        fresh = _Count(self.process, by, purpose, minute)
+        LookupCount.objects.get_or_create(**fresh.named, defaults={"actor_label": by.label[:150]})
         with self._lock:
-            counted = self._counts.setdefault(key, _Count(row.pk, by, purpose, minute))
+            counted = self._counts.setdefault(key, fresh)
             counted.reads += 1
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="counts of look-ups", daemon=True)
-                self._thread.start()
-                atexit.register(self.flush)
+
+    def start(self) -> None:
+        """Has numbers written by themselves when their minute is over, and when the process ends. For processes that serve."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="counts of look-ups", daemon=True)
+            self._thread.start()
+            atexit.register(self.flush)
 
     def flush(self, *, before: datetime | None = None) -> int:
         """How many counts were written: of all minutes, or of those before this one."""
@@ -89,9 +101,9 @@ class Counter:
             except DatabaseError:
                 with self._lock:
                     for left in taken[place:]:
-                        key = (left.minute, left.actor.kind, left.actor.id, left.purpose)
-                        held = self._counts.setdefault(key, _Count(left.row, left.actor, left.purpose, left.minute))
-                        held.reads += left.reads
+                        held = self._counts.setdefault(left.key, left)
+                        if held is not left:
+                            held.reads += left.reads
                 raise
         return len(taken)
 
@@ -108,7 +120,9 @@ class Counter:
 
 def _write(one: _Count) -> None:
     with transaction.atomic():
-        row = LookupCount.objects.select_for_update().get(pk=one.row)
+        row, _ = LookupCount.objects.select_for_update().get_or_create(
+            **one.named, defaults={"actor_label": one.actor.label[:150]}
+        )
         row.reads = (row.reads or 0) + one.reads
         row.save(update_fields=["reads"])
         _tell(one.actor, one.purpose, one.minute, reads=one.reads)
@@ -138,11 +152,7 @@ def purge_counts(*, before: datetime) -> int:
 
 
 def _tell(actor: Actor, purpose: str, minute: datetime, *, reads: int | None) -> None:
-    detail = {
-        "minute": minute.isoformat(),
-        "reads": reads,
-        "fields": ["uuid", "segments", "scores"],
-    }
+    detail: dict[str, Any] = {"minute": minute.isoformat(), "count": reads, "fields": ["uuid", "segments", "scores"]}
     if reads is None:
         detail["lost"] = "The process that counted ended before it could write how many."
     record(by=actor, action="profiles.looked_up", purpose=purpose, detail=detail)

@@ -67,11 +67,11 @@ def segments_asked(slots: Iterable[Slot]) -> frozenset[str]:
     )
 
 
-def decide(slot: Slot, standing: Standing, *, at: datetime, all_of_them: bool = False) -> Decision:
+def decide(slot: Slot, standing: Standing | None, *, at: datetime, all_of_them: bool = False) -> Decision:
     """What the slot says to the person.
 
     Args:
-        standing: read with `segments_asked` of the slot.
+        standing: read with `segments_asked` of the slot; None of somebody of whom nothing may be known.
         all_of_them: try the variants after theirs, too; for previews.
     """
     tried: list[Tried] = []
@@ -84,12 +84,14 @@ def decide(slot: Slot, standing: Standing, *, at: datetime, all_of_them: bool = 
     return Decision(slot=slot, variant=theirs, content=content, tried=tried)
 
 
-def _reason(slot: Slot, variant: Variant, standing: Standing, at: datetime) -> Reason:
+def _reason(slot: Slot, variant: Variant, standing: Standing | None, at: datetime) -> Reason:
     if not variant.holds_at(at):
         return Reason.NOT_NOW
     match variant.kind:
         case "":
             return Reason.EVERYBODY
+        case _ if standing is None:
+            return Reason.NO_MATCH
         case "segment":
             holds = variant.asks in standing.within
         case "persona":
