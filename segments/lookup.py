@@ -27,7 +27,7 @@ PERMITS: Final = """
     AND CASE q.mode
         WHEN 'notice_only' THEN true
         WHEN 'opt_in' THEN EXISTS (SELECT FROM consent_consentstate c WHERE c.purpose_id = q.id AND c.profile_id = who.id
-                                      AND c.decision = 'granted' AND (c.expires_at IS NULL OR c.expires_at > now()))
+                                      AND c.decision = 'granted' AND (c.expires_at IS NULL OR c.expires_at > statement_timestamp()))
         WHEN 'opt_out' THEN NOT EXISTS (SELECT FROM consent_consentstate c WHERE c.purpose_id = q.id
                                            AND c.profile_id = who.id AND c.decision <> 'granted')
         ELSE false END"""
