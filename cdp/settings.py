@@ -145,6 +145,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "cdp.middleware.RequestContextMiddleware",
     "cdp.middleware.TrackingApiMiddleware",
+    "cdp.content.quick.LookupMiddleware",
     "cdp.middleware.NulMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -1,5 +1,6 @@
 """Looking one person up while a page is made for them: segments, scores, persona, RFM group, and what slots say to them."""
 
+from datetime import datetime
 from typing import Any, Final
 
 from django.utils import timezone
@@ -18,7 +19,7 @@ from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 from consent.querysets import purpose_or_error
 from segments.api_people import InSegmentSerializer
-from segments.lookup import look_up
+from segments.lookup import Standing, look_up
 
 MOST_SLOTS: Final = 20
 
@@ -104,19 +105,21 @@ class SegmentsOfPerson(ApiView):
         user = caller(request)
         standing = look_up(identifier, purpose=purpose.key, user_id=user.pk, asked=segments_asked(slots))
         counter.count(by=actor_of(request), purpose=purpose.key)
-        now = timezone.now()
-        return Response(
-            {
-                "uuid": standing.uuid,
-                "purpose": purpose.key,
-                "segments": standing.segments,
-                "scores": standing.scores,
-                "persona": standing.persona,
-                "personas": sorted(standing.personas),
-                "rfm_group": standing.rfm_group,
-                "slots": {slot.key: shown(decide(slot, standing, at=now)) for slot in slots},
-            }
-        )
+        return Response(answered(standing, purpose.key, slots, at=timezone.now()))
+
+
+def answered(standing: Standing, purpose: str, slots: list[Slot], *, at: datetime) -> dict[str, Any]:
+    """The body of an answer, as `LookupSerializer` describes it."""
+    return {
+        "uuid": standing.uuid,
+        "purpose": purpose,
+        "segments": standing.segments,
+        "scores": standing.scores,
+        "persona": standing.persona,
+        "personas": sorted(standing.personas),
+        "rfm_group": standing.rfm_group,
+        "slots": {slot.key: shown(decide(slot, standing, at=at)) for slot in slots},
+    }
 
 
 def slot_keys(written: str) -> list[str]:

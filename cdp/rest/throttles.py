@@ -45,8 +45,7 @@ class PerKeyThrottle(BaseThrottle):
         span = int(time.time() // self.span_seconds)
         name = f"rate:{self._caller(request)}:{span}"
         try:
-            cache.add(name, 0, timeout=self.span_seconds)
-            made = cache.incr(name)
+            made = self._count(name)
         except (ConnectionError, TimeoutError) as error:
             log.warning("requests_not_counted", reason=type(error).__name__)
             return True
@@ -58,6 +57,13 @@ class PerKeyThrottle(BaseThrottle):
             "RateLimit-Reset": str(self.wait()),
         }
         return made <= limit
+
+    def _count(self, name: str) -> int:
+        try:
+            return int(cache.incr(name))
+        except ValueError:  # nobody has asked in this span
+            cache.add(name, 0, timeout=self.span_seconds)
+            return int(cache.incr(name))
 
     def wait(self) -> int:
         """Whole seconds until the next span begins."""
