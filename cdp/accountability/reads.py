@@ -57,6 +57,7 @@ READS: Final[Mapping[str, Read]] = {
         whose=Whose.NOBODY_NAMED,
         fields=frozenset({"uuid", "segments", "scores"}),
     ),
+    "profile.slot_previewed": Read(label="What a slot says to a person", whose=Whose.OBJECT),
     "profile.viewed": Read(label="A person's page", whose=Whose.OBJECT, fields=ALL_OF_A_PERSON, masked=PERSONAL),
     "profile.timeline_viewed": Read(
         label="More of a person's timeline", whose=Whose.OBJECT, fields=frozenset({"events"})

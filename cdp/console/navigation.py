@@ -91,6 +91,9 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             permission="segments.view_clustering",
         ),
     ),
+    "Activation": (
+        Screen(label="Content", icon="text", view="admin:content_slot_changelist", permission="content.view_slot"),
+    ),
     "People": (
         Screen(
             label="People", icon="users", view="admin:profiles_profile_changelist", permission="profiles.view_profile"
