@@ -88,7 +88,9 @@ class Standing:
     def personas(self) -> frozenset[str]:
         """Keys of the personas they belong to."""
         return frozenset(
-            key.removeprefix("persona.") for key in self.scores if key.startswith("persona.") and key != "persona.persona"
+            key.removeprefix("persona.")
+            for key in self.scores
+            if key.startswith("persona.") and key != "persona.persona"
         )
 
     @property
@@ -166,9 +168,7 @@ def _standing(sql: str, operands: Mapping[str, Any]) -> Standing:
         profile_id=profile_id,
         uuid=uuid,
         segments=_listed(segments),
-        scores={
-            f"{kind}.{key}": {"number": number, "label": label} for kind, key, number, label in _listed(scores)
-        },
+        scores={f"{kind}.{key}": {"number": number, "label": label} for kind, key, number, label in _listed(scores)},
         within=frozenset(_listed(within)),
     )
 

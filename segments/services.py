@@ -146,11 +146,13 @@ def change_details(
     folder: str | None = None,
     owner: User | None = None,
     purposes: Iterable[str] | None = None,
+    is_public: bool | None = None,
 ) -> Segment:
     """The segment under another name, in another place, at another pace; its key and rule stay, and so does what is None.
 
     Args:
         purposes: keys of those that it is meant for.
+        is_public: whether browsers may ask if their own visitor is in it.
 
     Raises:
         DomainError: no name, no such pace, tags, folder or purposes, or an owner who may not see it.
@@ -165,6 +167,7 @@ def change_details(
         "daily_hour": daily_hour,
         "tags": None if tags is None else details.tags_of(tags),
         "folder": None if folder is None else details.folder_of(folder),
+        "is_public": is_public,
     }
     given = {field: getattr(segment, field) if value is None else value for field, value in wanted.items()}
     details.refuse_pace(given["cadence"], given["refresh_minutes"], given["daily_hour"])

@@ -67,9 +67,7 @@ class SlotAdmin(ReadOnlyAdmin):
         form = forms.of_post(request.POST) if request.method == "POST" else forms.Form(rows=[forms.Row()])
         if request.method == "POST" and "step" not in request.POST:
             try:
-                made = create_slot(
-                    key=form.key, **forms.read(form), by=actor_of(request), user=reader_of(request)
-                )
+                made = create_slot(key=form.key, **forms.read(form), by=actor_of(request), user=reader_of(request))
                 messages.success(request, f"“{made.name}” is made.")
                 return redirect("admin:content_slot_detail", uuid=made.uuid)
             except DomainError as error:
@@ -124,9 +122,7 @@ class SlotAdmin(ReadOnlyAdmin):
 def _decided(request: HttpRequest, slot: Slot, who: str) -> Decision:
     _, profile = find(who if ":" in who else f"user_id:{who}")
     with transaction.atomic():
-        standing = standing_of(
-            profile.pk, purpose=PURPOSE, user_id=reader_of(request).pk, asked=segments_asked([slot])
-        )
+        standing = standing_of(profile.pk, purpose=PURPOSE, user_id=reader_of(request).pk, asked=segments_asked([slot]))
         record(
             by=actor_of(request),
             action="profile.slot_previewed",

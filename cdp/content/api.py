@@ -44,7 +44,9 @@ class SlotChange(serializers.Serializer[Any]):
     ends_at = MomentField(required=False, allow_null=True)
     document = serializers.JSONField(required=False, help_text=DOCUMENT_HELP)
     version = serializers.IntegerField(
-        required=False, min_value=1, help_text="The one you changed: where it isn't the newest any more, the answer is 409."
+        required=False,
+        min_value=1,
+        help_text="The one you changed: where it isn't the newest any more, the answer is 409.",
     )
 
 

@@ -39,7 +39,9 @@ class ScoreSerializer(serializers.Serializer[Any]):
 
 
 class SlotContentSerializer(serializers.Serializer[Any]):
-    variant = serializers.CharField(allow_null=True, help_text="Its name; null where it is what the slot says by default.")
+    variant = serializers.CharField(
+        allow_null=True, help_text="Its name; null where it is what the slot says by default."
+    )
     content = serializers.JSONField(allow_null=True)
     version = serializers.IntegerField(help_text="Of the slot.")
 
@@ -86,7 +88,10 @@ class SegmentsOfPerson(ApiView):
         summary="Look up how a person stands",
         parameters=[
             OpenApiParameter(
-                "identifier", str, OpenApiParameter.PATH, description="`namespace:value`, percent-encoded, as for people."
+                "identifier",
+                str,
+                OpenApiParameter.PATH,
+                description="`namespace:value`, percent-encoded, as for people.",
             ),
             LookupQuery,
         ],

@@ -62,9 +62,7 @@ class Decision:
 
 def segments_asked(slots: Iterable[Slot]) -> frozenset[str]:
     """Keys of the segments that variants of these slots are for."""
-    return frozenset(
-        one.asks for slot in slots for one in variants_of(slot.document) if one.kind == "segment"
-    )
+    return frozenset(one.asks for slot in slots for one in variants_of(slot.document) if one.kind == "segment")
 
 
 def decide(slot: Slot, standing: Standing | None, *, at: datetime, all_of_them: bool = False) -> Decision:

@@ -18,7 +18,12 @@ from cdp.content.documents import MOST_VARIANTS
 from cdp.content.models import Slot
 from cdp.errors import DomainError, DomainErrors
 
-KINDS: Final = (("", "everybody"), ("segment", "members of a segment"), ("persona", "people of a persona"), ("rule", "people of a rule"))
+KINDS: Final = (
+    ("", "everybody"),
+    ("segment", "members of a segment"),
+    ("persona", "people of a persona"),
+    ("rule", "people of a rule"),
+)
 PLACE: Final = re.compile(r"/document/variants/(\d+)(?:/(\w+))?")
 TIMES: Final = ("starts_at", "ends_at")
 

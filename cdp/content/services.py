@@ -114,7 +114,9 @@ def change_slot(*, slot: Slot, changes: Mapping[str, Any], by: Actor, user: User
     slot.changed_at = timezone.now()
     slot.save(update_fields=[*differing, "version", "changed_at"])
     _keep_version(slot, by)
-    record(by=by, action="slot.changed", object=slot, detail={"key": slot.key, "version": slot.version, **_told(differing)})
+    record(
+        by=by, action="slot.changed", object=slot, detail={"key": slot.key, "version": slot.version, **_told(differing)}
+    )
     return slot
 
 

@@ -4,15 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('segments', '0018_assigning'),
+        ("segments", "0018_assigning"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='segment',
-            name='is_public',
-            field=models.BooleanField(db_default=False, default=False, help_text='Browsers may ask whether their own visitor is in it; so visitors can find out.', verbose_name='public'),
+            model_name="segment",
+            name="is_public",
+            field=models.BooleanField(
+                db_default=False,
+                default=False,
+                help_text="Browsers may ask whether their own visitor is in it; so visitors can find out.",
+                verbose_name="public",
+            ),
         ),
     ]

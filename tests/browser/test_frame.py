@@ -33,6 +33,7 @@ def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
             "Personas",
             "RFM",
             "Clusters",
+            "Content",
             "People",
             "Consent rates",
             "Notices",
@@ -48,6 +49,7 @@ def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
             "Personas",
             "RFM",
             "Clusters",
+            "Content",
             "People",
             "Privacy requests",
             "Consent trail",
@@ -64,7 +66,7 @@ def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
             "Events",
             "Jobs",
         },
-        "integrator": {"Home", "Segments", "Lists", "Sources", "Traits", "Events", "Quarantine", "Jobs", "API keys"},
+        "integrator": {"Home", "Segments", "Lists", "Content", "Sources", "Traits", "Events", "Quarantine", "Jobs", "API keys"},
         "newcomer": {"Home"},
     }
     for role, screens in offered.items():

@@ -224,9 +224,7 @@ def test_whatever_was_written_is_in_the_next_answer(shop: Segment, seed: int) ->
 
 
 def page_key() -> str:
-    source = create_source(
-        name="Site", kind=SourceKind.BROWSER, by=BY, allowed_origins=("https://shop.example",)
-    )
+    source = create_source(name="Site", kind=SourceKind.BROWSER, by=BY, allowed_origins=("https://shop.example",))
     return create_write_key(source=source, by=BY)[1]
 
 

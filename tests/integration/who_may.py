@@ -43,12 +43,14 @@ OPENED: Final = {
         rest_apikey_detail rest_apikey_history rest_apikey_new
     """,
     "marketer": """
+        content_slot_new
         segments_clustering_new segments_clustering_settings
         segments_listupload_detail segments_listupload_new segments_listupload_problems
         segments_segment_access segments_segment_import segments_segment_new segments_staticlist_new
         segments_persona_new segments_persona_settings
     """,
     "marketer compliance": """
+        content_slot_preview
         segments_clustering_change segments_clustering_changelist segments_clustering_compare
         segments_clustering_detail segments_clustering_history segments_clustering_standing
         segments_clustering_statistics segments_clustering_together
@@ -67,6 +69,7 @@ OPENED: Final = {
         segments_rfmrun_movers segments_rfmrun_runs segments_rfmrun_settings segments_rfmrun_standing
     """,
     "marketer compliance integrator": """
+        content_slot_change content_slot_changelist content_slot_detail content_slot_history
         jobs_job_change jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_change
         profiles_eventname_changelist profiles_eventname_history profiles_trait_change
         profiles_trait_changelist profiles_trait_history segments_segment_change segments_segment_changelist
@@ -77,6 +80,7 @@ OPENED: Final = {
         segments_staticlist_history segments_staticlist_sizes
     """,
     "nobody": """
+        content_slot_add content_slot_delete content_slot_delete_one
         segments_clustering_accept segments_clustering_add segments_clustering_decline
         segments_clustering_delete segments_clustering_delete_one segments_clustering_rename
         segments_clustering_run segments_clustering_segment
@@ -164,6 +168,7 @@ DONE: Final = {
         rest_apikey_changelist rest_apikey_detail rest_apikey_history rest_apikey_new rest_apikey_revoke
     """,
     "marketer": """
+        content_slot_delete_one content_slot_detail content_slot_new
         segments_clustering_accept segments_clustering_decline segments_clustering_delete_one
         segments_clustering_new segments_clustering_rename segments_clustering_run segments_clustering_segment
         segments_clustering_settings
@@ -183,6 +188,7 @@ DONE: Final = {
         segments_rfmrun_start
     """,
     "marketer compliance": """
+        content_slot_preview
         segments_clustering_changelist segments_clustering_compare segments_clustering_detail
         segments_clustering_history segments_clustering_standing segments_clustering_statistics segments_clustering_together
         consent_notice_bytes consent_notice_changelist consent_notice_compare consent_notice_detail
@@ -202,6 +208,7 @@ DONE: Final = {
         segments_rfmrun_standing
     """,
     "marketer compliance integrator": """
+        content_slot_changelist content_slot_history
         jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_changelist
         profiles_eventname_history profiles_trait_changelist profiles_trait_history
         segments_segment_build segments_segment_changelist segments_segment_check
@@ -215,6 +222,7 @@ DONE: Final = {
         jobs_job_cancel profiles_eventname_measure profiles_trait_measure
     """,
     "nobody": """
+        content_slot_add content_slot_change content_slot_delete
         segments_clustering_add segments_clustering_change segments_clustering_delete
         accountability_publishedrecord_add accountability_publishedrecord_change
         accountability_publishedrecord_delete accountability_publishedrecord_history

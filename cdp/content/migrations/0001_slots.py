@@ -7,65 +7,107 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='LookupCount',
+            name="LookupCount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('minute', models.DateTimeField()),
-                ('process', models.UUIDField()),
-                ('actor_kind', models.CharField(max_length=16)),
-                ('actor_id', models.CharField(max_length=64)),
-                ('actor_label', models.CharField(max_length=150)),
-                ('purpose', models.CharField(max_length=64)),
-                ('reads', models.BigIntegerField(help_text='NULL until it is known; it never is where a process died.', null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("minute", models.DateTimeField()),
+                ("process", models.UUIDField()),
+                ("actor_kind", models.CharField(max_length=16)),
+                ("actor_id", models.CharField(max_length=64)),
+                ("actor_label", models.CharField(max_length=150)),
+                ("purpose", models.CharField(max_length=64)),
+                (
+                    "reads",
+                    models.BigIntegerField(
+                        help_text="NULL until it is known; it never is where a process died.", null=True
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('reads', None)), fields=['minute'], name='content_count_open')],
-                'constraints': [models.UniqueConstraint(fields=('minute', 'process', 'actor_kind', 'actor_id', 'purpose'), name='content_count_once')],
+                "indexes": [
+                    models.Index(condition=models.Q(("reads", None)), fields=["minute"], name="content_count_open")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("minute", "process", "actor_kind", "actor_id", "purpose"), name="content_count_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Slot',
+            name="Slot",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('uuid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('key', models.SlugField(help_text="How pages and the API name it; can't change.", max_length=64, unique=True)),
-                ('name', models.CharField(max_length=150)),
-                ('description', models.TextField(blank=True)),
-                ('is_live', models.BooleanField(default=False, help_text='A draft is served to nobody.', verbose_name='live')),
-                ('is_public', models.BooleanField(default=False, help_text='Browsers may ask for it; so everybody can read what it says to them.', verbose_name='public')),
-                ('starts_at', models.DateTimeField(blank=True, help_text='Served from then on.', null=True)),
-                ('ends_at', models.DateTimeField(blank=True, help_text='Served until then.', null=True)),
-                ('document', models.JSONField(help_text='Variants in the order in which they are tried, and what is said else.')),
-                ('version', models.PositiveIntegerField(default=1)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('changed_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                (
+                    "key",
+                    models.SlugField(
+                        help_text="How pages and the API name it; can't change.", max_length=64, unique=True
+                    ),
+                ),
+                ("name", models.CharField(max_length=150)),
+                ("description", models.TextField(blank=True)),
+                (
+                    "is_live",
+                    models.BooleanField(default=False, help_text="A draft is served to nobody.", verbose_name="live"),
+                ),
+                (
+                    "is_public",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Browsers may ask for it; so everybody can read what it says to them.",
+                        verbose_name="public",
+                    ),
+                ),
+                ("starts_at", models.DateTimeField(blank=True, help_text="Served from then on.", null=True)),
+                ("ends_at", models.DateTimeField(blank=True, help_text="Served until then.", null=True)),
+                (
+                    "document",
+                    models.JSONField(help_text="Variants in the order in which they are tried, and what is said else."),
+                ),
+                ("version", models.PositiveIntegerField(default=1)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("changed_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
             options={
-                'ordering': ['name'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('starts_at', None), ('ends_at', None), ('starts_at__lt', models.F('ends_at')), _connector='OR'), name='content_slot_ends_after_it_began')],
+                "ordering": ["name"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("starts_at", None),
+                            ("ends_at", None),
+                            ("starts_at__lt", models.F("ends_at")),
+                            _connector="OR",
+                        ),
+                        name="content_slot_ends_after_it_began",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SlotVersion',
+            name="SlotVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('body', models.JSONField(help_text='Name, times, whether it was live and public, and its document.')),
-                ('created_by', models.CharField(max_length=150)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('slot', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='content.slot')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("body", models.JSONField(help_text="Name, times, whether it was live and public, and its document.")),
+                ("created_by", models.CharField(max_length=150)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "slot",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="versions", to="content.slot"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-number'],
-                'constraints': [models.UniqueConstraint(fields=('slot', 'number'), name='content_version_unique')],
+                "ordering": ["-number"],
+                "constraints": [models.UniqueConstraint(fields=("slot", "number"), name="content_version_unique")],
             },
         ),
     ]

@@ -9,7 +9,7 @@ from psycopg import sql
 GROUPS = {
     "marketer": ["view_slot", "add_slot", "change_slot", "delete_slot"],
     "admin": ["view_slot", "add_slot", "change_slot", "delete_slot"],
-    "analyst": ["view_slot"],
+    "compliance": ["view_slot"],
     "integrator": ["view_slot"],
 }
 
@@ -33,7 +33,11 @@ def never_rewritten(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("content", "0001_slots"), ("segments", "0019_public_segments"), ("rest", "0007_scopes_of_look_ups")]
+    dependencies = [
+        ("content", "0001_slots"),
+        ("segments", "0019_public_segments"),
+        ("rest", "0007_scopes_of_look_ups"),
+    ]
     operations = [
         migrations.RunPython(grant, migrations.RunPython.noop),
         migrations.RunPython(never_rewritten, migrations.RunPython.noop),

@@ -5,15 +5,41 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('rest', '0006_scopes_for_analyses'),
+        ("rest", "0006_scopes_for_analyses"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='apikey',
-            name='scopes',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('segments:read', 'Read segments'), ('segments:write', 'Change segments'), ('members:read', 'Read the members of segments'), ('analyses:read', 'Read RFM, clusterings and personas: figures of groups, nobody in particular'), ('analyses:write', 'Run and change RFM, clusterings and personas'), ('profiles:read', 'Look people up, with personal data masked'), ('profiles:reveal', 'See personal data of people unmasked'), ('profiles:lookup', 'Ask how one person stands: segments, scores, persona, content'), ('content:read', 'Read what is said to whom in slots'), ('content:write', 'Change what is said to whom in slots'), ('privacy:read', 'Follow privacy requests'), ('privacy:write', 'Enter privacy requests, and have them carried out'), ('consents:read', 'Read what single people decided, with personal evidence hidden'), ('consents:write', 'Report what people decided'), ('jobs:read', 'Follow jobs'), ('jobs:write', 'Stop jobs')], max_length=32), default=list, size=None),
+            model_name="apikey",
+            name="scopes",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.CharField(
+                    choices=[
+                        ("segments:read", "Read segments"),
+                        ("segments:write", "Change segments"),
+                        ("members:read", "Read the members of segments"),
+                        (
+                            "analyses:read",
+                            "Read RFM, clusterings and personas: figures of groups, nobody in particular",
+                        ),
+                        ("analyses:write", "Run and change RFM, clusterings and personas"),
+                        ("profiles:read", "Look people up, with personal data masked"),
+                        ("profiles:reveal", "See personal data of people unmasked"),
+                        ("profiles:lookup", "Ask how one person stands: segments, scores, persona, content"),
+                        ("content:read", "Read what is said to whom in slots"),
+                        ("content:write", "Change what is said to whom in slots"),
+                        ("privacy:read", "Follow privacy requests"),
+                        ("privacy:write", "Enter privacy requests, and have them carried out"),
+                        ("consents:read", "Read what single people decided, with personal evidence hidden"),
+                        ("consents:write", "Report what people decided"),
+                        ("jobs:read", "Follow jobs"),
+                        ("jobs:write", "Stop jobs"),
+                    ],
+                    max_length=32,
+                ),
+                default=list,
+                size=None,
+            ),
         ),
     ]
