@@ -52,7 +52,7 @@ READS: Final[Mapping[str, Read]] = {
     ),
     "member.read": Read(label="Whether somebody is a member", whose=Whose.DETAIL),
     "profile.read": Read(label="One person over the API", whose=Whose.OBJECT, masked=PERSONAL),
-    "profiles.looked_up": Read(
+    "profiles.read": Read(
         label="How people stand, asked while pages are made",
         whose=Whose.NOBODY_NAMED,
         fields=frozenset({"uuid", "segments", "scores"}),

@@ -155,7 +155,7 @@ def _tell(actor: Actor, purpose: str, minute: datetime, *, reads: int | None) ->
     detail: dict[str, Any] = {"minute": minute.isoformat(), "count": reads, "fields": ["uuid", "segments", "scores"]}
     if reads is None:
         detail["lost"] = "The process that counted ended before it could write how many."
-    record(by=actor, action="profiles.looked_up", purpose=purpose, detail=detail)
+    record(by=actor, action="profiles.read", purpose=purpose, detail=detail)
 
 
 counter = Counter()

@@ -33,7 +33,7 @@ PURPOSE: Final = "personalisation"
 class Asked(msgspec.Struct):
     """What the script asks."""
 
-    anonymousId: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]  # noqa: N815  (as client libraries write it)
+    anonymousId: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
     slots: Annotated[list[Annotated[str, msgspec.Meta(max_length=64)]], msgspec.Meta(max_length=MOST_SLOTS)] = []
 
 

@@ -150,7 +150,6 @@ NOBODY = {
 }
 
 
-@pytest.mark.parametrize("purpose", PURPOSES)
 def _looked_up(world: World, purpose: str, one: Profile) -> HttpResponse:
     """With what its count says of it, which is written when the minute is over."""
     given = world.caller.get(f"profiles/uuid:{one.uuid}/segments/", purpose=purpose)
@@ -158,6 +157,7 @@ def _looked_up(world: World, purpose: str, one: Profile) -> HttpResponse:
     return given
 
 
+@pytest.mark.parametrize("purpose", PURPOSES)
 @pytest.mark.parametrize("name", READERS)
 def test_no_reader_of_the_api_gives_who_does_not_permit_the_purpose(world: World, name: str, purpose: str) -> None:
     given = READERS[name](world, purpose, world.ann)
@@ -363,7 +363,8 @@ TASKS = {
     "pages.send_confirmations", "collecting.apply_import", "collecting.discard_forgotten",
     "segments.recompute_thresholds", "segments.request_recomputation", "fields.measure", "fields.request_measurement",
     "segments.apply_upload", "personas.portray", "personas.request_portraits",
-    "content.tell_of_lost_counts", "segments.rfm", "rfm.request_run", "segments.cluster", "segments.request_cluster_runs", "clusters.assign_arrived",
+    "content.tell_of_lost_counts", "segments.rfm", "rfm.request_run", "segments.cluster",
+    "segments.request_cluster_runs", "clusters.assign_arrived",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""
 TRACKING = re.compile(r"(healthz|readyz|metrics|v1/|analytics|banner\.js|slots\.js|\.well-known/gpc\.json)")

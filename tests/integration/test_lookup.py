@@ -39,7 +39,7 @@ PURPOSE = "personalisation"
 
 
 @pytest.fixture(autouse=True)
-def _counter() -> Iterator[Counter]:
+def of_process() -> Iterator[Counter]:
     """Counts of tests before don't belong to this one."""
     counting.counter._counts.clear()
     yield counting.counter
@@ -107,17 +107,17 @@ def test_a_look_up_needs_its_scope_and_a_purpose(shop: Segment) -> None:
     assert problem(caller.get("profiles/ann/segments/", purpose=PURPOSE), 400)["code"] == "identifier_malformed"
 
 
-def test_looks_are_counted_by_caller_purpose_and_minute(shop: Segment, _counter: Counter) -> None:
+def test_looks_are_counted_by_caller_purpose_and_minute(shop: Segment, of_process: Counter) -> None:
     caller = key(sees=[shop])
     for _ in range(3):
         asked(caller)
     (row,) = LookupCount.objects.all()
-    assert row.reads is None and not AuditEntry.objects.filter(action="profiles.looked_up").exists()
-    assert _counter.flush(before=row.minute) == 0
-    assert _counter.flush() == 1
+    assert row.reads is None and not AuditEntry.objects.filter(action="profiles.read").exists()
+    assert of_process.flush(before=row.minute) == 0
+    assert of_process.flush() == 1
     row.refresh_from_db()
     assert row.reads == 3
-    (entry,) = AuditEntry.objects.filter(action="profiles.looked_up")
+    (entry,) = AuditEntry.objects.filter(action="profiles.read")
     assert (entry.detail["count"], entry.purpose, entry.actor_id) == (3, PURPOSE, str(caller.key and caller.key.pk))
 
 
@@ -127,7 +127,7 @@ def test_counts_that_died_with_their_process_are_told_as_lost() -> None:
         minute=minute, process=uuid4(), actor_kind="api_key", actor_id="7", actor_label="Shop", purpose=PURPOSE
     )
     assert tell_of_lost_counts(now=timezone.now()) == 1
-    (entry,) = AuditEntry.objects.filter(action="profiles.looked_up")
+    (entry,) = AuditEntry.objects.filter(action="profiles.read")
     assert entry.detail["count"] is None and "lost" in entry.detail
     assert tell_of_lost_counts(now=timezone.now()) == 0
 
