@@ -135,6 +135,7 @@ INSTALLED_APPS = [
     "cdp.identity",
     "cdp.ingestion",
     "segments",
+    "cdp.activation",
     "cdp.collecting",
     "cdp.content",
     "cdp.accountability",
@@ -254,7 +255,7 @@ SPECTACULAR_SETTINGS = {
         "cdp.rest.openapi.add_problems",
         "segments.serializers.add_rule_schema",
     ],
-    "ENUM_NAME_OVERRIDES": {
+    "ENUM_NAME_OVERRIDES": {"AudienceChannelEnum": "cdp.activation.models.Channel",
         "JobState": "cdp.jobs.models.JobState",
         "PrivacyRequestKind": "cdp.privacy.models.RequestKind",
         "PrivacyRequestState": "cdp.privacy.models.RequestState",
@@ -376,6 +377,13 @@ PRIVACY_EXPORT_DAYS = env_int("CDP_PRIVACY_EXPORT_DAYS", 14)
 TOMBSTONE_DAYS = env_int("CDP_TOMBSTONE_DAYS", 30)
 # Systems outside that somebody must see to by hand for each request, with commas between their names.
 PRIVACY_OUTSIDE = [one.strip() for one in os.environ.get("CDP_PRIVACY_OUTSIDE", "").split(",") if one.strip()]
+
+# ---- Audiences ---------------------------------------------------------------------------------------------
+# How often the keeper looks for what changed, and for how many days audiences' changes can be followed.
+KEEPER_SECONDS = float(os.environ.get("CDP_KEEPER_SECONDS", "0.1"))
+AUDIENCE_CHANGE_DAYS = env_int("CDP_AUDIENCE_CHANGE_DAYS", 30)
+# How long a stream of changes lasts; whoever follows comes again with what they saw last, and rights are looked at again.
+AUDIENCE_STREAM_SECONDS = float(os.environ.get("CDP_AUDIENCE_STREAM_SECONDS", "55"))
 
 # ---- What is sent to addresses that somebody entered (webhooks, exports) -------------------------------------
 # Names, numbers or networks inside that may be sent to all the same, over plain http too; with commas between them.

@@ -16,7 +16,7 @@ from django.urls import path
 from django.views.decorators.http import require_POST
 
 from cdp.audit.admin_base import ReadOnlyAdmin, actor_of, reader_of
-from cdp.errors import DomainError
+from cdp.errors import Conflict, DomainError
 from segments import access, services, use, views
 from segments.builder.views import build_view, phrases_view
 from segments.clustering import admin as clustering_admin  # noqa: F401  (Django finds the screens of clusterings here)
@@ -211,8 +211,9 @@ class SegmentAdmin(ReadOnlyAdmin):
         self._demand(request, segment, "change_segment")
         try:
             services.archive(segment=segment, by=actor_of(request))
-        except services.InUse as error:
-            error.message = many.in_use(request, segment, error)
+        except Conflict as error:
+            if isinstance(error, services.InUse):
+                error.message = many.in_use(request, segment, error)
             return self._settings(request, segment, error=error, status=409)
         messages.success(request, "Archived. Its members are kept as they are and read by nobody.")
         return redirect("admin:segments_segment_settings", uuid=uuid)
@@ -229,8 +230,9 @@ class SegmentAdmin(ReadOnlyAdmin):
         self._demand(request, segment, "delete_segment")
         try:
             services.delete_segment(segment=segment, by=actor_of(request))
-        except services.InUse as error:
-            error.message = many.in_use(request, segment, error)
+        except Conflict as error:
+            if isinstance(error, services.InUse):
+                error.message = many.in_use(request, segment, error)
             return self._settings(request, segment, error=error, status=409)
         messages.success(request, f"{segment.name} is deleted.")
         return redirect("admin:segments_segment_changelist")

@@ -28,6 +28,7 @@ from segments.catalogue import catalog
 from segments.engines.estimating import count_of
 from segments.feed import wait_for_the_sequencer
 from segments.guard import refuse_too_dear
+from segments.handed_on import refuse_while_handed_on
 from segments.live import end_sweeps, forget_sweeps, refuse_unless_live, rules_lock, with_readers
 from segments.models import (
     Cadence,
@@ -433,11 +434,13 @@ def archive(*, segment: Segment, by: Actor) -> Segment:
 
     Raises:
         InUse: other segments read it.
+        Conflict: it is handed on to other systems.
     """
     rules_lock(exclusive=True)
     segment = Segment.objects.select_for_update().get(pk=segment.pk)
     if users := users_of(segment):
         raise InUse(segment, users)
+    refuse_while_handed_on(segment)
     if segment.status != SegmentStatus.ARCHIVED:
         _change_status(segment, SegmentStatus.ARCHIVED)
         _note_uses(segment, None)
@@ -461,12 +464,14 @@ def delete_segment(*, segment: Segment, by: Actor) -> None:
 
     Raises:
         InUse: other segments read it, or the lists of who was added to it and removed from it by hand.
+        Conflict: it is handed on to other systems.
     """
     rules_lock(exclusive=True)
     wait_for_the_sequencer()
     segment = Segment.objects.select_for_update().get(pk=segment.pk)
     if users := users_of(segment):
         raise InUse(segment, users)
+    refuse_while_handed_on(segment)
     _note_uses(segment, None)
     _delete_hand_lists(segment)
     record(by=by, action="segment.deleted", object=segment, detail={"key": segment.key, "name": segment.name})

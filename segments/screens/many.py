@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from cdp.audit.actors import Actor
 from cdp.audit.admin_base import actor_of, reader_of
-from cdp.errors import DomainError
+from cdp.errors import Conflict, DomainError
 from segments import views
 from segments.models import Segment
 from segments.rule_files import LARGEST_FILE, FileRefused, clone, take_in, written
@@ -105,16 +105,16 @@ def _archive(request: HttpRequest, segments: list[Segment]) -> None:
     left = _changeable(request, segments)
     done: list[str] = []
     while left:
-        refused: list[tuple[Segment, InUse]] = []
+        refused: list[tuple[Segment, Conflict]] = []
         for segment in left:
             try:
                 archive(segment=segment, by=actor_of(request))
                 done.append(segment.name)
-            except InUse as error:
+            except Conflict as error:
                 refused.append((segment, error))
         if len(refused) == len(left):
             for segment, used in refused:
-                messages.error(request, in_use(request, segment, used))
+                messages.error(request, in_use(request, segment, used) if isinstance(used, InUse) else used.message)
             break
         left = [segment for segment, _ in refused]
     if done:

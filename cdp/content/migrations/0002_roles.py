@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("content", "0001_slots"),
         ("segments", "0019_public_segments"),
-        ("rest", "0007_scopes_of_look_ups"),
+        ("rest", "0007_scopes_without_choices"),
     ]
     operations = [
         migrations.RunPython(grant, migrations.RunPython.noop),
