@@ -35,7 +35,7 @@ class LookupQuery(Query):
 
 class ScoreSerializer(serializers.Serializer[Any]):
     number = serializers.FloatField(allow_null=True)
-    label = serializers.CharField(allow_null=True)
+    label = serializers.CharField(allow_null=True)  # type: ignore[assignment]
 
 
 class SlotContentSerializer(serializers.Serializer[Any]):

@@ -94,7 +94,11 @@ def of_post(sent: QueryDict) -> Form:
     rows = [Row(*texts) for texts in zip(*columns, strict=False)][:MOST_VARIANTS]
     version = sent.get("version", "")
     form = Form(
-        **{name: sent.get(name, "") for name in ("key", "name", "description", *TIMES)},
+        key=sent.get("key", ""),
+        name=sent.get("name", ""),
+        description=sent.get("description", ""),
+        starts_at=sent.get("starts_at", ""),
+        ends_at=sent.get("ends_at", ""),
         is_live="is_live" in sent,
         is_public="is_public" in sent,
         default=sent.get("default", "null"),

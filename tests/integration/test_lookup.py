@@ -145,7 +145,7 @@ def told_otherwise(identifier: str, caller: Caller) -> tuple[Any, ...] | None:
     scores = Score.objects.filter(profile_id=profile.pk, run__is_current=True)
     return (
         profile.uuid,
-        sorted((one.key, one.entered_at) for one in mine),
+        sorted(mine.values_list("key", "entered_at")),
         sorted((f"{one.run.kind}.{one.key}", one.label) for one in scores.select_related("run")),
     )
 
@@ -181,6 +181,10 @@ def test_whatever_was_written_is_in_the_next_answer(shop: Segment, seed: int) ->
             merge_profiles(survivor=mine, absorbed=theirs, reason="tests", by=BY)
             process_all()
 
+    def act(user: str) -> None:
+        sender.send(track(chance.choice(["Bought", "Viewed"]), user))
+        process_all()
+
     def expire(user: str) -> None:
         ConsentState.objects.filter(profile=person(user), decision=Decision.GRANTED).update(
             expires_at=datetime.now(UTC) - timedelta(seconds=1)
@@ -202,11 +206,10 @@ def test_whatever_was_written_is_in_the_next_answer(shop: Segment, seed: int) ->
 
     writers = [
         lambda user: decide(user, PURPOSE, chance.choice([Decision.GRANTED, Decision.GRANTED, Decision.WITHDRAWN])),
-        lambda user: (sender.send(track(chance.choice(["Bought", "Viewed"]), user)), process_all()),
         lambda user: scored(chance.choice("xyz"), user=user),
         lambda user: forget_scores_of(profile_ids=[person(user).pk], kinds=["rfm"], by=BY, why="tests"),
         lambda user: relabel(kind="rfm", key="group", number=1, label=chance.choice("pq")),
-        merge, expire, halted, paused, shared,
+        act, merge, expire, halted, paused, shared,
     ]  # fmt: skip
     answers = set()
     for _ in range(30):
