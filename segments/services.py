@@ -153,7 +153,6 @@ def change_details(
 
     Args:
         purposes: keys of those that it is meant for.
-        is_public: whether browsers may ask if their own visitor is in it.
 
     Raises:
         DomainError: no name, no such pace, tags, folder or purposes, or an owner who may not see it.

@@ -1,8 +1,7 @@
 /* What slots say to this visitor. On a page:
    <script src="https://HOST/slots.js" data-write-key="wk_…" async></script>
    <section data-cdp-slot="hero"><h2 data-cdp-field="title">Hello</h2><a data-cdp-field="link">More</a></section>
-   Content is only ever written as text; addresses only where they are http, https or of this site. What else is to be done with
-   it a page does itself, on the event "cdp:slot". */
+   Content is written as text, addresses only if they are http(s). All else a page does on the event "cdp:slot". */
 (function (w, d) {
   "use strict";
   var tag = d.currentScript;
@@ -39,8 +38,8 @@
     });
   }
 
-  function load() {
-    var places = d.querySelectorAll("[data-cdp-slot]"), id = anonymous();
+  function load(device) {
+    var places = d.querySelectorAll("[data-cdp-slot]"), id = typeof device === "string" ? device : anonymous();
     var keys = Array.from(new Set(Array.from(places, function (el) { return el.getAttribute("data-cdp-slot"); })));
     if (!id) return Promise.resolve(null);
     return fetch(host + "/v1/personalize/" + encodeURIComponent(key), {
@@ -60,7 +59,7 @@
 
   w.cdpSlots = { load: load, last: function () { return last; } };
   function start() {
-    if (w.analytics && typeof w.analytics.ready === "function") w.analytics.ready(load);
+    if (w.analytics && typeof w.analytics.ready === "function") w.analytics.ready(function () { load(); });
     else load();
   }
   if (d.readyState === "loading") d.addEventListener("DOMContentLoaded", start); else start();
