@@ -25,5 +25,12 @@ def make_welcome(*, user: User) -> Slot:
     found = Slot.objects.filter(key="shop-welcome").first()
     if found is not None:
         return found
-    given = {"key": "shop-welcome", "name": "Welcome of the demo shop", "document": DOCUMENT}
-    return create_slot(**given, is_live=True, is_public=True, by=LOADER, user=user)
+    return create_slot(
+        key="shop-welcome",
+        name="Welcome of the demo shop",
+        document=DOCUMENT,
+        is_live=True,
+        is_public=True,
+        by=LOADER,
+        user=user,
+    )
