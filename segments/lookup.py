@@ -46,10 +46,10 @@ VISIBLE: Final = """
     )"""
 IS_VISIBLE: Final = """
     ((SELECT sees_all FROM caller)
-     OR EXISTS (SELECT FROM guardian_userobjectpermission o WHERE o.user_id = %(user)s AND o.object_pk = s.id::text
+     OR EXISTS (SELECT FROM segments_segmentuserpermission o WHERE o.user_id = %(user)s AND o.content_object_id = s.id
                    AND o.permission_id = (SELECT id FROM right_to_see))
-     OR EXISTS (SELECT FROM guardian_groupobjectpermission o JOIN auth_user_groups g USING (group_id)
-                 WHERE g.user_id = %(user)s AND o.object_pk = s.id::text
+     OR EXISTS (SELECT FROM segments_segmentgrouppermission o JOIN auth_user_groups g USING (group_id)
+                 WHERE g.user_id = %(user)s AND o.content_object_id = s.id
                    AND o.permission_id = (SELECT id FROM right_to_see)))"""
 STANDING: Final = """
     {before}

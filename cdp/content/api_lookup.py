@@ -15,6 +15,7 @@ from cdp.content.models import Slot
 from cdp.errors import DomainError
 from cdp.rest.authentication import actor_of, caller
 from cdp.rest.models import Scope
+from cdp.rest.permissions import demand_purpose
 from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 from consent.querysets import purpose_or_error
@@ -106,6 +107,7 @@ class SegmentsOfPerson(ApiView):
         """
         wanted = LookupQuery.of(request)
         purpose = purpose_or_error(wanted.get("purpose"))
+        demand_purpose(request, purpose.key)
         slots = served(slot_keys(wanted.get("slots", "")))
         user = caller(request)
         standing = look_up(identifier, purpose=purpose.key, user_id=user.pk, asked=segments_asked(slots))

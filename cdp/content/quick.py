@@ -53,7 +53,7 @@ def quickly(request: HttpRequest, identifier: str) -> HttpResponse | None:
         if caller is None:
             return None
         user, key = caller
-        if Scope.PROFILES_LOOKUP not in key.scopes:
+        if Scope.PROFILES_LOOKUP not in key.scopes or not key.may_read_for(given.get("purpose", "")):
             return None
         request.user, request.auth = user, key  # type: ignore[assignment,attr-defined]
         throttle = PerKeyThrottle()

@@ -9,11 +9,13 @@ OPENED: Final = {
     "admin": """
         auth_group_add auth_group_change auth_group_changelist auth_group_delete auth_group_history
         auth_user_add auth_user_change auth_user_changelist auth_user_delete auth_user_history
-        auth_user_password_change consent_purpose_add profiles_exchangerate_add profiles_exchangerate_change
+        auth_user_password_change auth_user_factors lockouts
+        consent_purpose_add profiles_exchangerate_add profiles_exchangerate_change
         profiles_exchangerate_changelist profiles_exchangerate_history profiles_workspace_change
         profiles_workspace_changelist profiles_workspace_history
     """,
     "anybody": """
+        account account_codes account_passkey account_prove account_totp second_factor
         app_list ask confirm home_waiting index jsi18n login password_change password_change_done preferences
         unsubscribe
     """,
@@ -39,11 +41,13 @@ OPENED: Final = {
     "integrator": """
         ingestion_quarantined_change ingestion_quarantined_changelist ingestion_quarantined_detail
         ingestion_quarantined_history ingestion_source_add ingestion_source_change ingestion_source_changelist
+        ingestion_source_live ingestion_source_messages tracking_plan tracking_plan_file
         ingestion_source_detail ingestion_source_history rest_apikey_change rest_apikey_changelist
-        rest_apikey_detail rest_apikey_history rest_apikey_new
+        rest_apikey_detail rest_apikey_history rest_apikey_limits rest_apikey_new
     """,
     "marketer": """
         content_slot_new
+        activation_audience_new activation_audience_settings
         segments_clustering_new segments_clustering_settings
         segments_listupload_detail segments_listupload_new segments_listupload_problems
         segments_segment_access segments_segment_import segments_segment_new segments_staticlist_new
@@ -70,6 +74,8 @@ OPENED: Final = {
     """,
     "marketer compliance integrator": """
         content_slot_change content_slot_changelist content_slot_detail content_slot_history
+        activation_audience_change activation_audience_changelist activation_audience_detail
+        activation_audience_history
         jobs_job_change jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_change
         profiles_eventname_changelist profiles_eventname_history profiles_trait_change
         profiles_trait_changelist profiles_trait_history segments_segment_change segments_segment_changelist
@@ -81,6 +87,7 @@ OPENED: Final = {
     """,
     "nobody": """
         content_slot_add content_slot_delete content_slot_delete_one
+        activation_audience_add activation_audience_delete activation_audience_delete_one
         segments_clustering_accept segments_clustering_add segments_clustering_decline
         segments_clustering_delete segments_clustering_delete_one segments_clustering_rename
         segments_clustering_run segments_clustering_segment
@@ -95,15 +102,17 @@ OPENED: Final = {
         consent_consentrecord_add consent_consentrecord_delete consent_consentrecord_proof_at
         consent_notice_add consent_notice_delete consent_notice_preview consent_purpose_delete demo-shop
         ingestion_quarantined_add ingestion_quarantined_delete ingestion_quarantined_discard
-        ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_source_add_key
+        ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_quarantined_settle_all
+        ingestion_source_watch ingestion_source_add_key
         ingestion_source_delete ingestion_source_revoke_key jobs_job_add jobs_job_cancel jobs_job_delete
+        account_end_others account_remove lockout_lift
         logout privacy_privacyrequest_act privacy_privacyrequest_add privacy_privacyrequest_delete
         privacy_privacyrequest_file privacy_privacyrequest_target profiles_eventname_add
         profiles_eventname_delete profiles_eventname_measure profiles_exchangerate_delete
         profiles_profile_add profiles_profile_delete profiles_profile_mask profiles_profile_reveal
         profiles_profile_undo_merge profiles_trait_add profiles_trait_delete profiles_trait_measure
         profiles_workspace_add profiles_workspace_delete prove rest_apikey_add rest_apikey_delete
-        rest_apikey_revoke segments_listupload_apply segments_listupload_columns
+        rest_apikey_revoke rest_apikey_rotate segments_segment_unshare_group segments_listupload_apply segments_listupload_columns
         segments_listupload_discard segments_segment_add segments_segment_archive segments_segment_build
         segments_segment_check segments_segment_clone segments_segment_delete
         segments_segment_delete_one segments_segment_draft_export segments_segment_draft_import
@@ -129,12 +138,14 @@ DONE: Final = {
     "admin": """
         auth_group_add auth_group_change auth_group_changelist auth_group_delete auth_group_history
         auth_user_add auth_user_change auth_user_changelist auth_user_delete auth_user_history
-        auth_user_password_change consent_purpose_add consent_purpose_change ingestion_quarantined_detail
+        auth_user_password_change auth_user_factors lockouts lockout_lift
+        consent_purpose_add consent_purpose_change ingestion_quarantined_detail
         profiles_exchangerate_add profiles_exchangerate_change profiles_exchangerate_changelist
         profiles_exchangerate_history profiles_workspace_change profiles_workspace_changelist
         profiles_workspace_history
     """,
     "anybody": """
+        account account_codes account_end_others account_passkey account_prove account_remove account_totp second_factor
         app_list ask confirm home_waiting index login logout password_change preferences profiles_profile_mask
         unsubscribe
     """,
@@ -162,13 +173,16 @@ DONE: Final = {
     """,
     "integrator": """
         ingestion_quarantined_changelist ingestion_quarantined_discard ingestion_quarantined_history
-        ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_source_add
+        ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_quarantined_settle_all
+        ingestion_source_live ingestion_source_messages ingestion_source_watch tracking_plan tracking_plan_file ingestion_source_add
         ingestion_source_add_key ingestion_source_change ingestion_source_changelist ingestion_source_detail
         ingestion_source_history ingestion_source_revoke_key profiles_eventname_change profiles_trait_change
-        rest_apikey_changelist rest_apikey_detail rest_apikey_history rest_apikey_new rest_apikey_revoke
+        rest_apikey_changelist rest_apikey_detail rest_apikey_history rest_apikey_limits rest_apikey_new
+        rest_apikey_revoke rest_apikey_rotate
     """,
     "marketer": """
         content_slot_delete_one content_slot_detail content_slot_new
+        activation_audience_new activation_audience_settings activation_audience_delete_one
         segments_clustering_accept segments_clustering_decline segments_clustering_delete_one
         segments_clustering_new segments_clustering_rename segments_clustering_run segments_clustering_segment
         segments_clustering_settings
@@ -180,7 +194,7 @@ DONE: Final = {
         segments_segment_new_people segments_segment_new_review segments_segment_pause
         segments_segment_publish segments_segment_refresh segments_segment_restore
         segments_segment_resume segments_segment_review segments_segment_review_people
-        segments_segment_settings segments_segment_unshare segments_staticlist_delete_one
+        segments_segment_settings segments_segment_unshare segments_segment_unshare_group segments_staticlist_delete_one
         segments_staticlist_new segments_staticlist_remove segments_staticlist_settings
         segments_persona_delete_one segments_persona_move segments_persona_new segments_persona_run
         segments_persona_segment segments_persona_settings
@@ -209,6 +223,7 @@ DONE: Final = {
     """,
     "marketer compliance integrator": """
         content_slot_changelist content_slot_history
+        activation_audience_changelist activation_audience_detail activation_audience_history
         jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_changelist
         profiles_eventname_history profiles_trait_changelist profiles_trait_history
         segments_segment_build segments_segment_changelist segments_segment_check
@@ -223,6 +238,7 @@ DONE: Final = {
     """,
     "nobody": """
         content_slot_add content_slot_change content_slot_delete
+        activation_audience_add activation_audience_change activation_audience_delete
         segments_clustering_add segments_clustering_change segments_clustering_delete
         accountability_publishedrecord_add accountability_publishedrecord_change
         accountability_publishedrecord_delete accountability_publishedrecord_history

@@ -35,7 +35,7 @@ def never_rewritten(apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [
         ("content", "0001_slots"),
-        ("segments", "0019_public_segments"),
+        ("segments", "0020_public_segments"),
         ("rest", "0007_scopes_without_choices"),
     ]
     operations = [

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("segments", "0018_assigning"),
+        ("segments", "0019_grants_with_foreign_keys"),
     ]
 
     operations = [
