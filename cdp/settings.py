@@ -136,6 +136,7 @@ INSTALLED_APPS = [
     "cdp.ingestion",
     "segments",
     "cdp.activation",
+    "cdp.webhooks",
     "cdp.collecting",
     "cdp.accountability",
     "cdp.privacy",
@@ -380,6 +381,20 @@ PRIVACY_OUTSIDE = [one.strip() for one in os.environ.get("CDP_PRIVACY_OUTSIDE", 
 # How often the keeper looks for what changed, and for how many days audiences' changes can be followed.
 KEEPER_SECONDS = float(os.environ.get("CDP_KEEPER_SECONDS", "0.1"))
 AUDIENCE_CHANGE_DAYS = env_int("CDP_AUDIENCE_CHANGE_DAYS", 30)
+
+# ---- Webhooks ----------------------------------------------------------------------------------------------
+# How many requests one `deliver` has open at once, and how long a receiver may take for each.
+WEBHOOK_THREADS = env_int("CDP_WEBHOOK_THREADS", 64)
+WEBHOOK_SECONDS = env_int("CDP_WEBHOOK_SECONDS", 15)
+# How long to wait after each try that failed; after the last of them a delivery is given up.
+WEBHOOK_BACKOFF_SECONDS = [
+    float(one) for one in env_names("CDP_WEBHOOK_BACKOFF_SECONDS", "5,300,1800,7200,18000,36000,50400,72000,86400")
+]
+# After so many days on which nothing got through a webhook is turned off.
+WEBHOOK_FAILING_DAYS = env_int("CDP_WEBHOOK_FAILING_DAYS", 5)
+# How long an old secret signs beside a new one, and for how many days one can look up what was sent.
+WEBHOOK_OVERLAP_HOURS = env_int("CDP_WEBHOOK_OVERLAP_HOURS", 24)
+WEBHOOK_DAYS = env_int("CDP_WEBHOOK_DAYS", 30)
 
 # ---- What is sent to addresses that somebody entered (webhooks, exports) -------------------------------------
 # Names, numbers or networks inside that may be sent to all the same, over plain http too; with commas between them.

@@ -25,6 +25,8 @@ class Scope(models.TextChoices):
     CONSENTS_WRITE = "consents:write", "Report what people decided"
     JOBS_READ = "jobs:read", "Follow jobs"
     JOBS_WRITE = "jobs:write", "Stop jobs"
+    WEBHOOKS_READ = "webhooks:read", "See webhooks, and what they sent"
+    WEBHOOKS_WRITE = "webhooks:write", "Make, change and try webhooks"
 
 
 # What somebody must be allowed to do themselves to hand it to a key.
@@ -42,6 +44,8 @@ HANDED_ON_BY: Final[dict[str, str]] = {
     Scope.CONSENTS_WRITE: "consent.add_consentrecord",
     Scope.JOBS_READ: "jobs.view_job",
     Scope.JOBS_WRITE: "jobs.change_job",
+    Scope.WEBHOOKS_READ: "webhooks.view_webhook",
+    Scope.WEBHOOKS_WRITE: "webhooks.change_webhook",
 }
 
 

@@ -1,0 +1,60 @@
+"""Who may see a webhook, and what whoever it belongs to may hear. Asked when one is made, and again while it sends."""
+
+from collections.abc import Iterable
+
+from django.contrib.auth.models import User
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from cdp.activation.models import Audience
+from cdp.rest.models import Scope
+from cdp.webhooks.models import ABOUT_MEMBERS, EventType, HeardAudience, Webhook
+from segments.sharing import with_permission
+
+
+def audiences_heard_by(user: User) -> QuerySet[Audience]:
+    """The audiences of whose members this user may hear: of segments whose members they may read."""
+    return Audience.objects.filter(segment__in=with_permission(user, "view_members").order_by().values("pk"))
+
+
+def may_hear_consent(user: User) -> bool:
+    """Whether this user, or the key whose account this is, may read what single people decided."""
+    key = getattr(user, "api_key", None)
+    if key is not None:
+        return Scope.CONSENTS_READ in key.scopes
+    return user.has_perm("consent.view_consentrecord")
+
+
+def visible_webhooks(user: User) -> QuerySet[Webhook]:
+    """Their own; and, for people, those of others of which they could have made every part."""
+    own = Webhook.objects.filter(owner=user)
+    if hasattr(user, "api_key") or not user.has_perm("webhooks.view_webhook"):
+        return own
+    beyond = HeardAudience.objects.filter(webhook=OuterRef("pk")).exclude(
+        audience__in=audiences_heard_by(user).order_by().values("pk")
+    )
+    others = ~Exists(beyond)
+    if not may_hear_consent(user):
+        others &= ~Q(events__contains=[EventType.CONSENT])
+    return Webhook.objects.filter(Q(owner=user) | others)
+
+
+def may_still_hear(webhook: Webhook) -> bool:
+    """Whether whoever the webhook belongs to may read all that it tells."""
+    owner = webhook.owner
+    key = getattr(owner, "api_key", None)
+    if not owner.is_active or (key is not None and not (key.is_usable and Scope.WEBHOOKS_WRITE in key.scopes)):
+        return False
+    if EventType.CONSENT in webhook.events and not may_hear_consent(owner):
+        return False
+    if not any(one in ABOUT_MEMBERS for one in webhook.events):
+        return True
+    heard = webhook.heard.values("audience")
+    return not Audience.objects.filter(pk__in=heard).exclude(pk__in=_pks(audiences_heard_by(owner))).exists()
+
+
+def _pks(audiences: QuerySet[Audience]) -> QuerySet[Audience]:
+    return audiences.order_by().values("pk")
+
+
+def keys_of(audiences: Iterable[Audience]) -> list[str]:
+    return sorted(one.key for one in audiences)
