@@ -2,6 +2,8 @@
 
 from django.urls import path
 
+from cdp.activation.api import AudienceChecksum, AudienceDetail, AudienceMembers, Audiences
+from cdp.activation.api_changes import AllChangesFeed, AudienceChangeFeed
 from cdp.collecting.api import Consents, PersonConsent, PersonConsentHistory, PersonConsentMode
 from cdp.collecting.api_files import ConsentImportApply, ConsentImportDetail, ConsentImports
 from cdp.jobs.api import JobCancel, JobDetail, JobList
@@ -58,6 +60,12 @@ urlpatterns = [
         name="versions-diff",
     ),
     path("segments/<slug:key>/why/<path:identifier>/", SegmentWhy.as_view(), name="why"),
+    path("audiences/", Audiences.as_view(), name="audiences"),
+    path("audiences/changes/", AllChangesFeed.as_view(), name="all-changes"),
+    path("audiences/<slug:key>/", AudienceDetail.as_view(), name="audience"),
+    path("audiences/<slug:key>/members/", AudienceMembers.as_view(), name="audience-members"),
+    path("audiences/<slug:key>/changes/", AudienceChangeFeed.as_view(), name="audience-changes"),
+    path("audiences/<slug:key>/checksum/", AudienceChecksum.as_view(), name="audience-checksum"),
     path("lists/", Lists.as_view(), name="lists"),
     path("lists/<slug:key>/", ListDetail.as_view(), name="list"),
     path("lists/<slug:key>/people/", ListPeople.as_view(), name="list-people"),

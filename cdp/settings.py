@@ -381,6 +381,8 @@ PRIVACY_OUTSIDE = [one.strip() for one in os.environ.get("CDP_PRIVACY_OUTSIDE", 
 # How often the keeper looks for what changed, and for how many days audiences' changes can be followed.
 KEEPER_SECONDS = float(os.environ.get("CDP_KEEPER_SECONDS", "0.1"))
 AUDIENCE_CHANGE_DAYS = env_int("CDP_AUDIENCE_CHANGE_DAYS", 30)
+# How long a stream of changes lasts; whoever follows comes again with what they saw last, and rights are looked at again.
+AUDIENCE_STREAM_SECONDS = float(os.environ.get("CDP_AUDIENCE_STREAM_SECONDS", "55"))
 
 # ---- Webhooks ----------------------------------------------------------------------------------------------
 # How many requests one `deliver` has open at once, and how long a receiver may take for each.

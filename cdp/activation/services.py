@@ -1,5 +1,7 @@
 """Making, changing and deleting audiences. Who is in one is the keeper's to say (`cdp.activation.keeping`)."""
 
+from typing import Final
+
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 
@@ -12,6 +14,9 @@ from consent.models import Purpose
 from consent.querysets import PRIVACY_RIGHTS
 from segments.models import Segment
 from segments.services import KEY, key_for
+
+# Parts of the API's addresses beside the keys of audiences.
+TAKEN_KEYS: Final = frozenset({"changes"})
 
 
 @transaction.atomic
@@ -45,7 +50,7 @@ def create_audience(
         raise DomainError(
             "purpose_not_open", f"{PRIVACY_RIGHTS} is for single people, never for an audience.", "/purpose"
         )
-    if Audience.objects.filter(key=key).exists():
+    if key in TAKEN_KEYS or Audience.objects.filter(key=key).exists():
         raise Conflict("audience_exists", "There is an audience with this key already.", "/key")
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_current_xact_id()::text::bigint")
