@@ -12,7 +12,10 @@ from segments.sharing import with_permission
 
 
 def audiences_heard_by(user: User) -> QuerySet[Audience]:
-    """The audiences of whose members this user may hear: of segments whose members they may read."""
+    """The audiences of whose members this user may hear: of segments whose members they may read; a key also needs the scope."""
+    key = getattr(user, "api_key", None)
+    if key is not None and Scope.AUDIENCES_READ not in key.scopes:
+        return Audience.objects.none()
     return Audience.objects.filter(segment__in=with_permission(user, "view_members").order_by().values("pk"))
 
 

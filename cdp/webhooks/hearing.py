@@ -47,7 +47,7 @@ TAKE_CHANGES: Final = """
                (webhook_id, event_id, type, profile_id, profile_uuid, audience_id, position, keys, happened_at,
                 state, attempts, next_at, why, excerpt, created_at)
         SELECT webhook_id, md5(uuid::text || ':' || position)::uuid, 'audience.' || kind, profile_id, profile_uuid, audience_id,
-               position, '{}', effective_at, 'waiting', 0, now(), '', '', now()
+               position, '{}', effective_at, 'waiting', 0, statement_timestamp(), '', '', statement_timestamp()
           FROM found WHERE 'audience.' || kind = ANY (events) ORDER BY position
         ON CONFLICT (webhook_id, event_id) DO NOTHING
         RETURNING webhook_id
@@ -68,13 +68,19 @@ TAKE_HAPPENED: Final = """
     WITH taken AS (
         DELETE FROM webhooks_happened WHERE id = ANY(ARRAY(SELECT id FROM webhooks_happened ORDER BY id LIMIT %(chunk)s))
         RETURNING *
+    ), happened AS (
+        -- What one transaction wrote of somebody, by however many statements, is one event.
+        SELECT t.type, t.profile_id, t.purpose_id, t.at, min(t.id) AS id, min(t.uuid::text) AS uuid,
+               coalesce(array_agg(DISTINCT k.key) FILTER (WHERE k.key IS NOT NULL), '{}') AS keys
+          FROM taken t LEFT JOIN LATERAL unnest(t.keys) AS k(key) ON true
+         GROUP BY t.type, t.profile_id, t.purpose_id, t.at
     ), written AS (
         INSERT INTO webhooks_delivery
                (webhook_id, event_id, type, profile_id, profile_uuid, keys, happened_at,
                 state, attempts, next_at, why, excerpt, created_at)
-        SELECT w.id, md5(w.uuid::text || t.uuid::text)::uuid, t.type, t.profile_id, p.uuid, t.keys, t.at,
-               'waiting', 0, now(), '', '', now()
-          FROM taken t
+        SELECT w.id, md5(w.uuid::text || t.uuid)::uuid, t.type, t.profile_id, p.uuid, t.keys, t.at,
+               'waiting', 0, statement_timestamp(), '', '', statement_timestamp()
+          FROM happened t
           JOIN profiles_profile p ON p.id = t.profile_id
           JOIN webhooks_webhook w ON w.state = 'enabled' AND t.type = ANY (w.events)
          WHERE (t.type = 'consent.changed' AND w.purpose_id = t.purpose_id)

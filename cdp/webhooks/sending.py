@@ -35,14 +35,14 @@ CLAIM: Final = """
     picked AS (
         SELECT d.id FROM room r CROSS JOIN LATERAL (
             SELECT d.id FROM webhooks_delivery d
-             WHERE d.webhook_id = r.webhook_id AND d.state = 'waiting' AND d.next_at <= now()
-               AND (d.leased_until IS NULL OR d.leased_until < now())
+             WHERE d.webhook_id = r.webhook_id AND d.state = 'waiting' AND d.next_at <= statement_timestamp()
+               AND (d.leased_until IS NULL OR d.leased_until < statement_timestamp())
                AND NOT EXISTS (SELECT FROM webhooks_delivery e WHERE e.webhook_id = d.webhook_id AND e.profile_id = d.profile_id
                                   AND e.state = 'waiting' AND e.id < d.id)
              ORDER BY d.next_at, d.id LIMIT r.places FOR UPDATE SKIP LOCKED
         ) d
     )
-    UPDATE webhooks_delivery d SET lease = %(lease)s, leased_until = now() + %(seconds)s FROM picked WHERE d.id = picked.id
+    UPDATE webhooks_delivery d SET lease = %(lease)s, leased_until = statement_timestamp() + %(seconds)s FROM picked WHERE d.id = picked.id
     RETURNING d.id
 """
 
@@ -124,7 +124,7 @@ def _judged(deliveries: Sequence[Delivery], webhooks: Mapping[int, Webhook]) -> 
 def _judged_for_purpose(deliveries: Sequence[Delivery], webhooks: Mapping[int, Webhook]) -> dict[int, Verdict]:
     purpose = webhooks[deliveries[0].webhook_id].purpose
     people = {one.profile_id for one in deliveries if one.profile_id is not None}
-    known = Profile.objects.filter(pk=any_of(people))
+    known = Profile.objects.filter(pk__in=any_of(people))
     permits = set(permitted(known, purpose).values_list("pk", flat=True)) if people else set()
     changes = _changes(deliveries)
     about_consent = [
@@ -202,8 +202,8 @@ def _decisions(profile_ids: Collection[int], purpose_id: int) -> dict[int, str]:
     """What each of the people who are still known says of the purpose now."""
     if not profile_ids:
         return {}
-    known = Profile.objects.filter(pk=any_of(profile_ids)).values_list("pk", flat=True)
-    states = ConsentState.objects.filter(purpose=purpose_id, profile=any_of(profile_ids))
+    known = Profile.objects.filter(pk__in=any_of(profile_ids)).values_list("pk", flat=True)
+    states = ConsentState.objects.filter(purpose=purpose_id, profile__in=any_of(profile_ids))
     now = timezone.now()
     said = {
         profile_id: "unknown" if expires_at is not None and expires_at <= now else decision
