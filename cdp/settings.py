@@ -266,6 +266,10 @@ SPECTACULAR_SETTINGS = {
         "ReportedDecision": "cdp.collecting.reading.DECISION_CHOICES",
         "ReportedMethod": "cdp.collecting.reading.METHOD_CHOICES",
         "Capability": "consent.models.CAPABILITIES",
+        "WebhookState": "cdp.webhooks.models.WebhookState",
+        "WebhookEvent": "cdp.webhooks.api.EVENTS",
+        "WebhookSigns": "cdp.webhooks.models.SecretKind",
+        "DeliveryState": "cdp.webhooks.models.DeliveryState",
     },
 }
 
