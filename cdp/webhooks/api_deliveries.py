@@ -25,9 +25,6 @@ from cdp.webhooks.services import replay
 class DeliverySerializer(serializers.ModelSerializer[Delivery]):
     """Something a webhook is, or was, to be told."""
 
-    profile = serializers.UUIDField(
-        source="profile_uuid", read_only=True, allow_null=True, help_text="The person's id."
-    )
     why = serializers.CharField(read_only=True, help_text="Why it failed or wasn't sent; empty when it was taken.")
     excerpt = serializers.CharField(
         read_only=True, help_text="How the receiver's last refusal began, with data hidden."

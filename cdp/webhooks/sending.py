@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -25,8 +26,6 @@ from cdp.webhooks.signing import SigningKey
 from consent.models import ConsentState
 from consent.querysets import permitted
 
-LEASE: Final = timedelta(seconds=60)
-"""Longer than any request may take."""
 UNTIL_KEPT: Final = timedelta(seconds=1)
 """How long to wait when somebody doesn't permit it and the keeper hasn't said yet that they left."""
 
@@ -82,7 +81,7 @@ def claim(places: Mapping[int, int]) -> list[Outgoing]:
         return []
     lease = uuid4()
     with connection.cursor() as cursor:
-        operands = {"webhooks": list(wanted), "places": list(wanted.values()), "lease": lease, "seconds": LEASE}
+        operands = {"webhooks": list(wanted), "places": list(wanted.values()), "lease": lease, "seconds": lease_time()}
         cursor.execute(CLAIM, operands)
         ids = [row[0] for row in cursor.fetchall()]
     if not ids:
@@ -105,6 +104,11 @@ def claim(places: Mapping[int, int]) -> list[Outgoing]:
         for one in deliveries
         if isinstance(verdict := judged[one.pk], Event)
     ]
+
+
+def lease_time() -> timedelta:
+    """Longer than any request may take, so that nobody else sends what is still open."""
+    return timedelta(seconds=2 * settings.WEBHOOK_SECONDS + 1)
 
 
 Verdict = Event | FailureWord | None
