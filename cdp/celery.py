@@ -14,6 +14,7 @@ app.conf.beat_schedule = {
     "make-partitions-ahead": {"task": "profiles.maintain_partitions", "schedule": 6 * 3600.0},
     "purge-seen-messages": {"task": "ingestion.purge_seen_messages", "schedule": 24 * 3600.0},
     "purge-quarantine": {"task": "ingestion.purge_quarantine", "schedule": 24 * 3600.0},
+    "purge-audience-changes": {"task": "activation.purge_changes", "schedule": 24 * 3600.0},
     "recompute-thresholds-at-night": {"task": "segments.request_recomputation", "schedule": 600.0},
     "assign-to-clusters": {"task": "clusters.assign_arrived", "schedule": 180.0},
     "measure-fields-at-night": {"task": "fields.request_measurement", "schedule": 600.0},

@@ -11,7 +11,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cdp.activation.models import Audience, AudienceMember, Reach
+from cdp.activation.models import Audience, AudienceMember, Channel
 from cdp.activation.reading import check_at, hex_of, members_at, refuse_lost, visible_audiences
 from cdp.activation.services import change_audience, create_audience, delete_audience
 from cdp.audit.services import record
@@ -36,7 +36,7 @@ EXAMPLE = {
     "description": "",
     "segment": "loyal-customers",
     "purpose": "marketing_email",
-    "reach": "email",
+    "channel": "email",
     "size": 4210,
     "checksum": "9f2c04d1a7e85b36",
     "position": 18344,
@@ -46,7 +46,7 @@ EXAMPLE = {
 ONE = OpenApiExample("An audience", value=EXAMPLE, response_only=True)
 MAKE = OpenApiExample(
     "Make one",
-    value={name: EXAMPLE[name] for name in ("name", "key", "segment", "purpose", "reach")},
+    value={name: EXAMPLE[name] for name in ("name", "key", "segment", "purpose", "channel")},
     request_only=True,
 )
 
@@ -56,8 +56,8 @@ class AudienceSerializer(serializers.ModelSerializer[Audience]):
 
     segment = serializers.SlugRelatedField(slug_field="key", read_only=True)
     purpose = serializers.SlugRelatedField(slug_field="key", read_only=True)
-    reach = serializers.ChoiceField(
-        Reach.choices,
+    channel = serializers.ChoiceField(
+        Channel.choices,
         read_only=True,
         help_text="Only people with an identifier of this namespace are in; empty: anybody.",
     )
@@ -67,7 +67,7 @@ class AudienceSerializer(serializers.ModelSerializer[Audience]):
     class Meta:
         model = Audience
         fields = (
-            "key", "name", "description", "segment", "purpose", "reach", "size", "checksum", "position", "is_filled", "created_at",
+            "key", "name", "description", "segment", "purpose", "channel", "size", "checksum", "position", "is_filled", "created_at",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -86,7 +86,7 @@ class NewAudience(serializers.Serializer[Any]):
     description = serializers.CharField(required=False, allow_blank=True, max_length=2000, default="")
     segment = serializers.CharField(max_length=64, help_text="A segment's key.")
     purpose = serializers.CharField(max_length=64, help_text="A purpose's key: what the people are handed on for.")
-    reach = serializers.ChoiceField(Reach.choices, required=False, default="", allow_blank=True)
+    channel = serializers.ChoiceField(Channel.choices, required=False, default="", allow_blank=True)
 
 
 class AudienceChanges(serializers.Serializer[Any]):
@@ -122,7 +122,6 @@ class Audiences(ApiView):
         operation_id="audiences_list",
         summary="List audiences",
         responses=AudienceSerializer(many=True),
-        examples=[ONE],
     )
     def get(self, request: Request) -> Response:
         """The audiences of segments you may see, in the order of their keys."""

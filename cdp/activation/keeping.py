@@ -98,9 +98,7 @@ def terms_of(audience: Audience) -> str:
     """What decides whom the audience takes in, besides people themselves; another text means another audience."""
     segment, purpose = audience.segment, audience.purpose
     is_readable = segment.status in READABLE and segment.live_version_id is not None
-    return (
-        f"{'open' if is_readable else 'closed'} {purpose.mode} {','.join(sorted(stopped_by(purpose)))} {audience.reach}"
-    )
+    return f"{'open' if is_readable else 'closed'} {purpose.mode} {','.join(sorted(stopped_by(purpose)))} {audience.channel}"
 
 
 def belonging(audience: Audience, profile_ids: Iterable[int]) -> QuerySet[Profile]:
@@ -110,8 +108,8 @@ def belonging(audience: Audience, profile_ids: Iterable[int]) -> QuerySet[Profil
         return people.none()
     people = permitted(people, audience.purpose)
     people = people.filter(Exists(Membership.objects.filter(segment=audience.segment_id, profile_id=OuterRef("pk"))))
-    if audience.reach:
-        people = people.filter(Exists(Identifier.objects.filter(profile_id=OuterRef("pk"), namespace=audience.reach)))
+    if audience.channel:
+        people = people.filter(Exists(Identifier.objects.filter(profile_id=OuterRef("pk"), namespace=audience.channel)))
     return people
 
 
@@ -126,14 +124,10 @@ def any_of(ids: Iterable[int]) -> RawSQL:
 def _round() -> Kept:
     """Under the keeper's lock."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT clock_timestamp(), pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_current_xact_id()::text::bigint"
-        )
-        now, oldest_running, own = cursor.fetchone()
+        cursor.execute("SELECT clock_timestamp()")
+        now = cursor.fetchone()[0]
     keeper = Keeper.objects.get(pk=1)
-    audiences = list(Audience.objects.select_related("segment", "purpose"))
-    # What began before an audience could be seen may not have said whom it touched; it is waited for.
-    ready = [one for one in audiences if one.made_in < oldest_running or one.made_in == own]
+    ready = _ready(list(Audience.objects.select_related("segment", "purpose")))
     causes: Causes = {one.pk: {} for one in ready}
     # One that nobody was judged for yet needs to hear nothing: everybody is still to come.
     begun = [one for one in ready if one.judged_to != 0 or one.compared_at is not None]
@@ -148,6 +142,29 @@ def _round() -> Kept:
     keeper.looked_to = keeper.heard_at = now
     keeper.save(update_fields=["numbered", "segments_to", "looked_to", "heard_at"])
     return done
+
+
+# Whoever has written to these tables holds this lock until their transaction is over.
+WRITERS: Final = """
+    SELECT DISTINCT virtualtransaction FROM pg_locks
+     WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted AND pid <> pg_backend_pid()
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND relation IN ('consent_consentstate'::regclass, 'consent_stop'::regclass, 'profiles_identifier'::regclass)
+"""
+
+
+def _ready(audiences: list[Audience]) -> list[Audience]:
+    """Those of the audiences for which nobody writes any more who began before they could be seen."""
+    if all(one.awaited == [] for one in audiences):
+        return audiences
+    with connection.cursor() as cursor:
+        cursor.execute(WRITERS)
+        writing = {row[0] for row in cursor.fetchall()}
+    for one in audiences:
+        if one.awaited != []:
+            one.awaited = sorted(writing if one.awaited is None else writing & set(one.awaited))
+            one.save(update_fields=["awaited"])
+    return [one for one in audiences if one.awaited == []]
 
 
 def _hear_segments(keeper: Keeper, audiences: list[Audience], causes: Causes) -> bool:
@@ -255,7 +272,7 @@ def _judge(keeper: Keeper, audience: Audience, causes: Mapping[int, Cause], *, n
 def _leaving(profile_ids: list[int], causes: Mapping[int, Cause]) -> list[int]:
     """Those whose exit can be told now. Of a person who is gone, what they decided goes first: why they are gone, and with it
     the better reason, is in the feed of segments a moment later. Reads leave them out meanwhile."""
-    heard = [one for one in profile_ids if causes[one].why in (Why.CONSENT, Why.REACH)]
+    heard = [one for one in profile_ids if causes[one].why in (Why.CONSENT, Why.CHANNEL)]
     if not heard:
         return profile_ids
     there = set(Profile.objects.filter(pk__in=any_of(heard)).values_list("pk", flat=True))

@@ -6,6 +6,7 @@ Rows of members and changes are written by one process at a time, the keeper (`c
 import uuid
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -14,7 +15,7 @@ from consent.models import Purpose
 from segments.models import Segment
 
 
-class Reach(models.TextChoices):
+class Channel(models.TextChoices):
     """By what a system reaches people: who has no such identifier is not in the audience. The values are namespaces of identifiers."""
 
     ANY = "", "Any"
@@ -37,7 +38,7 @@ class Audience(models.Model):
     description = models.TextField(blank=True)
     segment = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="audiences")
     purpose = models.ForeignKey(Purpose, on_delete=models.PROTECT, related_name="+")
-    reach = models.CharField(max_length=16, choices=Reach.choices, blank=True, default=Reach.ANY)
+    channel = models.CharField(max_length=16, choices=Channel.choices, blank=True, default=Channel.ANY)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
@@ -48,8 +49,9 @@ class Audience(models.Model):
     kept_after = models.BigIntegerField(default=0, editable=False)
     # What permission followed from when everybody was last judged; something else now: everybody is judged again.
     terms = models.CharField(max_length=200, default="", editable=False)
-    # The transaction that made it. Whoever wrote before it could be seen knew nothing of it, so nobody is judged until they are done.
-    made_in = models.BigIntegerField(default=0, editable=False)
+    # Transactions that wrote before this could be seen, so that nobody heard whom they touched: nobody is judged until they are over.
+    # NULL: nobody has looked yet which there are.
+    awaited = ArrayField(models.CharField(max_length=32), null=True, editable=False)
     # Where judging everybody stands: people up to this number are judged; NULL when nobody waits for it.
     judged_to = models.BigIntegerField(null=True, default=0, editable=False)
     compared_at = models.DateTimeField(null=True, editable=False, help_text="When everybody was last judged.")
@@ -60,7 +62,7 @@ class Audience(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.UniqueConstraint(fields=["segment", "purpose", "reach"], name="activation_one_audience_of_a_kind"),
+            models.UniqueConstraint(fields=["segment", "purpose", "channel"], name="activation_one_audience_of_a_kind"),
             models.CheckConstraint(condition=Q(size__gte=0), name="activation_size_not_negative"),
         ]
 
@@ -103,7 +105,7 @@ class Why(models.TextChoices):
     ERASURE = "erasure", "The person was erased"
     CONSENT = "consent", "A decision about the purpose"
     EXPIRED = "expired", "A consent ended"
-    REACH = "reach", "An identifier came or went"
+    CHANNEL = "channel", "An identifier came or went"
     TERMS = "terms", "The audience or its purpose changed"
 
 

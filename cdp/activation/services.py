@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 
 from cdp.activation.keeping import wait_for_the_keeper
-from cdp.activation.models import Audience, Reach
+from cdp.activation.models import Audience, Channel
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
 from cdp.errors import Conflict, DomainError
@@ -26,7 +26,7 @@ def create_audience(
     segment: Segment,
     purpose: Purpose,
     by: Actor,
-    reach: str = Reach.ANY,
+    channel: str = Channel.ANY,
     key: str = "",
     description: str = "",
     user: User | None = None,
@@ -34,8 +34,8 @@ def create_audience(
     """A new audience; the keeper fills it within moments.
 
     Raises:
-        DomainError: its key or reach can't be one.
-        Conflict: there is one by this key, or of this segment for this purpose and reach.
+        DomainError: its key or channel can't be one.
+        Conflict: there is one by this key, or of this segment for this purpose and channel.
     """
     name = name.strip()
     if not name:
@@ -43,29 +43,25 @@ def create_audience(
     key = key or key_for(name, among=Audience.objects.all(), otherwise="audience")
     if not KEY.fullmatch(key) or len(key) > 64:
         raise DomainError("key_malformed", "A key has small letters, digits and single hyphens, 64 at most.", "/key")
-    if reach not in Reach.values:
-        expected = ", ".join(repr(one) for one in Reach.values)
-        raise DomainError("reach_unknown", f"reach must be one of {expected}.", "/reach")
+    if channel not in Channel.values:
+        expected = ", ".join(repr(one) for one in Channel.values)
+        raise DomainError("channel_unknown", f"channel must be one of {expected}.", "/channel")
     if purpose.key == PRIVACY_RIGHTS:
         raise DomainError(
             "purpose_not_open", f"{PRIVACY_RIGHTS} is for single people, never for an audience.", "/purpose"
         )
     if key in TAKEN_KEYS or Audience.objects.filter(key=key).exists():
         raise Conflict("audience_exists", "There is an audience with this key already.", "/key")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_current_xact_id()::text::bigint")
-        made_in = cursor.fetchone()[0]
     try:
         with transaction.atomic():
             audience = Audience.objects.create(
-                key=key, name=name, description=description, segment=segment, purpose=purpose, reach=reach, created_by=user,
-                made_in=made_in,
+                key=key, name=name, description=description, segment=segment, purpose=purpose, channel=channel, created_by=user,
             )  # fmt: skip
     except IntegrityError:
         raise Conflict(
             "audience_exists", "There is an audience of this segment for this purpose and channel already.", "/segment"
         ) from None
-    detail = {"key": key, "segment": segment.key, "reach": reach}
+    detail = {"key": key, "segment": segment.key, "channel": channel}
     record(by=by, action="audience.created", object=audience, purpose=purpose.key, detail=detail)
     return audience
 

@@ -141,6 +141,8 @@ def drop_tombstones() -> int:
             with bound_cursor() as cursor:
                 cursor.execute("DELETE FROM segments_membershipchange WHERE profile_id = ANY(%s::bigint[])", [ids])
                 gone += cursor.rowcount
+                cursor.execute("DELETE FROM activation_audiencechange WHERE profile_id = ANY(%s::bigint[])", [ids])
+                gone += cursor.rowcount
             Tombstone.objects.filter(pk__in=ids).delete()
 
 

@@ -20,6 +20,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from cdp.accountability import record
 from cdp.accountability.models import Kind, RetentionRun
 from cdp.accountability.rules import set_rule
+from cdp.activation.keeping import keep_all
+from cdp.activation.services import create_audience
 from cdp.collecting import files
 from cdp.collecting.models import ConsentImport
 from cdp.identity.merging import merge_profiles
@@ -97,6 +99,9 @@ def make_world() -> World:
     )
     segment = live("everybody", {"everyone": True})
     save_version(segment=segment, rule=rule({"trait": "points", "op": "gt", "value": 1}), by=BY)
+    news = Purpose.objects.get(key="marketing_email")
+    create_audience(name="News", key="news", segment=segment, purpose=news, by=BY)
+    keep_all()
     create_persona(name="Regulars", group=group_of_segment(segment), by=BY)
     friends = create_list(name="Friends", key="friends", by=BY)
     add_people(static_list=friends, profile_ids=[ann.pk], by=BY)
@@ -182,6 +187,7 @@ ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
 }
 API_PARTS: dict[str, Callable[[World], Any]] = {
     "segments/{key}": lambda _: "everybody",
+    "audiences/{key}": lambda _: "news",
     "lists/{key}": lambda _: "friends",
     "runs/{uuid}": lambda _: _one(RfmRun).uuid,
     "clusterings/{key}": lambda _: _one(Clustering).key,

@@ -8,7 +8,7 @@ from django.db.utils import ProgrammingError
 from django.utils import timezone
 
 from cdp.activation.keeping import COMPARED_EVERY, checksum_of, keep_all, keep_once, purge_changes
-from cdp.activation.models import Audience, AudienceChange, AudienceMember, Keeper, Reach
+from cdp.activation.models import Audience, AudienceChange, AudienceMember, Channel, Keeper
 from cdp.activation.services import change_audience, create_audience, delete_audience
 from cdp.audit.models import AuditEntry
 from cdp.erasure import erase_profile
@@ -187,13 +187,13 @@ def test_another_rule_another_mode_and_an_end_move_everybody_concerned(buyers: S
 
 
 def test_a_reach_takes_in_who_can_be_reached_by_it(shop: Tracker, buyers: Segment) -> None:
-    audience = audience_of(buyers, reach=Reach.EMAIL)
+    audience = audience_of(buyers, channel=Channel.EMAIL)
     assert names(audience) == set()
     shop.send(identify("ann", traits={"email": "ann@example.com"}))
     process_all()
     keep()
     assert names(audience) == {"ann"}
-    assert told(audience) == [("entered", "reach")]
+    assert told(audience) == [("entered", "channel")]
 
 
 def test_nothing_twice_and_nothing_lost_however_rounds_are_cut(buyers: Segment) -> None:
@@ -271,7 +271,7 @@ def test_an_audience_is_made_called_otherwise_and_taken_away_on_record(buyers: S
     [
         ({"name": " "}, "name_missing"),
         ({"key": "Bad Key"}, "key_malformed"),
-        ({"reach": "pigeon"}, "reach_unknown"),
+        ({"channel": "pigeon"}, "channel_unknown"),
         ({"purpose": "privacy_rights"}, "purpose_not_open"),
     ],
 )

@@ -17,8 +17,10 @@ from django.core.management import get_commands
 from django.http import HttpResponse
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from cdp.activation.keeping import keep_all
+from cdp.activation.services import create_audience
 from cdp.profiles.models import Profile, Trait
-from consent.models import Decision
+from consent.models import Decision, Purpose
 from segments.lists import add_people, create_list
 from segments.models import Segment
 from segments.services import save_version
@@ -56,6 +58,10 @@ def world() -> World:
     segment = live("everybody", BOUGHT)
     add_people(static_list=create_list(name="VIP", by=BY), profile_ids=[person("ann").pk, person("bob").pk], by=BY)
     save_version(segment=segment, rule=rule({"trait": "points", "op": "gt", "value": 1}), by=BY)
+    for purpose in PURPOSES:
+        named = Purpose.objects.get(key=purpose)
+        create_audience(name=purpose, key=AUDIENCES[purpose], segment=segment, purpose=named, by=BY)
+    keep_all()
     marketer = logged_in("marketer")
     User.objects.filter(pk=marketer.user.pk).update(is_staff=True)
     return World(ann=person("ann"), bob=person("bob"), caller=key(sees=[segment]), marketer=marketer, segment=segment)
@@ -68,6 +74,7 @@ def canaries(profile: Profile, user: str) -> set[str]:
 # ---- REST ----------------------------------------------------------------------------------------------------------
 
 PURPOSES = ("marketing_email", "internal_analysis")
+AUDIENCES = {purpose: purpose.replace("_", "-") for purpose in PURPOSES}
 Ask = Callable[[World, str, Profile], HttpResponse]
 """Asks for a purpose, and where somebody is named, for this person."""
 
@@ -81,9 +88,18 @@ READERS: dict[str, Ask] = {
     "versions-diff": lambda world, purpose, _: world.caller.get(
         "segments/everybody/versions/1/diff/2/", purpose=purpose
     ),
+    "audience-members": lambda world, purpose, _: world.caller.get(
+        f"audiences/{AUDIENCES.get(purpose, 'marketing-email')}/members/", purpose=purpose
+    ),
     "profile": lambda world, purpose, one: world.caller.get(f"profiles/uuid:{one.uuid}/", purpose=purpose),
 }
 NOBODY = {
+    # What came and went has the purpose of its audience, whoever asks; `test_rest_audiences` holds them to it.
+    "audience-changes": "whom that purpose permits, and that others left",
+    "all-changes": "the same",
+    "audiences": "definitions and counts",
+    "audience": "one definition",
+    "audience-checksum": "a count, and one number of all members together",
     "segments": "definitions and counts",
     "segment": "one definition",
     "preview-cancel": "says whether it was running",
@@ -326,6 +342,7 @@ COMMANDS = {
     "consume": "processes what came in",
     "sweep": "keeps members in line with time; gives counts",
     "sequence_audit": "seals the audit log; gives a count",
+    "keep_audiences": "keeps audiences in line with segments and decisions; gives counts",
     "audit_key": "a public key",
     "vault_key": "ids of keys, and counts",
     "export_audit": "the audit log, which names people by ids alone, to who runs the platform",
@@ -337,7 +354,7 @@ COMMANDS = {
     "check_main_job": "simulated people",
 }
 TASKS = {
-    "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
+    "activation.purge_changes", "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
     "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh", "audit.verify",
     "audit.request_verification", "privacy.carry_out", "privacy.purge", "retention.request", "retention.apply_retention",
     "pages.send_confirmations", "collecting.apply_import", "collecting.discard_forgotten",

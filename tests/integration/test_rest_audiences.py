@@ -118,7 +118,7 @@ def test_an_audience_is_made_shown_called_otherwise_and_deleted(buyers: Segment)
     [
         ({"purpose": "nothing"}, 400, "/purpose"),
         ({"purpose": "privacy_rights"}, 403, "/purpose"),
-        ({"reach": "pigeon"}, 400, "/reach"),
+        ({"channel": "pigeon"}, 400, "/channel"),
         ({"key": "changes"}, 409, "/key"),
         ({"key": "Bad Key"}, 400, "/key"),
         ({"name": ""}, 400, "/name"),

@@ -29,8 +29,8 @@ END $$;
 CREATE FUNCTION activation_hear_identifier() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO activation_touched (profile_id, purpose_id, why, at)
-    SELECT DISTINCT c.profile_id, NULL::bigint, 'reach', now() FROM changed c
-     WHERE c.namespace IN (SELECT reach FROM activation_audience);
+    SELECT DISTINCT c.profile_id, NULL::bigint, 'channel', now() FROM changed c
+     WHERE c.namespace IN (SELECT channel FROM activation_audience);
     RETURN NULL;
 END $$;
 CREATE TRIGGER heard_insert AFTER INSERT ON consent_consentstate REFERENCING NEW TABLE AS changed
@@ -59,8 +59,8 @@ HEAR_MOVES = """
 CREATE FUNCTION activation_hear_move() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO activation_touched (profile_id, purpose_id, why, at)
-    SELECT p, NULL::bigint, 'reach', now() FROM unnest(ARRAY[OLD.profile_id, NEW.profile_id]) AS p
-     WHERE NEW.namespace IN (SELECT reach FROM activation_audience);
+    SELECT p, NULL::bigint, 'channel', now() FROM unnest(ARRAY[OLD.profile_id, NEW.profile_id]) AS p
+     WHERE NEW.namespace IN (SELECT channel FROM activation_audience);
     RETURN NULL;
 END $$;
 CREATE TRIGGER heard_moved AFTER UPDATE ON profiles_identifier FOR EACH ROW
