@@ -62,7 +62,7 @@ class Shell:
 
 SCREENS: dict[str, tuple[Screen, ...]] = {
     "": (Screen(label="Home", icon="home", view="admin:index"),),
-    "Audiences": (
+    "Segments": (
         Screen(
             label="Segments",
             icon="segments",
@@ -80,6 +80,14 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             icon="person",
             view="admin:segments_persona_changelist",
             permission="segments.view_persona",
+        ),
+    ),
+    "Activation": (
+        Screen(
+            label="Audiences",
+            icon="target",
+            view="admin:activation_audience_changelist",
+            permission="activation.view_audience",
         ),
     ),
     "Analyses": (

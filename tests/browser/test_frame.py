@@ -30,6 +30,7 @@ def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
             "Home",
             "Segments",
             "Lists",
+            "Audiences",
             "Personas",
             "RFM",
             "Clusters",
@@ -45,6 +46,7 @@ def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
             "Home",
             "Segments",
             "Lists",
+            "Audiences",
             "Personas",
             "RFM",
             "Clusters",
@@ -64,7 +66,7 @@ def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
             "Events",
             "Jobs",
         },
-        "integrator": {"Home", "Segments", "Lists", "Sources", "Traits", "Events", "Quarantine", "Jobs", "API keys"},
+        "integrator": {"Home", "Segments", "Lists", "Audiences", "Sources", "Traits", "Events", "Quarantine", "Jobs", "API keys"},
         "newcomer": {"Home"},
     }
     for role, screens in offered.items():

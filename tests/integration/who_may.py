@@ -43,6 +43,7 @@ OPENED: Final = {
         rest_apikey_detail rest_apikey_history rest_apikey_new
     """,
     "marketer": """
+        activation_audience_new activation_audience_settings
         segments_clustering_new segments_clustering_settings
         segments_listupload_detail segments_listupload_new segments_listupload_problems
         segments_segment_access segments_segment_import segments_segment_new segments_staticlist_new
@@ -67,6 +68,8 @@ OPENED: Final = {
         segments_rfmrun_movers segments_rfmrun_runs segments_rfmrun_settings segments_rfmrun_standing
     """,
     "marketer compliance integrator": """
+        activation_audience_change activation_audience_changelist activation_audience_detail
+        activation_audience_history
         jobs_job_change jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_change
         profiles_eventname_changelist profiles_eventname_history profiles_trait_change
         profiles_trait_changelist profiles_trait_history segments_segment_change segments_segment_changelist
@@ -77,6 +80,7 @@ OPENED: Final = {
         segments_staticlist_history segments_staticlist_sizes
     """,
     "nobody": """
+        activation_audience_add activation_audience_delete activation_audience_delete_one
         segments_clustering_accept segments_clustering_add segments_clustering_decline
         segments_clustering_delete segments_clustering_delete_one segments_clustering_rename
         segments_clustering_run segments_clustering_segment
@@ -164,6 +168,7 @@ DONE: Final = {
         rest_apikey_changelist rest_apikey_detail rest_apikey_history rest_apikey_new rest_apikey_revoke
     """,
     "marketer": """
+        activation_audience_new activation_audience_settings activation_audience_delete_one
         segments_clustering_accept segments_clustering_decline segments_clustering_delete_one
         segments_clustering_new segments_clustering_rename segments_clustering_run segments_clustering_segment
         segments_clustering_settings
@@ -202,6 +207,7 @@ DONE: Final = {
         segments_rfmrun_standing
     """,
     "marketer compliance integrator": """
+        activation_audience_changelist activation_audience_detail activation_audience_history
         jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_changelist
         profiles_eventname_history profiles_trait_changelist profiles_trait_history
         segments_segment_build segments_segment_changelist segments_segment_check
@@ -215,6 +221,7 @@ DONE: Final = {
         jobs_job_cancel profiles_eventname_measure profiles_trait_measure
     """,
     "nobody": """
+        activation_audience_add activation_audience_change activation_audience_delete
         segments_clustering_add segments_clustering_change segments_clustering_delete
         accountability_publishedrecord_add accountability_publishedrecord_change
         accountability_publishedrecord_delete accountability_publishedrecord_history
