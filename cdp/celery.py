@@ -26,5 +26,6 @@ app.conf.beat_schedule = {
     "discard-forgotten-imports": {"task": "collecting.discard_forgotten", "schedule": 24 * 3600.0},
     "verify-the-audit-log": {"task": "audit.request_verification", "schedule": 3600.0},
     "apply-retention-at-night": {"task": "retention.request", "schedule": 600.0},
+    "purge-webhooks": {"task": "webhooks.purge", "schedule": 6 * 3600.0},
     "purge-finished-jobs": {"task": "jobs.purge_finished", "schedule": 24 * 3600.0},
 }

@@ -23,6 +23,7 @@ from cdp.vault.ring import VaultUnusable
 from cdp.vault.sealing import Unopenable
 from cdp.webhooks import signing
 from cdp.webhooks.hearing import hear_once, look_after
+from cdp.webhooks.keeping import record_sent
 from cdp.webhooks.models import FailureWord
 from cdp.webhooks.outcomes import Outcome, write_down
 from cdp.webhooks.sending import Outgoing, claim, webhooks_to_serve
@@ -36,6 +37,7 @@ BETWEEN_ROUNDS: Final = 0.01
 MOST_AT_ONCE: Final = 16
 """Requests open to one receiver."""
 LOOK_AFTER_SECONDS: Final = 5.0
+RECORD_SECONDS: Final = 60.0
 
 
 class Deliverer:
@@ -49,7 +51,7 @@ class Deliverer:
         self._open: Counter[int] = Counter()
         self._unwritten: list[Outcome] = []
         self._stopping = threading.Event()
-        self._looked_at = -LOOK_AFTER_SECONDS
+        self._looked_at, self._recorded_at = -LOOK_AFTER_SECONDS, time.monotonic()
         self._full: frozenset[int] = frozenset()
         self._chance = random.Random()
 
@@ -91,6 +93,9 @@ class Deliverer:
         self._write()
         if time.monotonic() - self._looked_at >= LOOK_AFTER_SECONDS:
             self._full, self._looked_at = look_after(now=timezone.now()), time.monotonic()
+        if time.monotonic() - self._recorded_at >= RECORD_SECONDS:
+            record_sent(now=timezone.now())
+            self._recorded_at = time.monotonic()
         heard = hear_once(full=self._full)
         sent = self._send()
         return bool(sent or (heard and (heard[0] or heard[1])) or not self._done.empty())

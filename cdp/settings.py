@@ -254,7 +254,8 @@ SPECTACULAR_SETTINGS = {
         "cdp.rest.openapi.add_problems",
         "segments.serializers.add_rule_schema",
     ],
-    "ENUM_NAME_OVERRIDES": {"AudienceChannelEnum": "cdp.activation.models.Channel",
+    "ENUM_NAME_OVERRIDES": {
+        "AudienceChannelEnum": "cdp.activation.models.Channel",
         "JobState": "cdp.jobs.models.JobState",
         "PrivacyRequestKind": "cdp.privacy.models.RequestKind",
         "PrivacyRequestState": "cdp.privacy.models.RequestState",

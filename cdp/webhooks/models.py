@@ -70,6 +70,8 @@ class Webhook(models.Model):
     failures = models.IntegerField(default=0)
     failing_since = models.DateTimeField(null=True)
     quiet_until = models.DateTimeField(null=True)
+    # Up to when the audit log tells what it sent.
+    recorded_to = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["created_at", "id"]
@@ -180,6 +182,9 @@ class Delivery(models.Model):
                 fields=["webhook", "profile_id", "id"], condition=Q(state="waiting"), name="webhooks_in_order"
             ),
             models.Index(fields=["finished_at"], condition=Q(finished_at__isnull=False), name="webhooks_finished"),
+            models.Index(
+                fields=["webhook", "finished_at"], condition=Q(state="delivered"), name="webhooks_delivered_of"
+            ),
             models.Index(fields=["profile_id"], name="webhooks_of_a_person"),
         ]
 
