@@ -31,6 +31,7 @@ def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
             "Segments",
             "Lists",
             "Audiences",
+            "Webhooks",
             "Personas",
             "RFM",
             "Clusters",
@@ -47,6 +48,7 @@ def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
             "Segments",
             "Lists",
             "Audiences",
+            "Webhooks",
             "Personas",
             "RFM",
             "Clusters",
@@ -66,7 +68,7 @@ def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
             "Events",
             "Jobs",
         },
-        "integrator": {"Home", "Segments", "Lists", "Audiences", "Sources", "Traits", "Events", "Quarantine", "Jobs", "API keys"},
+        "integrator": {"Home", "Segments", "Lists", "Audiences", "Webhooks", "Sources", "Traits", "Events", "Quarantine", "Jobs", "API keys"},
         "newcomer": {"Home"},
     }
     for role, screens in offered.items():

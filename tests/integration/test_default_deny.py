@@ -295,6 +295,7 @@ QUIET = {
     r"(index|login|logout|password_change(_done)?|autocomplete|jsi18n|view_on_site|app_list|home_(waiting|figures))": "no people",
     r"auth_.*": "staff and roles",
     r"rest_apikey_.*": "keys",
+    r"webhooks_webhook_.*": "definitions, positions and outcomes, never of whom; acts",
     r"profiles_(trait|eventname|exchangerate|workspace)_.*": "definitions",
     r"profiles_profile_(add|history|delete|change|undo_merge)": "stock addresses of a model that services alone change; an act",
     r"consent_(purpose|notice)_.*": "definitions, and how often words were shown and what was chosen",
@@ -367,7 +368,8 @@ COMMANDS = {
     "check_main_job": "simulated people",
 }
 TASKS = {
-    "activation.purge_changes", "webhooks.purge", "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
+    "webhooks.purge",
+    "activation.purge_changes", "jobs.send_stranded", "jobs.purge_finished", "profiles.maintain_partitions", "profiles.convert_again",
     "ingestion.purge_seen_messages", "ingestion.purge_quarantine", "segments.refresh", "audit.verify",
     "audit.request_verification", "privacy.carry_out", "privacy.purge", "retention.request", "retention.apply_retention",
     "pages.send_confirmations", "collecting.apply_import", "collecting.discard_forgotten",
