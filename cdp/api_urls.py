@@ -6,9 +6,12 @@ from cdp.activation.api import AudienceChecksum, AudienceDetail, AudienceMembers
 from cdp.activation.api_changes import AllChangesFeed, AudienceChangeFeed
 from cdp.collecting.api import Consents, PersonConsent, PersonConsentHistory, PersonConsentMode
 from cdp.collecting.api_files import ConsentImportApply, ConsentImportDetail, ConsentImports
+from cdp.ingestion.api import Quarantine, QuarantineReplay, Sources
 from cdp.jobs.api import JobCancel, JobDetail, JobList
 from cdp.pages.api import Links
 from cdp.privacy.api import PrivacyRequestDetail, PrivacyRequests, PrivacyRequestTargets, PrivacyTargetRetry
+from cdp.rest.api_audit import AuditEntries
+from cdp.rest.api_keys import ApiKeyDetail, ApiKeyRevoke, ApiKeyRotate, ApiKeys
 from cdp.rest.openapi import SchemaView, docs
 from cdp.webhooks.api import (
     WebhookDetail,
@@ -24,6 +27,7 @@ from consent.api import PurposeList
 from consent.api_notices import NoticeList, NoticeNewest, NoticeVersionDetail, NoticeVersions
 from consent.api_receipts import ConsentReceipt
 from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentPause, SegmentRefresh, SegmentResume
+from segments.api_access import SegmentAccess, SegmentShare
 from segments.api_by_hand import SegmentAddByHand, SegmentRemoveByHand, SegmentUndoByHand
 from segments.api_clusterings import (
     ClusteringDetail,
@@ -39,10 +43,11 @@ from segments.api_lists import ListDetail, ListPeople, ListPeopleRemove, Lists
 from segments.api_members import SegmentMember, SegmentMembers
 from segments.api_people import ProfileLookup
 from segments.api_personas import PersonaDetail, PersonaPortraits, Personas
+from segments.api_plan import TrackingPlan
 from segments.api_previews import SegmentPreview, SegmentPreviewCancel
 from segments.api_rfm import RfmCurrent, RfmRunDetail, RfmRuns, RfmSettingsView
 from segments.api_templates import SegmentTemplates
-from segments.api_versions import VersionDifferenceView
+from segments.api_versions import SegmentVersions, VersionDifferenceView
 from segments.api_why import SegmentWhy
 
 app_name = "api"
@@ -59,11 +64,14 @@ urlpatterns = [
     path("segments/<slug:key>/by-hand/add/", SegmentAddByHand.as_view(), name="by-hand-add"),
     path("segments/<slug:key>/by-hand/remove/", SegmentRemoveByHand.as_view(), name="by-hand-remove"),
     path("segments/<slug:key>/by-hand/undo/", SegmentUndoByHand.as_view(), name="by-hand-undo"),
+    path("segments/<slug:key>/access/", SegmentAccess.as_view(), name="segment-access"),
+    path("segments/<slug:key>/access/<str:kind>/<str:name>/", SegmentShare.as_view(), name="segment-share"),
     path("segments/<slug:key>/refresh/", SegmentRefresh.as_view(), name="refresh"),
     path("segments/<slug:key>/pause/", SegmentPause.as_view(), name="pause"),
     path("segments/<slug:key>/resume/", SegmentResume.as_view(), name="resume"),
     path("segments/<slug:key>/history/", SegmentHistory.as_view(), name="history"),
     path("segments/<slug:key>/flow/", SegmentFlow.as_view(), name="flow"),
+    path("segments/<slug:key>/versions/", SegmentVersions.as_view(), name="versions"),
     path(
         "segments/<slug:key>/versions/<int:before>/diff/<int:after>/",
         VersionDifferenceView.as_view(),
@@ -133,6 +141,15 @@ urlpatterns = [
     path("hooks/", Hooks.as_view(), name="hooks"),
     path("hooks/samples/", HookSamples.as_view(), name="hook-samples"),
     path("hooks/<uuid:uuid>/", Hook.as_view(), name="hook"),
+    path("audit/", AuditEntries.as_view(), name="audit"),
+    path("keys/", ApiKeys.as_view(), name="keys"),
+    path("keys/<slug:prefix>/", ApiKeyDetail.as_view(), name="key"),
+    path("keys/<slug:prefix>/rotate/", ApiKeyRotate.as_view(), name="key-rotate"),
+    path("keys/<slug:prefix>/revoke/", ApiKeyRevoke.as_view(), name="key-revoke"),
+    path("sources/", Sources.as_view(), name="sources"),
+    path("quarantine/", Quarantine.as_view(), name="quarantine"),
+    path("quarantine/<int:id>/replay/", QuarantineReplay.as_view(), name="quarantine-replay"),
+    path("tracking-plan/", TrackingPlan.as_view(), name="tracking-plan"),
     path("jobs/", JobList.as_view(), name="jobs"),
     path("jobs/<uuid:uuid>/", JobDetail.as_view(), name="job"),
     path("jobs/<uuid:uuid>/cancel/", JobCancel.as_view(), name="job-cancel"),

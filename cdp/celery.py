@@ -14,6 +14,7 @@ app.conf.beat_schedule = {
     "make-partitions-ahead": {"task": "profiles.maintain_partitions", "schedule": 6 * 3600.0},
     "purge-seen-messages": {"task": "ingestion.purge_seen_messages", "schedule": 24 * 3600.0},
     "purge-quarantine": {"task": "ingestion.purge_quarantine", "schedule": 24 * 3600.0},
+    "purge-figures-of-sources": {"task": "ingestion.purge_figures", "schedule": 600.0},
     "purge-audience-changes": {"task": "activation.purge_changes", "schedule": 24 * 3600.0},
     "recompute-thresholds-at-night": {"task": "segments.request_recomputation", "schedule": 600.0},
     "assign-to-clusters": {"task": "clusters.assign_arrived", "schedule": 180.0},
@@ -27,5 +28,7 @@ app.conf.beat_schedule = {
     "verify-the-audit-log": {"task": "audit.request_verification", "schedule": 3600.0},
     "apply-retention-at-night": {"task": "retention.request", "schedule": 600.0},
     "purge-webhooks": {"task": "webhooks.purge", "schedule": 6 * 3600.0},
+    "purge-done-requests": {"task": "rest.purge_done_requests", "schedule": 3600.0},
+    "purge-sessions": {"task": "log_in.purge", "schedule": 24 * 3600.0},
     "purge-finished-jobs": {"task": "jobs.purge_finished", "schedule": 24 * 3600.0},
 }

@@ -15,14 +15,16 @@ from django.db import DataError, Error, IntegrityError, transaction
 from psycopg.errors import ProgramLimitExceeded, StatementTooComplex
 
 from cdp.audit.actors import Actor
+from cdp.batches import Report
 from cdp.database import bound_cursor
 from cdp.identity.models import Merge
 from cdp.identity.resolve import Claim
 from cdp.identity.services import Resolved, Sighting, resolve_people
-from cdp.ingestion import inbox, quarantine
+from cdp.ingestion import inbox, quarantine, watching
 from cdp.ingestion.inbox import Waiting
 from cdp.ingestion.keys import places_of_sources
 from cdp.ingestion.limits import Refusal
+from cdp.ingestion.models import Outcome
 from cdp.ingestion.quarantine import Refused
 from cdp.ingestion.rows import event_rows, heard, trait_rows
 from cdp.ingestion.suppressed import count_dropped, keep_silent, without_the_erased
@@ -57,21 +59,6 @@ OF_A_MESSAGE = (DataError, IntegrityError)
 TOO_LARGE = (ProgramLimitExceeded, StatementTooComplex)
 
 
-@dataclass(slots=True)
-class Report:
-    """What one batch came to."""
-
-    requests: int = 0
-    messages: int = 0
-    stored: int = 0
-    repeats: int = 0
-    quarantined: int = 0
-    # Named nobody but people who were erased: dropped, and counted by source.
-    suppressed: int = 0
-    entered: int = 0
-    exited: int = 0
-
-
 def process_batch(*, messages: int | None = None) -> Report:
     """What was done with the next requests of the inbox; all zeros when nothing waited.
 
@@ -88,9 +75,10 @@ def process_batch(*, messages: int | None = None) -> Report:
     with transaction.atomic():
         again = list(inbox.claim(messages=limit))
         read_messages, refused = _read(again)
-        report = _process_in_halves(read_messages)
+        report = _process_in_halves(read_messages, watching.watched())
         _refuse(refused, report)
         report.requests = len(again)
+        report.count(read_messages, refused)
         inbox.delete([w.id for w in again])
         return report
 
@@ -109,9 +97,11 @@ def _raise_unless_of_a_message(error: Exception) -> None:
 
 def _process(waiting: Sequence[Waiting]) -> Report:
     messages, refused = _read(waiting)
-    report = _store_and_evaluate(messages) if messages else Report()
+    watched = watching.watched()
+    report = _store_and_evaluate(messages, watched) if messages else Report(watched=watched)
     report.requests = len(waiting)
     _refuse(refused, report)
+    report.count(messages, refused)
     inbox.delete([w.id for w in waiting])
     return report
 
@@ -122,32 +112,28 @@ def _refuse(refused: Sequence[Refused], report: Report) -> None:
     report.messages += len(refused)
     report.suppressed += len(refused) - len(kept)
     report.quarantined += quarantine.keep(kept)
+    report.tell_refused(refused, kept)
 
 
-def _process_in_halves(messages: Sequence[Message]) -> Report:
+def _process_in_halves(messages: Sequence[Message], watched: frozenset[int]) -> Report:
     if not messages:
-        return Report()
+        return Report(watched=watched)
     try:
         with transaction.atomic():
-            return _store_and_evaluate(messages)
+            return _store_and_evaluate(messages, watched)
     except Exception as error:
         _raise_unless_of_a_message(error)
         if len(messages) == 1:
             log.error("message_unstorable", reason=type(error).__name__, exc_info=True)
             refusal = Refusal("unstorable", f"storing it failed: {type(error).__name__}")
             kept = quarantine.keep([_refused(messages[0], refusal)])
-            return Report(messages=1, quarantined=kept)
+            report = Report(messages=1, quarantined=kept, watched=watched)
+            report.tell(messages, Outcome.QUARANTINED, refusal.code)
+            return report
     middle = len(messages) // 2
-    one, other = _process_in_halves(messages[:middle]), _process_in_halves(messages[middle:])
-    return Report(
-        messages=one.messages + other.messages,
-        stored=one.stored + other.stored,
-        repeats=one.repeats + other.repeats,
-        quarantined=one.quarantined + other.quarantined,
-        suppressed=one.suppressed + other.suppressed,
-        entered=one.entered + other.entered,
-        exited=one.exited + other.exited,
-    )
+    one = _process_in_halves(messages[:middle], watched)
+    other = _process_in_halves(messages[middle:], watched)
+    return one + other
 
 
 def _read(waiting: Iterable[Waiting]) -> tuple[list[Message], list[Refused]]:
@@ -188,10 +174,13 @@ def _read(waiting: Iterable[Waiting]) -> tuple[list[Message], list[Refused]]:
     return messages, refused
 
 
-def _store_and_evaluate(messages: Sequence[Message]) -> Report:
-    report = Report(messages=len(messages))
+def _store_and_evaluate(messages: Sequence[Message], watched: frozenset[int]) -> Report:
+    report = Report(messages=len(messages), watched=watched)
     fresh = _drop_repeats(messages)
     report.repeats = len(messages) - len(fresh)
+    if report.repeats:
+        is_fresh = {id(message) for message in fresh}
+        report.tell((m for m in messages if id(m) not in is_fresh), Outcome.REPEATED)
     names = catalogue.event_name_ids({m.name: m.type for m in fresh})
     unnamed = [m for m in fresh if m.name not in names]
     if unnamed:
@@ -200,6 +189,7 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
         )
         report.quarantined += quarantine.keep([_refused(m, refusal) for m in unnamed])
         _forget_seen(unnamed)
+        report.tell(unnamed, Outcome.QUARANTINED, refusal.code, refusal.pointer)
         fresh = [m for m in fresh if m.name in names]
     if not fresh:
         return report
@@ -207,6 +197,7 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
     told = Told()
     convert = Converter(workspace.reporting_currency)
     purposes, shown = _purposes_named(fresh), _shown(fresh)
+    accepted = [m for m in fresh if m.source_id in watched] if watched else []
     while fresh:  # once, but for people who decided something and then proved to be one
         fresh = _store(fresh, told, names=names, purposes=purposes, shown=shown, convert=convert)
     report.stored, report.suppressed = len(told.rows), len(told.suppressed)
@@ -214,6 +205,10 @@ def _store_and_evaluate(messages: Sequence[Message]) -> Report:
         # Should the person wish to come back, what is sent again must not be taken for a repeat.
         _forget_seen(told.suppressed)
         count_dropped(message.source_id for message in told.suppressed)
+        report.tell(told.suppressed, Outcome.DROPPED)
+    if accepted:
+        is_dropped = {id(message) for message in told.suppressed}
+        report.tell((m for m in accepted if id(m) not in is_dropped), Outcome.ACCEPTED)
     if not told.rows:
         return report
 

@@ -123,6 +123,9 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "csp",
     "guardian",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
     "rest_framework",
     "drf_spectacular",
     "cdp.apps.CdpConfig",
@@ -141,6 +144,7 @@ INSTALLED_APPS = [
     "cdp.accountability",
     "cdp.privacy",
     "cdp.pages",
+    "cdp.log_in",
     "demo",
 ]
 MIDDLEWARE = [
@@ -155,6 +159,9 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "cdp.log_in.middleware.SessionPolicyMiddleware",
+    # django-allauth insists on it; of allauth only second factors are used, and their screens are ours.
+    "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "cdp.middleware.WorkspaceTimeMiddleware",
 ]
@@ -198,6 +205,20 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+# The first makes new hashes; the others check old ones, which are made anew at the next log-in.
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+# Whether a second factor is asked for at the console's log-in: never, of whoever set one up, or of everybody.
+MFA = env_choice("CDP_MFA", "optional", ("off", "optional", "required"))
+MFA_ADAPTER = "cdp.log_in.adapter.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_TOLERANCE = 1  # half a minute to either side, for phones whose clocks are a little off
+# When a log-in ends: after so long without anything done, and at the latest so long after it.
+SESSION_IDLE_SECONDS = env_int("CDP_SESSION_IDLE_SECONDS", 3600)
+SESSION_LIFE_SECONDS = env_int("CDP_SESSION_LIFE_SECONDS", 43_200)
+SESSION_COOKIE_AGE = SESSION_LIFE_SECONDS
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_HTTPONLY = True
@@ -239,6 +260,8 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {"per_key": os.environ.get("CDP_API_RATE", "1200/min")},
     "UNAUTHENTICATED_USER": None,
 }
+# Whether edits over the API must name the version they were begun from (If-Match); else they may.
+API_REQUIRES_IF_MATCH = env_bool("CDP_API_REQUIRE_IF_MATCH")
 SPECTACULAR_SETTINGS = {
     "TITLE": "Customer data platform",
     "DESCRIPTION": (

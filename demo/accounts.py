@@ -103,7 +103,7 @@ def _api_key(known: str) -> tuple[ApiKey, str]:
         return key, known
     for lost in ApiKey.objects.filter(name=API_KEY_NAME, revoked_at__isnull=True):
         revoke_api_key(key=lost, by=LOADER)
-    return create_api_key(name=API_KEY_NAME, scopes=Scope.values, by=LOADER)
+    return create_api_key(name=API_KEY_NAME, scopes=Scope.values, all_purposes=True, by=LOADER)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 
 from cdp.audit.admin_base import reader_of
 from cdp.errors import DomainError
-from cdp.rest.models import ApiKey, Scope
+from cdp.rest.models import ApiKey, key_of
 from segments.models import Segment
-from segments.sharing import SHAREABLE, Share, may, roles_with_rights, shares_of
+from segments.sharing import SCOPES_OF_RIGHTS, SHAREABLE, Share, grantable, held_by, roles_with_rights, shares_of
 
 RIGHTS = {
     "view_segment": "See it",
@@ -24,14 +24,9 @@ RIGHTS = {
     "refresh_segment": "Refresh it",
     "view_members": "Read its members",
     "edit_members": "Add and remove members by hand",
+    "activate_segment": "Use it for audiences and webhooks",
+    "export_members": "Take its members out as a file",
     "delete_segment": "Delete it",
-}
-# A key needs the scope as well; a right alone opens nothing for it.
-SCOPES = {
-    "view_segment": Scope.SEGMENTS_READ,
-    "change_segment": Scope.SEGMENTS_WRITE,
-    "refresh_segment": Scope.SEGMENTS_WRITE,
-    "view_members": Scope.MEMBERS_READ,
 }
 
 
@@ -39,7 +34,9 @@ SCOPES = {
 class Row:
     """One share as shown."""
 
-    user: User
+    who: str
+    user: User | None
+    group: Group | None
     name: str
     key: ApiKey | None
     rights: str
@@ -60,34 +57,31 @@ def in_words(codenames: Iterable[str]) -> str:
     return ", ".join(RIGHTS[codename] for codename in codenames).capitalize()
 
 
-def key_of(user: User) -> ApiKey | None:
-    """The API key whose service account this is."""
-    return getattr(user, "api_key", None)
+def called(holder: User | Group) -> str:
+    if isinstance(holder, Group):
+        return holder.name
+    key = key_of(holder)
+    return key.name if key else holder.get_full_name() or holder.get_username()
 
 
-def called(user: User) -> str:
-    key = key_of(user)
-    return key.name if key else user.get_full_name() or user.get_username()
+def who_of(holder: User | Group) -> str:
+    """How the form names them: people and keys by number, groups as such."""
+    return f"group-{holder.pk}" if isinstance(holder, Group) else str(holder.pk)
 
 
 def candidates() -> tuple[list[User], list[User]]:
     """Whom one can share with: people who may log in, and keys that can be used."""
-    active = User.objects.filter(is_active=True).select_related("api_key")
-    people = active.filter(is_staff=True, is_superuser=False, api_key=None)
-    unexpired = Q(api_key__expires_at=None) | Q(api_key__expires_at__gt=timezone.now())
-    keys = active.filter(unexpired, api_key__isnull=False, api_key__revoked_at=None)
+    active = User.objects.filter(is_active=True).prefetch_related("api_keys")
+    people = active.filter(is_staff=True, is_superuser=False, api_keys=None)
+    unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    keys = active.filter(pk__in=ApiKey.objects.filter(unexpired, revoked_at=None).values("user"))
     return sorted(people, key=lambda user: called(user).lower()), sorted(keys, key=lambda user: called(user).lower())
 
 
-def grantable(user: User, segment: Segment) -> list[str]:
-    """The rights this user can pass on: only those they have themselves."""
-    return [codename for codename in SHAREABLE if may(user, codename, segment)]
-
-
-def beyond(request: HttpRequest, segment: Segment, user: User) -> str:
-    """The rights granted to the user that this reader can't pass on, and so can't take back; "" without any."""
+def beyond(request: HttpRequest, segment: Segment, holder: User | Group) -> str:
+    """The rights granted to them that this reader can't pass on, and so can't take back; "" without any."""
     offered = set(grantable(reader_of(request), segment))
-    held = {codename for share in shares_of(segment) if share.user == user for codename in share.permissions}
+    held = held_by(holder, segment)
     return ", ".join(RIGHTS[codename].lower() for codename in SHAREABLE if codename in held - offered)
 
 
@@ -100,48 +94,49 @@ def page(request: HttpRequest, segment: Segment, *, error: DomainError | None = 
     if request.method == "POST":
         chosen = set(request.POST.getlist("may"))
     else:
-        chosen = {codename for share in shares if str(share.user.pk) == who for codename in share.permissions}
+        chosen = {codename for share in shares if who_of(share.holder) == who for codename in share.permissions}
     offered = grantable(reader_of(request), segment)
     return {
         "rows": [_row(share) for share in shares],
         "roles": [(role, in_words(role.permissions)) for role in roles_with_rights()],
         "people": [(str(user.pk), called(user)) for user in people],
         "keys": [(str(user.pk), called(user)) for user in keys],
+        "groups": [(who_of(group), group.name) for group in Group.objects.order_by("name")],
         "choices": [
             Choice(codename=codename, label=label, is_chosen=codename in chosen)
             for codename, label in RIGHTS.items()
             if codename in offered and codename != "view_segment"
         ],
         "who": who,
-        "changed": next((_row(share).name for share in shares if str(share.user.pk) == who), ""),
+        "changed": next((_row(share).name for share in shares if who_of(share.holder) == who), ""),
         "error": error,
     }
 
 
-def wanted(request: HttpRequest, segment: Segment) -> tuple[User, set[str]]:
+def wanted(request: HttpRequest, segment: Segment) -> tuple[User | Group, set[str]]:
     """Whom to share with and for what; rights that this reader can't pass on stay as they were.
 
     Raises:
         DomainError: nobody was chosen, or somebody one can't share with.
     """
     who = request.POST.get("who", "")
-    user = next((user for some in candidates() for user in some if str(user.pk) == who), None)
-    if user is None:
-        raise DomainError("user_unknown", "Choose a person or an API key.", "/who")
+    everybody: list[User | Group] = [user for some in candidates() for user in some]
+    holder = next((one for one in [*everybody, *Group.objects.all()] if who_of(one) == who), None)
+    if holder is None:
+        raise DomainError("user_unknown", "Choose a person, an API key or a group.", "/who")
     offered = set(grantable(reader_of(request), segment))
-    held = {codename for share in shares_of(segment) if share.user == user for codename in share.permissions}
-    return user, (set(request.POST.getlist("may")) & offered) | (held - offered)
+    return holder, (set(request.POST.getlist("may")) & offered) | (held_by(holder, segment) - offered)
 
 
 def _row(share: Share) -> Row:
     key = key_of(share.user)
-    lacking = {SCOPES[codename].value for codename in share.permissions if codename in SCOPES} - set(
-        key.scopes if key else Scope.values
-    )
+    needed = {SCOPES_OF_RIGHTS[codename].value for codename in share.permissions}
     return Row(
+        who=who_of(share.holder),
         user=share.user,
-        name=called(share.user),
+        group=share.group,
+        name=called(share.holder),
         key=key,
         rights=in_words(share.permissions),
-        lacking=sorted(lacking),
+        lacking=sorted(needed - set(key.scopes)) if key else [],
     )

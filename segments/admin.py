@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
@@ -99,6 +99,11 @@ class SegmentAdmin(ReadOnlyAdmin):
             path("<uuid:uuid>/settings/", get(self.settings_view), name="segments_segment_settings"),
             path("<uuid:uuid>/access/", get(self.access_view), name="segments_segment_access"),
             path("<uuid:uuid>/access/<int:pk>/remove/", post(self.unshare_view), name="segments_segment_unshare"),
+            path(
+                "<uuid:uuid>/access/group/<int:pk>/remove/",
+                post(self.unshare_group_view),
+                name="segments_segment_unshare_group",
+            ),
             path("<uuid:uuid>/standing/", get(self.standing_view), name="segments_segment_standing"),
             path("<uuid:uuid>/publish/<int:number>/", post(self.publish_view), name="segments_segment_publish"),
             path("<uuid:uuid>/refresh/", post(self.refresh_view), name="segments_segment_refresh"),
@@ -254,9 +259,14 @@ class SegmentAdmin(ReadOnlyAdmin):
         return redirect("admin:segments_segment_access", uuid=uuid)
 
     def unshare_view(self, request: HttpRequest, uuid: UUID, pk: int) -> HttpResponse:
+        return self._unshare(request, uuid, get_object_or_404(User, pk=pk))
+
+    def unshare_group_view(self, request: HttpRequest, uuid: UUID, pk: int) -> HttpResponse:
+        return self._unshare(request, uuid, get_object_or_404(Group, pk=pk))
+
+    def _unshare(self, request: HttpRequest, uuid: UUID, user: User | Group) -> HttpResponse:
         segment = self._segment(request, uuid)
         self._demand(request, segment, "change_segment")
-        user = get_object_or_404(User, pk=pk)
         if beyond := access.beyond(request, segment, user):
             messages.error(
                 request, f"{access.called(user)} has a right that you lack: {beyond}. Who has it can take it back."

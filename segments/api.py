@@ -117,6 +117,8 @@ class SegmentList(ApiView):
 
 
 class SegmentDetail(ApiView):
+    is_versioned = True
+    passing = ("member_count", "last_refreshed_at", "broken_reason")
     required_scope = READ_OR_WRITE
     required_permission = {"GET": "segments.view_segment", "PATCH": "segments.change_segment"}
 

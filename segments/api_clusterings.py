@@ -113,6 +113,7 @@ class Clusterings(ApiView):
 
 
 class ClusteringDetail(ApiView):
+    is_versioned = True
     required_scope = Scope.ANALYSES_READ
     required_permission = "segments.view_clustering"
 

@@ -147,6 +147,8 @@ class Lists(ApiView):
 
 
 class ListDetail(ApiView):
+    is_versioned = True
+    passing = ("people", "used_by")
     required_scope = {"GET": Scope.SEGMENTS_READ, "PATCH": Scope.SEGMENTS_WRITE, "DELETE": Scope.SEGMENTS_WRITE}
     required_permission = {
         "GET": "segments.view_staticlist",

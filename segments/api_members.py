@@ -17,6 +17,7 @@ from cdp.profiles.models import Profile
 from cdp.rest.authentication import actor_of
 from cdp.rest.models import Scope
 from cdp.rest.pagination import KeysetPagination
+from cdp.rest.permissions import demand_purpose
 from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 from consent.querysets import permitted, purpose_or_error
@@ -75,6 +76,7 @@ class SegmentMembers(ApiView):
         wanted = MembersQuery.of(request)
         segment = visible_segment(request, key, permission="view_members")
         purpose = purpose_or_error(wanted.get("purpose"))
+        demand_purpose(request, purpose.key)
         if segment.status not in READABLE or segment.live_version is None:
             raise Conflict("segment_not_live", f"“{segment.name}” is not live, so it has no members.")
         pages = MemberPagination()
@@ -115,6 +117,7 @@ class SegmentMember(ApiView):
         wanted = MembersQuery.of(request)
         segment = visible_segment(request, key, permission="view_members")
         purpose = purpose_or_error(wanted.get("purpose"))
+        demand_purpose(request, purpose.key)
         try:
             profile = survivor_of(uuid)
         except NotFound:

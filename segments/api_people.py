@@ -22,7 +22,7 @@ from cdp.profiles.masking import masked_identifier, masked_properties
 from cdp.profiles.models import Identifier, Profile, Trait
 from cdp.rest.authentication import actor_of, caller
 from cdp.rest.models import Scope
-from cdp.rest.permissions import may_reveal, sees_unmasked
+from cdp.rest.permissions import demand_purpose, may_reveal, sees_unmasked
 from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 from consent.querysets import INTERNAL_ANALYSIS, permitted, purpose_or_error
@@ -87,6 +87,7 @@ class ProfileLookup(ApiView):
         """A person by any identifier. Whoever was merged into another answers as that one."""
         wanted = ProfileQuery.of(request)
         purpose = purpose_or_error(wanted["purpose"], with_rights=may_reveal(request))
+        demand_purpose(request, purpose.key)
         namespace, profile = find(identifier)
         if not permitted(Profile.objects.filter(pk=profile.pk), purpose).exists():
             raise UNKNOWN

@@ -79,6 +79,7 @@ class Personas(ApiView):
 
 
 class PersonaDetail(ApiView):
+    is_versioned = True
     required_scope = Scope.ANALYSES_READ
     required_permission = "segments.view_persona"
 

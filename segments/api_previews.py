@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from cdp.errors import Forbidden
 from cdp.rest.authentication import actor_of, caller
 from cdp.rest.models import ApiKey, Scope
+from cdp.rest.permissions import demand_purpose
 from cdp.rest.views import ApiView
 from consent.querysets import INTERNAL_ANALYSIS, purpose_or_error
 from segments.api import in_time, rule_errors_located
@@ -86,6 +87,7 @@ class PreviewSerializer(serializers.Serializer[Any]):
 
 
 class SegmentPreview(ApiView):
+    changes_nothing = True
     # Whoever may count people by any rule learns much of them; so it takes the right to write.
     required_scope = Scope.SEGMENTS_WRITE
     required_permission = "segments.add_segment"
@@ -106,6 +108,7 @@ class SegmentPreview(ApiView):
                 "scope_missing", "A sample of people needs the scope members:read; leave out purpose to count."
             )
         purpose = purpose_or_error(purpose_key if purpose_key is not None else INTERNAL_ANALYSIS)
+        demand_purpose(request, purpose.key)
         with rule_errors_located(), in_time():
             load_for(caller(request), rule)
             found = preview(

@@ -154,6 +154,7 @@ class RfmRunDetail(ApiView):
 
 
 class RfmSettingsView(ApiView):
+    is_versioned = True
     required_scope = {"GET": Scope.ANALYSES_READ, "PATCH": Scope.ANALYSES_WRITE}
     required_permission = {"GET": "segments.view_rfmrun", "PATCH": "segments.change_rfmsettings"}
 

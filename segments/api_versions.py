@@ -10,13 +10,17 @@ from rest_framework.response import Response
 from cdp.errors import Forbidden
 from cdp.rest.authentication import actor_of, caller
 from cdp.rest.models import Scope
+from cdp.rest.pagination import KeysetPagination
+from cdp.rest.permissions import demand_purpose
 from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 from consent.querysets import INTERNAL_ANALYSIS, purpose_or_error
 from segments.api import demand_scope, in_time, rule_errors_located, visible_segment
 from segments.api_previews import NAME_OF_PREVIEW, ticket_of
 from segments.api_why import version_of
+from segments.models import SegmentVersion
 from segments.rules.compare import ChangeKind
+from segments.serializers import RuleField
 from segments.sharing import may
 from segments.versions import Side, compare_versions
 
@@ -79,6 +83,39 @@ class DifferenceQuery(Query):
     preview = serializers.UUIDField(required=False, help_text=NAME_OF_PREVIEW)
 
 
+class WordingSerializer(serializers.ModelSerializer[SegmentVersion]):
+    """One wording of a rule; in English it is told of the segment."""
+
+    rule = RuleField(read_only=True)
+
+    class Meta:
+        model = SegmentVersion
+        fields = ("number", "rule", "created_at")
+        read_only_fields = fields
+
+
+class SegmentVersions(ApiView):
+    required_scope = Scope.SEGMENTS_READ
+    required_permission = "segments.view_segment"
+    pagination_class = KeysetPagination
+    keyset = ("number",)
+    keyset_descends = True
+
+    @extend_schema(
+        operation_id="segments_versions",
+        summary="List the versions of a segment",
+        responses=WordingSerializer(many=True),
+    )
+    def get(self, request: Request, key: str) -> Response:
+        """Every wording of the rule, newest first; none of them ever changes."""
+        Query.of(request)
+        pages = KeysetPagination()
+        rows = pages.paginate_queryset(
+            SegmentVersion.objects.filter(segment=visible_segment(request, key)), request, self
+        )
+        return pages.get_paginated_response(WordingSerializer(rows, many=True).data)
+
+
 class VersionDifferenceView(ApiView):
     required_scope = Scope.SEGMENTS_READ
     required_permission = "segments.view_segment"
@@ -100,6 +137,7 @@ class VersionDifferenceView(ApiView):
             if not may(caller(request), "view_members", segment):
                 raise Forbidden("permission_missing", "You may see this segment, but lack segments.view_members on it.")
         purpose = purpose_or_error(wanted if wanted is not None else INTERNAL_ANALYSIS)
+        demand_purpose(request, purpose.key)
         first, second = version_of(segment, before), version_of(segment, after)
         with rule_errors_located(), in_time():
             found = compare_versions(

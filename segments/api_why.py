@@ -13,7 +13,7 @@ from cdp.errors import Conflict, NotFound
 from cdp.profiles.models import Profile
 from cdp.rest.authentication import actor_of, caller
 from cdp.rest.models import Scope
-from cdp.rest.permissions import may_reveal, sees_unmasked
+from cdp.rest.permissions import demand_purpose, may_reveal, sees_unmasked
 from cdp.rest.queries import MomentField, Query
 from cdp.rest.views import ApiView
 from consent.querysets import INTERNAL_ANALYSIS, permitted, purpose_or_error
@@ -134,6 +134,7 @@ class SegmentWhy(ApiView):
         wanted = WhyQuery.of(request)
         segment = visible_segment(request, key)
         purpose = purpose_or_error(wanted["purpose"], with_rights=may_reveal(request))
+        demand_purpose(request, purpose.key)
         version = version_of(segment, wanted.get("version"))
         with rule_errors_located(), in_time(), snapshot(seconds=WHY_SECONDS):
             _, profile = find(identifier)

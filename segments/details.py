@@ -8,12 +8,11 @@ from typing import Final
 
 from django.contrib.auth.models import Permission, User
 from django.db.models import Q, QuerySet
-from guardian.models import UserObjectPermission
 
 from cdp.errors import DomainError
 from consent.models import Purpose
 from consent.querysets import purposes_for_lists
-from segments.models import Cadence, Segment
+from segments.models import Cadence, Segment, SegmentGroupPermission, SegmentUserPermission
 
 LONGEST_NAME: Final = 150
 MOST_TAGS: Final = 20
@@ -92,13 +91,11 @@ def purposes_of(keys: Iterable[str]) -> list[Purpose]:
 def possible_owners(segment: Segment) -> QuerySet[User]:
     """People who may log in and see the segment, by name."""
     sees = Q(content_type__app_label="segments", codename="view_segment")
-    granted = UserObjectPermission.objects.filter(
-        object_pk=str(segment.pk),
-        permission__content_type__app_label="segments",
-        permission__codename="view_segment",
-    )
+    granted = SegmentUserPermission.objects.filter(content_object=segment, permission__codename="view_segment")
+    to_groups = SegmentGroupPermission.objects.filter(content_object=segment, permission__codename="view_segment")
     by_role = Q(groups__permissions__in=_permissions(sees)) | Q(user_permissions__in=_permissions(sees))
-    may_see = Q(is_superuser=True) | by_role | Q(pk__in=granted.values("user"))
+    shared = Q(pk__in=granted.values("user")) | Q(groups__in=to_groups.values("group"))
+    may_see = Q(is_superuser=True) | by_role | shared
     return (
         User.objects.filter(may_see, is_active=True, is_staff=True)
         .distinct()

@@ -18,6 +18,8 @@ from segments.clustering.models import Cluster as Cluster
 from segments.clustering.models import Clustering as Clustering
 from segments.clustering.models import ClusterRun as ClusterRun
 from segments.fields.models import FieldStatistics  # noqa: F401  (of this app too: Django finds it here)
+from segments.grants import SegmentGroupPermission as SegmentGroupPermission
+from segments.grants import SegmentUserPermission as SegmentUserPermission
 from segments.personas.models import Persona as Persona
 from segments.personas.models import PersonaPortrait as PersonaPortrait
 from segments.rfm.models import RfmMove as RfmMove
@@ -100,6 +102,8 @@ class Segment(models.Model):
             ("refresh_segment", "Can refresh segments"),
             ("view_members", "Can read the members of segments"),
             ("edit_members", "Can add people to segments and remove them by hand"),
+            ("activate_segment", "Can use segments for audiences and webhooks"),
+            ("export_members", "Can take the members of segments out as a file"),
         ]
         constraints = [
             models.CheckConstraint(

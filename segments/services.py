@@ -14,7 +14,6 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
-from guardian.models import UserObjectPermission
 
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
@@ -475,10 +474,6 @@ def delete_segment(*, segment: Segment, by: Actor) -> None:
     segment.live_version = None
     segment.status = SegmentStatus.ARCHIVED
     segment.save(update_fields=["live_version", "status"])
-    # django-guardian refers to objects by type and number, which no foreign key follows.
-    UserObjectPermission.objects.filter(
-        object_pk=str(segment.pk), content_type__app_label="segments", content_type__model="segment"
-    ).delete()
     segment.delete()
 
 

@@ -10,30 +10,50 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser, Group, User
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
-from guardian.models import UserObjectPermission
 from guardian.shortcuts import assign_perm, get_objects_for_user, remove_perm
 
 from cdp.audit.actors import Actor
 from cdp.audit.services import record
 from cdp.errors import DomainError
 from cdp.jobs.models import Job
-from cdp.rest.models import Scope
+from cdp.rest.models import ApiKey, Scope, key_of
 from segments.catalogue import catalog
-from segments.models import Segment, StaticList
+from segments.models import Segment, SegmentUserPermission, StaticList
 from segments.personal import personal_conditions, personal_traits
 from segments.rules import Catalog, Rule, RuleErrors, load
 from segments.templates import TEMPLATES, Offer, offer
 
-OWNERS_MAY = ("view_segment", "change_segment", "refresh_segment", "view_members", "edit_members")
-SHAREABLE = (*OWNERS_MAY, "delete_segment")
+OWNERS_MAY = ("view_segment", "change_segment", "refresh_segment", "view_members", "edit_members", "activate_segment")
+# What takes people out of the platform is nobody's by having made a segment.
+SHAREABLE = (*OWNERS_MAY, "export_members", "delete_segment")
+# A key needs the scope as well; a right alone opens nothing for it.
+SCOPES_OF_RIGHTS = {
+    "view_segment": Scope.SEGMENTS_READ,
+    "change_segment": Scope.SEGMENTS_WRITE,
+    "refresh_segment": Scope.SEGMENTS_WRITE,
+    "view_members": Scope.MEMBERS_READ,
+    "edit_members": Scope.SEGMENTS_WRITE,
+    "activate_segment": Scope.AUDIENCES_WRITE,
+    "export_members": Scope.MEMBERS_READ,
+    "delete_segment": Scope.SEGMENTS_WRITE,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """What one user, or the service account of one API key, was granted on one segment; in the order of SHAREABLE."""
+    """What one user, the service account of one line of API keys, or one group was granted on one segment; in the order of
+    SHAREABLE."""
 
-    user: User
+    user: User | None = None
+    group: Group | None = None
     permissions: list[str]
+
+    @property
+    def holder(self) -> User | Group:
+        """Whoever it is."""
+        held = self.user or self.group
+        assert held is not None
+        return held
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,22 +115,29 @@ def sees_segments(user: AbstractBaseUser) -> bool:
 
 
 def shares_of(segment: Segment) -> list[Share]:
-    """Everybody this segment was shared with, people before keys, by name."""
-    granted: dict[User, set[str]] = {}
-    grants = UserObjectPermission.objects.filter(
-        object_pk=str(segment.pk), content_type__app_label="segments", content_type__model="segment"
-    )
-    for grant in grants.select_related("user__api_key", "permission"):
-        granted.setdefault(grant.user, set()).add(grant.permission.codename)
-    shares = [Share(user=user, permissions=_in_order(codenames)) for user, codenames in granted.items()]
-    return sorted(shares, key=lambda share: (hasattr(share.user, "api_key"), share.user.get_full_name().lower()))
+    """Everybody this segment was shared with: people, then keys, then groups, by name."""
+    granted: dict[User, list[str]] = {}
+    of_users = segment.user_grants.select_related("user", "permission").prefetch_related("user__api_keys")
+    for grant in of_users:
+        granted.setdefault(grant.user, []).append(grant.permission.codename)
+    of_groups: dict[Group, list[str]] = {}
+    for found in segment.group_grants.select_related("group", "permission"):
+        of_groups.setdefault(found.group, []).append(found.permission.codename)
+    users = [Share(user=user, permissions=_in_order(codenames)) for user, codenames in granted.items()]
+    groups = [Share(group=group, permissions=_in_order(codenames)) for group, codenames in of_groups.items()]
+    return [
+        *sorted(users, key=lambda share: (key_of(share.user) is not None, _name(share).lower())),
+        *sorted(groups, key=lambda share: _name(share).lower()),
+    ]
+
+
+def _name(share: Share) -> str:
+    return share.user.get_full_name() if share.user else share.group.name if share.group else ""
 
 
 def shared_counts(users: Iterable[AbstractBaseUser]) -> dict[int, int]:
     """How many segments were shared with each of these users, by primary key; without those that have none."""
-    grants = UserObjectPermission.objects.filter(
-        user__in=list(users), content_type__app_label="segments", permission__codename="view_segment"
-    )
+    grants = SegmentUserPermission.objects.filter(user__in=list(users), permission__codename="view_segment")
     return dict(grants.order_by().values_list("user").annotate(Count("pk")))
 
 
@@ -172,7 +199,7 @@ def templates_for(user: AbstractBaseUser) -> list[Offer]:
 
 def reads_people(user: AbstractBaseUser) -> bool:
     """Whether this person by role, or the key whose account this is by scope, may look people up."""
-    key = getattr(user, "api_key", None)
+    key = key_of(user)
     if key is not None:
         return Scope.PROFILES_READ in key.scopes
     return bool(user.has_perm("profiles.view_profile"))  # type: ignore[attr-defined]
@@ -180,9 +207,9 @@ def reads_people(user: AbstractBaseUser) -> bool:
 
 @transaction.atomic
 def share_segment(
-    *, segment: Segment, user: AbstractBaseUser, by: Actor, permissions: Iterable[str] = OWNERS_MAY
+    *, segment: Segment, user: AbstractBaseUser | Group, by: Actor, permissions: Iterable[str] = OWNERS_MAY
 ) -> None:
-    """Lets the user do this with the segment; what he could do before he still can.
+    """Lets the user, or the group, do this with the segment; what they could do before they still can.
 
     Raises:
         DomainError: there is no such permission.
@@ -190,17 +217,12 @@ def share_segment(
     wanted = _known(permissions)
     for codename in wanted:
         assign_perm(f"segments.{codename}", user, segment)
-    record(
-        by=by,
-        action="segment.shared",
-        object=segment,
-        detail={"user": user.pk, "name": user.get_username(), "permissions": wanted},
-    )
+    record(by=by, action="segment.shared", object=segment, detail={**_named(user), "permissions": wanted})
 
 
 @transaction.atomic
-def change_share(*, segment: Segment, user: AbstractBaseUser, by: Actor, permissions: Iterable[str]) -> None:
-    """The user may do exactly this with the segment, as far as grants go. Seeing it comes with every right.
+def change_share(*, segment: Segment, user: AbstractBaseUser | Group, by: Actor, permissions: Iterable[str]) -> None:
+    """The user, or the group, may do exactly this with the segment, as far as grants go. Seeing it comes with every right.
 
     Raises:
         DomainError: there is no such permission.
@@ -208,7 +230,7 @@ def change_share(*, segment: Segment, user: AbstractBaseUser, by: Actor, permiss
     wanted = {"view_segment", *_known(permissions)}
     # Two changes at once would each take back what the other grants.
     Segment.objects.select_for_update(of=("self",)).get(pk=segment.pk)
-    held = {codename for share in shares_of(segment) if share.user.pk == user.pk for codename in share.permissions}
+    held = held_by(user, segment)
     if granted := wanted - held:
         share_segment(segment=segment, user=user, by=by, permissions=granted)
     if taken := held - wanted:
@@ -217,18 +239,37 @@ def change_share(*, segment: Segment, user: AbstractBaseUser, by: Actor, permiss
 
 @transaction.atomic
 def unshare_segment(
-    *, segment: Segment, user: AbstractBaseUser, by: Actor, permissions: Iterable[str] = SHAREABLE
+    *, segment: Segment, user: AbstractBaseUser | Group, by: Actor, permissions: Iterable[str] = SHAREABLE
 ) -> None:
-    """Takes back what was granted on this segment. What the user's role allows he can still do."""
+    """Takes back what was granted on this segment. What the user's role allows they can still do."""
     wanted = _known(permissions)
     for codename in wanted:
         remove_perm(f"segments.{codename}", user, segment)
-    record(
-        by=by,
-        action="segment.unshared",
-        object=segment,
-        detail={"user": user.pk, "name": user.get_username(), "permissions": wanted},
-    )
+    record(by=by, action="segment.unshared", object=segment, detail={**_named(user), "permissions": wanted})
+
+
+def held_by(holder: AbstractBaseUser | Group, segment: Segment) -> set[str]:
+    """What this user, or this group, was granted on the segment; what comes by roles or other groups isn't in it."""
+    if isinstance(holder, Group):
+        return set(segment.group_grants.filter(group=holder).values_list("permission__codename", flat=True))
+    return set(segment.user_grants.filter(user=holder.pk).values_list("permission__codename", flat=True))
+
+
+def grantable(user: AbstractBaseUser, segment: Segment, key: ApiKey | None = None) -> list[str]:
+    """The rights this user can pass on: only those they have themselves; a key, which its scopes open."""
+    scopes = SCOPES_OF_RIGHTS if key is not None else {}
+    held = key.scopes if key is not None else ()
+    return [
+        codename
+        for codename in SHAREABLE
+        if may(user, codename, segment) and (codename not in scopes or scopes[codename] in held)
+    ]
+
+
+def _named(holder: AbstractBaseUser | Group) -> dict[str, Any]:
+    if isinstance(holder, Group):
+        return {"group": holder.pk, "name": holder.name}
+    return {"user": holder.pk, "name": holder.get_username()}
 
 
 def _in_order(codenames: Iterable[str]) -> list[str]:

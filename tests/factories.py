@@ -72,8 +72,7 @@ def process_all() -> Report:
     """All that waits, through the pipeline and to its end: stored, judged, drained and numbered."""
     total = Report()
     while (report := process_batch()).requests:
-        for name in Report.__slots__:
-            setattr(total, name, getattr(total, name) + getattr(report, name))
+        total += report
     while drain_dirty():
         pass
     number_changes()

@@ -46,7 +46,7 @@ class Asked(forms.Form):
     since = _moment(label="From")
     until = _moment(label="To")
     key = _choice(ApiKey.objects.order_by("name"), label="API key")
-    user = _choice(User.objects.filter(api_key=None).order_by("username"), label="User")
+    user = _choice(User.objects.filter(api_keys=None).order_by("username"), label="User")
     purpose = _choice(Purpose.objects.all(), label="Purpose")
     segment = _choice(Segment.objects.order_by("name"), label="Segment")
     source = _choice(

@@ -69,10 +69,10 @@ class AudienceAdmin(ReadOnlyAdmin):
         return render(request, "activation/audiences.html", context)
 
     def new_view(self, request: HttpRequest) -> HttpResponse:
-        """A new audience of a segment whose members the reader may read."""
+        """A new audience of a segment that the reader may use so."""
         if not request.user.has_perm("activation.add_audience"):
             raise PermissionDenied
-        segments = with_permission(reader_of(request), "view_members").exclude(status=SegmentStatus.ARCHIVED)
+        segments = with_permission(reader_of(request), "activate_segment").exclude(status=SegmentStatus.ARCHIVED)
         context: dict[str, Any] = {
             "segments": segments.order_by("name"),
             "purposes": purposes_for_lists().order_by("label"),
@@ -92,7 +92,7 @@ class AudienceAdmin(ReadOnlyAdmin):
     def _make(request: HttpRequest, segments: QuerySet[Segment]) -> Audience:
         segment = segments.filter(key=request.POST.get("segment", "")).first()
         if segment is None:
-            raise DomainError("segment_missing", "Choose a segment whose members you may read.", "/segment")
+            raise DomainError("segment_missing", "Choose a segment that you may use for audiences.", "/segment")
         return create_audience(
             name=request.POST.get("name", "")[:150],
             description=request.POST.get("description", "").strip()[:2000],
@@ -159,9 +159,9 @@ class AudienceAdmin(ReadOnlyAdmin):
     @staticmethod
     def _frame(request: HttpRequest, audience: Audience) -> dict[str, Any]:
         user = reader_of(request)
-        reads = may(user, "view_members", audience.segment)
+        activates = may(user, "activate_segment", audience.segment)
         return {
             "audience": audience,
-            "may_change": reads and user.has_perm("activation.change_audience"),
-            "may_delete": reads and user.has_perm("activation.delete_audience"),
+            "may_change": activates and user.has_perm("activation.change_audience"),
+            "may_delete": activates and user.has_perm("activation.delete_audience"),
         }

@@ -19,6 +19,7 @@ from cdp.errors import Forbidden, NotFound
 from cdp.rest.authentication import actor_of, caller
 from cdp.rest.models import Scope
 from cdp.rest.pagination import KeysetPagination
+from cdp.rest.permissions import demand_purpose
 from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 from consent.querysets import purpose_or_error
@@ -109,6 +110,8 @@ def visible_audience(request: Request, key: str, *, permission: str = "") -> Aud
         raise NotFound("audience_not_found", "There is no audience with this key.")
     if permission:
         visible_segment(request, audience.segment.key, permission=permission)
+    if permission == "view_members":
+        demand_purpose(request, audience.purpose.key)
     return audience
 
 
@@ -138,12 +141,13 @@ class Audiences(ApiView):
         examples=[MAKE, ONE],
     )
     def post(self, request: Request) -> Response:
-        """Make an audience of a segment whose members you may read. It is filled within moments; `is_filled` says when."""
+        """Make an audience of a segment that you may use so. It is filled within moments; `is_filled` says when."""
         given = NewAudience(data=request.data)
         given.is_valid(raise_exception=True)
         wanted = dict(given.validated_data)
-        segment = visible_segment(request, wanted.pop("segment"), permission="view_members")
+        segment = visible_segment(request, wanted.pop("segment"), permission="activate_segment")
         purpose = purpose_or_error(wanted.pop("purpose"))
+        demand_purpose(request, purpose.key)
         audience = create_audience(
             **wanted, segment=segment, purpose=purpose, by=actor_of(request), user=caller(request)
         )
@@ -178,7 +182,7 @@ class AudienceDetail(ApiView):
     )
     def patch(self, request: Request, key: str) -> Response:
         """Change name or description. Segment, purpose and channel can't change: to whoever follows, that is another audience."""
-        audience = visible_audience(request, key, permission="view_members")
+        audience = visible_audience(request, key, permission="activate_segment")
         given = AudienceChanges(data=request.data)
         given.is_valid(raise_exception=True)
         changed = change_audience(audience=audience, by=actor_of(request), **given.validated_data)
@@ -187,7 +191,7 @@ class AudienceDetail(ApiView):
     @extend_schema(operation_id="audiences_delete", summary="Delete an audience", responses={204: None})
     def delete(self, request: Request, key: str) -> Response:
         """Take the audience away with its changes. Whoever follows it gets 404 from then on."""
-        delete_audience(audience=visible_audience(request, key, permission="view_members"), by=actor_of(request))
+        delete_audience(audience=visible_audience(request, key, permission="activate_segment"), by=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

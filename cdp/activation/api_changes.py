@@ -25,6 +25,7 @@ from cdp.audit.services import record
 from cdp.errors import DomainError
 from cdp.rest.authentication import actor_of, caller
 from cdp.rest.models import Scope
+from cdp.rest.permissions import may_ask_for
 from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 
@@ -243,4 +244,5 @@ class AllChangesFeed(_Changes):
     def get(self, request: Request) -> HttpResponseBase:
         """The changes of all audiences whose members you may read, in one order. Of one that you come to see later, read the members
         first."""
-        return self.follow(request, list(readable_audiences(caller(request))))
+        readable = readable_audiences(caller(request))
+        return self.follow(request, [one for one in readable if may_ask_for(request, one.purpose.key)])

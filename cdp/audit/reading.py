@@ -59,14 +59,15 @@ class Place:
 
 def entries(sought: Sought, *, after: Place | None = None, size: int = PAGE) -> tuple[list[AuditEntry], Place | None]:
     """A page of entries, and where the next one begins; None when there is none."""
-    found = list(_sought(sought, after).defer("envelope").order_by("-recorded_at", "-id")[: size + 1])
+    found = list(matching(sought, after).defer("envelope").order_by("-recorded_at", "-id")[: size + 1])
     if len(found) <= size:
         return found, None
     last = found[size - 1]
     return found[:size], Place(recorded_at=last.recorded_at, id=last.pk)
 
 
-def _sought(sought: Sought, after: Place | None) -> QuerySet[AuditEntry]:
+def matching(sought: Sought, after: Place | None = None) -> QuerySet[AuditEntry]:
+    """The entries that are looked for, in no order yet."""
     rows = AuditEntry.objects.all()
     for name in ("action", "actor_kind", "actor_id", "object_type", "object_id", "purpose"):
         if value := getattr(sought, name):

@@ -10,8 +10,10 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest
 from django.urls import reverse
 
+from cdp.console import tracking_plan
 from cdp.ingestion.models import Quarantined
 from cdp.jobs.models import Job
+from cdp.log_in import administering
 from cdp.privacy.querysets import open_requests
 from cdp.profiles.models import Workspace
 from consent.models import ConsentConflict
@@ -163,6 +165,7 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
         Screen(
             label="Sources", icon="data", view="admin:ingestion_source_changelist", permission="ingestion.view_source"
         ),
+        Screen(label="Tracking plan", icon="list", view="admin:tracking_plan", permission=tracking_plan.PERMISSION),
         Screen(label="Traits", icon="tag", view="admin:profiles_trait_changelist", permission="profiles.view_trait"),
         Screen(
             label="Events",
@@ -194,6 +197,13 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
         ),
         Screen(label="API keys", icon="key", view="admin:rest_apikey_changelist", permission="rest.view_apikey"),
         Screen(label="Users", icon="person", view="admin:auth_user_changelist", permission="auth.view_user"),
+        Screen(
+            label="Lockouts",
+            icon="lock",
+            view="admin:lockouts",
+            permission=administering.MAY,
+            waiting=administering.held_now,
+        ),
         Screen(label="Groups", icon="lock", view="admin:auth_group_changelist", permission="auth.view_group"),
         Screen(
             label="Workspace",

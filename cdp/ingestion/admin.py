@@ -16,16 +16,18 @@ from django.urls import path
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_POST
 
-from cdp.audit.admin_base import AuditedAdmin, ReadOnlyAdmin, actor_of
+from cdp.audit.admin_base import AuditedAdmin, ReadOnlyAdmin, actor_of, reader_of
 from cdp.audit.services import record
 from cdp.errors import DomainError
-from cdp.ingestion import quarantine
+from cdp.ingestion import bulk, live, quarantine
+from cdp.ingestion.counting import rates_of
 from cdp.ingestion.keys import create_source, create_write_key, revoke_write_key
 from cdp.ingestion.models import Quarantined, Source, SourceKind, WriteKey
 from cdp.ingestion.origins import OriginsField
 from cdp.ingestion.suppressed import dropped_lately
 from cdp.profiles.masking import EMAIL, masked_email, masked_properties
 from cdp.profiles.models import Trait
+from cdp.small_charts import sparkline
 from consent.jurisdictions import is_jurisdiction
 
 PAGE = 25
@@ -62,6 +64,9 @@ class SourceAdmin(AuditedAdmin):
         wrap = self.admin_site.admin_view
         return [
             path("<int:pk>/", wrap(self.source_view), name="ingestion_source_detail"),
+            path("<int:pk>/live/", wrap(live.live_view), name="ingestion_source_live"),
+            path("<int:pk>/live/messages/", wrap(live.messages_view), name="ingestion_source_messages"),
+            path("<int:pk>/live/watch/", wrap(require_POST(live.watch_view)), name="ingestion_source_watch"),
             path("<int:pk>/keys/add/", wrap(require_POST(self.add_key_view)), name="ingestion_source_add_key"),
             path(
                 "<int:pk>/keys/<int:key_pk>/revoke/",
@@ -77,7 +82,10 @@ class SourceAdmin(AuditedAdmin):
         sources = Source.objects.annotate(
             key_count=Count("write_keys", filter=Q(write_keys__revoked_at__isnull=True))
         ).order_by("name")
-        context = {"sources": sources, "may_add": self.has_add_permission(request)}
+        rates = rates_of([source.pk for source in sources])
+        rows = [{"source": one, "rates": rates[one.pk], "points": sparkline(rates[one.pk].hours)} for one in sources]
+        total = sum(one.day for one in rates.values())
+        context = {"rows": rows, "total": total, "may_add": self.has_add_permission(request)}
         return render(request, "ingestion/sources.html", context)
 
     def source_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -89,6 +97,7 @@ class SourceAdmin(AuditedAdmin):
         return {
             "source": source,
             "keys": source.write_keys.order_by("revoked_at", "-created_at"),
+            "rates": rates_of([source.pk])[source.pk],
             "quarantined": Quarantined.objects.open().filter(source_id=source.pk).count(),
             "suppressed": dropped_lately(source.pk, days=DAYS),
             "may_change": self.has_change_permission(request),
@@ -159,6 +168,7 @@ class QuarantinedAdmin(ReadOnlyAdmin):
             path("<int:pk>/replay/", wrap(require_POST(self.replay_view)), name="ingestion_quarantined_replay"),
             path("<int:pk>/discard/", wrap(require_POST(self.discard_view)), name="ingestion_quarantined_discard"),
             path("replay/", wrap(require_POST(self.replay_many_view)), name="ingestion_quarantined_replay_many"),
+            path("settle/", wrap(require_POST(self.settle_all_view)), name="ingestion_quarantined_settle_all"),
             *super().get_urls(),
         ]
 
@@ -170,12 +180,15 @@ class QuarantinedAdmin(ReadOnlyAdmin):
             waiting.order_by().values_list("code").annotate(Count("pk"), Max("quarantined_at")).order_by("-pk__count")
         )
         code = request.GET.get("code", "")
-        rows = waiting.filter(code=code) if code else waiting
+        source = _number(request.GET.get("source", ""))
+        rows = bulk.chosen(code=code, source_id=source)
         page = Paginator(rows.order_by("-quarantined_at", "-pk"), PAGE).get_page(request.GET.get("page"))
         context = {
             "page": page,
             "codes": codes,
             "code": code,
+            "source": Source.objects.filter(pk=source).first() if source is not None else None,
+            "count": page.paginator.count,
             "total": sum(count for _, count, _ in codes),
             "sources": Source.objects.in_bulk({message.source_id for message in page}),
             "may_replay": request.user.has_perm("ingestion.replay_quarantined"),
@@ -229,6 +242,23 @@ class QuarantinedAdmin(ReadOnlyAdmin):
             messages.success(request, said)
         return redirect("admin:ingestion_quarantined_changelist")
 
+    def settle_all_view(self, request: HttpRequest) -> HttpResponse:
+        """Replays or discards all that waits, of one reason or source where they are named: a job, with a bar."""
+        if not request.user.has_perm("ingestion.replay_quarantined"):
+            raise PermissionDenied
+        try:
+            job = bulk.request(
+                what="discard" if request.POST.get("what") == "discard" else "replay",
+                code=request.POST.get("code", "")[:40].replace("\0", ""),
+                source_id=_number(request.POST.get("source", "")),
+                by=actor_of(request),
+                user=reader_of(request),
+            )
+        except DomainError as error:
+            messages.error(request, error.message)
+            return redirect("admin:ingestion_quarantined_changelist")
+        return redirect("admin:jobs_job_detail", uuid=job.uuid)
+
     def replay_many_view(self, request: HttpRequest) -> HttpResponse:
         """Replays what was ticked; what somebody else settled meanwhile is counted, not an error."""
         if not request.user.has_perm("ingestion.replay_quarantined"):
@@ -246,6 +276,11 @@ class QuarantinedAdmin(ReadOnlyAdmin):
         else:
             messages.warning(request, "Nothing was replayed: tick the messages to replay first.")
         return redirect("admin:ingestion_quarantined_changelist")
+
+
+def _number(text: str) -> int | None:
+    """A source's number, as far as the text is one."""
+    return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def _readable(body: bytes, is_masked: bool) -> str:

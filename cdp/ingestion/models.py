@@ -130,5 +130,57 @@ class Quarantined(models.Model):
         return f"{self.code} {self.pk}"
 
 
+class MinuteCount(models.Model):
+    """How many messages of a source were taken up in a minute, and what became of them.
+
+    Kept `counting.DAYS` days. Each consumer's connection has rows of its own (``shard``), so that none waits for another's batch.
+    """
+
+    pk = models.CompositePrimaryKey("source_id", "minute", "shard")
+    source_id = models.IntegerField()
+    minute = models.DateTimeField()
+    shard = models.SmallIntegerField()
+    messages = models.IntegerField()
+    repeated = models.IntegerField(default=0)
+    quarantined = models.IntegerField(default=0)
+    dropped = models.IntegerField(default=0, help_text="About nobody but people who were erased.")
+
+    class Meta:
+        indexes = [models.Index(fields=["minute"], name="ingestion_minute")]
+
+
+class Watch(models.Model):
+    """That somebody looks at what a source sends: until then each message leaves a note."""
+
+    source_id = models.IntegerField(primary_key=True)
+    until = models.DateTimeField()
+
+
+class Outcome(models.TextChoices):
+    ACCEPTED = "accepted", "Accepted"
+    REPEATED = "repeated", "Repeated"
+    QUARANTINED = "quarantined", "Quarantined"
+    DROPPED = "dropped", "Dropped"
+
+
+class WatchedMessage(models.Model):
+    """A note on one message while somebody looked: names of what it carried, never a value, and nobody's identifier."""
+
+    source_id = models.IntegerField()
+    noted_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    type = models.CharField(max_length=16)
+    name = models.CharField(max_length=200, blank=True)
+    outcome = models.CharField(max_length=12, choices=Outcome.choices)
+    code = models.CharField(max_length=40, blank=True, help_text="Why it is in quarantine.")
+    pointer = models.CharField(max_length=200, blank=True)
+    keys = ArrayField(models.CharField(max_length=80), help_text="Names of its traits and properties.")
+    flags = ArrayField(models.CharField(max_length=60), help_text="What was odd about it.")
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["source_id", "-id"], name="ingestion_watched")]
+
+
 def new_write_key() -> str:
     return f"wk_{secrets.token_urlsafe(24)}"

@@ -11,11 +11,12 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
 from rest_framework.request import Request
 
 from cdp.audit.actors import Actor, ActorKind
 from cdp.audit.context import ip_prefix
+from cdp.rest.limits import allows
 from cdp.rest.models import ApiKey, digest
 
 LAST_USED_RESOLUTION: Final = timedelta(minutes=1)
@@ -30,6 +31,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         if scheme.lower() != b"bearer":
             return None
         key = self._key(secret.strip())
+        if not allows(key.networks, request.META.get("REMOTE_ADDR", "")):
+            raise PermissionDenied("This API key can't be used from this address.", code="address_not_allowed")
         self._remember_use(key)
         return key.user, key
 

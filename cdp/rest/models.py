@@ -1,14 +1,22 @@
-"""API keys: hashed, prefixed, scoped, revocable. Each has a service account of its own, so that object permissions
-(django-guardian) are granted to a key just as to a person."""
+"""API keys: hashed, prefixed, limited, revocable; and which of their requests were already carried out.
+
+Each line of keys has a service account of its own, so that object permissions (django-guardian) are granted to a key just
+as to a person, and hold for the key that takes its place.
+"""
 
 import hashlib
 import secrets
+from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
+
+ENDS_SOON: Final = timedelta(days=30)
 
 
 class Scope(models.TextChoices):
@@ -25,10 +33,15 @@ class Scope(models.TextChoices):
     PRIVACY_WRITE = "privacy:write", "Enter privacy requests, and have them carried out"
     CONSENTS_READ = "consents:read", "Read what single people decided, with personal evidence hidden"
     CONSENTS_WRITE = "consents:write", "Report what people decided"
+    SOURCES_READ = "sources:read", "Read sources, the tracking plan and why messages could not be used"
+    SOURCES_WRITE = "sources:write", "Replay messages from quarantine"
     JOBS_READ = "jobs:read", "Follow jobs"
     JOBS_WRITE = "jobs:write", "Stop jobs"
     WEBHOOKS_READ = "webhooks:read", "See webhooks, and what they sent"
     WEBHOOKS_WRITE = "webhooks:write", "Make, change and try webhooks"
+    KEYS_READ = "keys:read", "List API keys and what they may do"
+    KEYS_WRITE = "keys:write", "Make and revoke API keys that may no more than itself, and take its own place anew"
+    AUDIT_READ = "audit:read", "Read the audit log"
 
 
 # What somebody must be allowed to do themselves to hand it to a key.
@@ -46,10 +59,15 @@ HANDED_ON_BY: Final[dict[str, str]] = {
     Scope.PRIVACY_WRITE: "privacy.change_privacyrequest",
     Scope.CONSENTS_READ: "consent.view_consentrecord",
     Scope.CONSENTS_WRITE: "consent.add_consentrecord",
+    Scope.SOURCES_READ: "ingestion.view_source",
+    Scope.SOURCES_WRITE: "ingestion.replay_quarantined",
     Scope.JOBS_READ: "jobs.view_job",
     Scope.JOBS_WRITE: "jobs.change_job",
     Scope.WEBHOOKS_READ: "webhooks.view_webhook",
     Scope.WEBHOOKS_WRITE: "webhooks.change_webhook",
+    Scope.KEYS_READ: "rest.view_apikey",
+    Scope.KEYS_WRITE: "rest.add_apikey",
+    Scope.AUDIT_READ: "audit.view_auditentry",
 }
 
 
@@ -70,8 +88,17 @@ class ApiKey(models.Model):
     digest = models.BinaryField(max_length=32, unique=True, editable=False)
     # Without choices: which scopes there are is the services' to check, and a new one needs no migration.
     scopes = ArrayField(models.CharField(max_length=32), default=list)
-    user = models.OneToOneField(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="api_key", editable=False
+    # For what it may read people. Without any it reads nobody.
+    purposes = ArrayField(models.CharField(max_length=64), default=list, blank=True)
+    all_purposes = models.BooleanField(default=False, help_text="Those that are added later too.")
+    # From where it may be used; from anywhere without any.
+    networks = ArrayField(models.CharField(max_length=43), default=list, blank=True)
+    # Of the whole line: a key and those that took its place after one another.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="api_keys", editable=False
+    )
+    replaces = models.OneToOneField(
+        "self", null=True, on_delete=models.SET_NULL, related_name="replaced_by", editable=False
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
@@ -84,6 +111,11 @@ class ApiKey(models.Model):
     class Meta:
         verbose_name = "API key"
         ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(all_purposes=True) | Q(purposes=[]), name="rest_key_all_or_some_purposes"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
@@ -91,3 +123,38 @@ class ApiKey(models.Model):
     @property
     def is_usable(self) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+    @property
+    def ends_soon(self) -> bool:
+        """Whether whoever uses it should be told to take a new one."""
+        return self.expires_at is not None and self.is_usable and self.expires_at <= timezone.now() + ENDS_SOON
+
+    def may_read_for(self, purpose: str) -> bool:
+        return self.all_purposes or purpose in self.purposes
+
+
+def key_of(user: object) -> ApiKey | None:
+    """The key whose service account this is, of a line the newest that can be used; None for a person."""
+    if not isinstance(user, User):
+        return None
+    keys = sorted(user.api_keys.all(), key=lambda key: (key.is_usable, key.created_at))
+    return keys[-1] if keys else None
+
+
+class DoneRequest(models.Model):
+    """A write that was carried out, by the Idempotency-Key it was sent with; see `cdp.rest.idempotency`."""
+
+    caller = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.BinaryField(max_length=32, help_text="A digest of the Idempotency-Key.")
+    asked = models.BinaryField(max_length=32, help_text="A digest of method, address and body.")
+    status = models.PositiveSmallIntegerField()
+    # Sealed with what only the caller has; null where it held a secret and was not kept.
+    answer = models.BinaryField(null=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        db_table = "rest_idempotentrequest"
+        constraints = [models.UniqueConstraint(fields=["caller", "key"], name="rest_request_done_once")]
+
+    def __str__(self) -> str:
+        return f"done at {self.created_at.isoformat()}"

@@ -9,6 +9,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from cdp.errors import Forbidden
 from cdp.rest.models import ApiKey, Scope
 
 if TYPE_CHECKING:  # DRF reads this module while it makes its views
@@ -36,6 +37,21 @@ def may_reveal(request: Request) -> bool:
     if isinstance(request.auth, ApiKey):
         return sees_unmasked(request)
     return request.user is not None and request.user.has_perm("profiles.reveal_pii")
+
+
+def may_ask_for(request: Request, purpose: str) -> bool:
+    """Whether the caller may read people for this purpose at all: a key only for those that it was given."""
+    return not isinstance(request.auth, ApiKey) or request.auth.may_read_for(purpose)
+
+
+def demand_purpose(request: Request, purpose: str) -> None:
+    """For whoever reads people: a key does so only for the purposes that it was given.
+
+    Raises:
+        Forbidden: the key lacks it.
+    """
+    if not may_ask_for(request, purpose):
+        raise Forbidden("purpose_missing", f"This API key may not read people for the purpose {purpose}.", "/purpose")
 
 
 class HasScope(BasePermission):

@@ -55,7 +55,7 @@ def record_sent(*, now: datetime) -> int:
         webhook = webhooks[pk]
         detail = {"count": count, "since": since.isoformat(), "until": until.isoformat()}
         detail |= {"first": first, "last": last} if first is not None else {}
-        record(by=BY, action="webhook.sent", object=webhook, purpose=webhook.purpose.key, detail=detail)
+        record(by=BY, action="webhook.told", object=webhook, purpose=webhook.purpose.key, detail=detail)
         Webhook.objects.filter(pk=pk).update(recorded_to=until)
     return sum(row[2] for row in rows)
 

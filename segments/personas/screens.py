@@ -133,7 +133,7 @@ def new_view(request: HttpRequest) -> HttpResponse:
     chosen = (request.POST if request.method == "POST" else request.GET).get("source", "")
     given = {
         "name": request.POST.get("name", ""),
-        "description": request.POST.get("description", "").strip()[:2000],
+        "description": request.POST.get("description", "").replace("\0", "").strip()[:2000],
         "source": chosen,
     }
     if request.method != "POST":
@@ -186,7 +186,7 @@ def settings_view(request: HttpRequest, uuid: UUID) -> HttpResponse:
         return _settings(request, persona)
     given = {
         "name": request.POST.get("name", ""),
-        "description": request.POST.get("description", "").strip()[:2000],
+        "description": request.POST.get("description", "").replace("\0", "").strip()[:2000],
         "colour": request.POST.get("colour", ""),
         "is_active": request.POST.get("is_active") == "yes",
     }

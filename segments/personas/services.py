@@ -211,6 +211,8 @@ def _labels(part: Any) -> Iterator[str]:
 
 def _name(name: str, persona: Persona | None = None) -> str:
     name = " ".join(name.split())
+    if "\0" in name:  # no database takes it
+        raise DomainError("name_unusable", "There is a NUL in the name.", "/name")
     if not 0 < len(name) <= NAME_LIMIT:
         raise DomainError("name_missing", f"A persona has a name of {NAME_LIMIT} characters at most.", "/name")
     others = Persona.objects.exclude(pk=persona.pk) if persona else Persona.objects.all()

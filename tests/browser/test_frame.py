@@ -68,7 +68,20 @@ def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
             "Events",
             "Jobs",
         },
-        "integrator": {"Home", "Segments", "Lists", "Audiences", "Webhooks", "Sources", "Traits", "Events", "Quarantine", "Jobs", "API keys"},
+        "integrator": {
+            "Home",
+            "Segments",
+            "Lists",
+            "Audiences",
+            "Webhooks",
+            "Sources",
+            "Tracking plan",
+            "Traits",
+            "Events",
+            "Quarantine",
+            "Jobs",
+            "API keys",
+        },
         "newcomer": {"Home"},
     }
     for role, screens in offered.items():

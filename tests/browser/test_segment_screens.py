@@ -146,7 +146,7 @@ def test_a_segment_is_shared_with_a_key_and_with_a_colleague_who_then_finds_it(c
     expect(page.get_by_role("heading", name="Shared with nobody yet")).to_be_visible()
     console.look("segment-shared-with-nobody")
     page.get_by_role("button", name="Share", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("Choose a person or an API key.")
+    expect(page.get_by_role("alert")).to_contain_text("Choose a person, an API key or a group.")
     console.look("segment-share-refused")
 
     page.get_by_label("With", exact=True).select_option("Mail tool")

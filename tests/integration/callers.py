@@ -56,7 +56,7 @@ class Caller:
 
 def key(*scopes: str, sees: Iterable[Segment] = ()) -> Caller:
     """A system with an API key of these scopes (all of them when none is named), which sees these segments."""
-    made, secret = create_api_key(name=f"Key {next(_numbers)}", scopes=scopes or Scope.values, by=BY)
+    made, secret = create_api_key(name=f"Key {next(_numbers)}", scopes=scopes or Scope.values, all_purposes=True, by=BY)
     for segment in sees:
         share_segment(segment=segment, user=made.user, by=BY)
     return Caller(made.user, {"Authorization": f"Bearer {secret}"}, key=made)

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from django.apps import apps
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db.models import Model
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -27,12 +27,14 @@ from cdp.collecting import files
 from cdp.collecting.models import ConsentImport
 from cdp.identity.merging import merge_profiles
 from cdp.identity.models import Merge
-from cdp.ingestion.models import WriteKey
+from cdp.ingestion.models import Quarantined, WriteKey
 from cdp.jobs.models import Job
+from cdp.log_in.models import Lockout
 from cdp.privacy.admin import ACTS
 from cdp.privacy.models import CameBy, PrivacyExport, PrivacyRequest, PrivacyTarget, RequestKind
 from cdp.privacy.services import open_request
 from cdp.profiles.models import ExchangeRate, Profile, Trait
+from cdp.rest.models import ApiKey
 from cdp.webhooks.admin import ACTS as WEBHOOK_ACTS
 from cdp.webhooks.models import Delivery, Webhook
 from cdp.webhooks.services import create_webhook, send_test
@@ -130,6 +132,9 @@ def make_world() -> World:
     complete_run()
     master = User.objects.create_superuser("master", "master@example.com", "not used")
     share_segment(segment=segment, user=master, by=BY)
+    key("segments:read")  # one that may be revoked
+    User.objects.create_user("clerk", is_staff=True)
+    Lockout.objects.create(kind="network", counter="tests", began_at=now, until=now + timedelta(minutes=5))
     caller = key(sees=[segment])
     _webhooks(news, master, caller.user)
     return World(master=master, caller=caller, ann=ann, write_key=shop.key)
@@ -163,6 +168,7 @@ def _segment() -> Segment:
 
 ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
     "segments_segment_unshare": lambda world: [{"uuid": _segment().uuid, "pk": world.master.pk}],
+    "segments_segment_unshare_group": lambda _: [{"uuid": _segment().uuid, "pk": Group.objects.get(name="admin").pk}],
     "segments_segment_publish": lambda _: [{"uuid": _segment().uuid, "number": 2}],
     "segments_segment_member": lambda world: [{"uuid": _segment().uuid, "person": world.ann.uuid}],
     "segments_segment_member_by_hand": lambda world: [{"uuid": _segment().uuid, "person": world.ann.uuid}],
@@ -201,6 +207,10 @@ ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
     "accountability_publishedrecord_taken": lambda _: [{"number": 1, "form": "csv"}],
     "consent_consentrecord_receipt": lambda _: [{"uuid": _one(ConsentRecord).uuid, "form": form} for form in Form],
     "consent_consentrecord_proof_at": lambda world: [{"profile_id": world.ann.pk, "purpose": "marketing_email"}],
+    "auth_user_factors": lambda _: [{"pk": User.objects.get(username="clerk").pk}],
+    "tracking_plan_file": lambda _: [{"form": "csv"}],
+    "account_remove": lambda _: [{"pk": 1}],
+    "lockout_lift": lambda _: [{"pk": _pk(Lockout)}],
     "auth_user_password_change": lambda world: [{"id": world.master.pk}],
     "ingestion_source_revoke_key": lambda _: [{"pk": _one(WriteKey).source_id, "key_pk": _pk(WriteKey)}],
     "app_list": lambda _: [{"app_label": "consent"}],
@@ -229,6 +239,10 @@ API_PARTS: dict[str, Callable[[World], Any]] = {
     "consents/{uuid}": lambda _: _one(ConsentRecord).uuid,
     "imports/{uuid}": lambda _: _one(ConsentImport).uuid,
     "jobs/{uuid}": lambda _: _one(Job).uuid,
+    "keys/{prefix}": lambda world: ApiKey.objects.exclude(user=world.caller.user)[0].prefix,
+    "access/{kind}": lambda _: "users",
+    "{kind}/{name}": lambda world: world.master.username,
+    "quarantine/{id}": lambda _: _pk(Quarantined),
 }
 """By the end of the part before it and its own name."""
 

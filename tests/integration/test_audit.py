@@ -45,6 +45,15 @@ def test_who_was_made_an_admin_can_be_told(admin: Client) -> None:
     assert not [entry for entry in AuditEntry.objects.all() if "another-long" in str(entry.detail)]
 
 
+def test_who_was_let_in_and_who_may_everything_can_be_told(admin: Client) -> None:
+    user = User.objects.create_user("ann", password="a-long-enough-password", is_staff=True)
+    sent = {"username": "ann", "is_staff": "on", "is_superuser": "on"}
+    assert admin.post(f"/admin/auth/user/{user.pk}/change/", sent).status_code == 302
+    detail = only("user.changed")
+    assert detail["before"] == {"is_active": True, "is_superuser": False}
+    assert detail["after"] == {"is_active": False, "is_superuser": True}
+
+
 def test_what_a_role_was_allowed_and_what_was_taken_away_can_be_told(admin: Client) -> None:
     wanted = Permission.objects.get(codename="view_segment")
     assert admin.post("/admin/auth/group/add/", {"name": "guests", "permissions": [wanted.pk]}).status_code == 302

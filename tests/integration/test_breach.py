@@ -246,7 +246,7 @@ LOOKS = {
     "compared",
     "taken",
     "issued",
-    "sent",
+    "told",
 }
 SHOW_NOBODY = {
     "audit.listed": "acts, by ids that lead to nobody outside", "audit.viewed": "the same",

@@ -46,7 +46,7 @@ def test_every_command_of_the_guide_works(live_site: str, processes: Processes, 
     if shutil.which("curl") is None:
         pytest.skip("no curl found: install it to check the guide's commands")
     processes.consumer()
-    _, api_key = create_api_key(name="Guide", scopes=Scope.values, by=BY)
+    _, api_key = create_api_key(name="Guide", scopes=Scope.values, all_purposes=True, by=BY)
     environ = {"PATH": "/usr/bin:/bin", "URL": live_site, "WRITE_KEY": tracker().key, "API_KEY": api_key}
     said = run(blocks("Sending events"), environ, tmp_path)
     assert said.count('{"success":true}') == 7

@@ -9,7 +9,8 @@ from django.http import HttpResponse
 from django.test import Client
 
 from cdp.audit.models import AuditEntry
-from cdp.console import log_in_brake
+from cdp.log_in import brake as log_in_brake
+from cdp.log_in.models import Lockout
 
 pytestmark = pytest.mark.django_db
 RIGHT, WRONG = "a-long-enough-password", "guess"
@@ -40,6 +41,8 @@ def test_after_so_many_refusals_an_account_is_held_even_from_elsewhere_and_other
     assert log_in("bob", RIGHT).status_code == 302
     log_in("ann")
     assert AuditEntry.objects.filter(action="user.logins_held").count() == 1
+    lockout = Lockout.objects.get()
+    assert (lockout.kind, lockout.user.username, lockout.ip_prefix) == ("account", "ann", "198.51.100.0/24")
 
 
 def test_an_account_written_in_other_letters_is_the_same_account() -> None:

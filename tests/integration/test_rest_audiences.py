@@ -150,6 +150,21 @@ def test_who_sees_the_segment_and_may_not_read_its_members_reads_none(audience: 
     assert problem(key(Scope.AUDIENCES_WRITE, sees=[audience.segment]).get(KEY), 403)["code"] == "scope_missing"
 
 
+def test_a_key_reads_audiences_of_its_purposes_alone(audience: Audience) -> None:
+    caller = key(sees=[audience.segment])
+    assert caller.key
+    caller.key.all_purposes, caller.key.purposes = False, ["internal_analysis"]
+    caller.key.save()
+    for path in ("members/", "changes/", "checksum/"):
+        assert (
+            problem(caller.get(KEY + path, **({"purpose": EMAIL} if path == "members/" else {})), 403)["code"]
+            == "purpose_missing"
+        )
+    assert found(caller.get("audiences/changes/"))["changes"] == []
+    body = {"name": "More", "segment": "buyers", "purpose": EMAIL}
+    assert problem(caller.post("audiences/", body), 403)["code"] == "purpose_missing"
+
+
 # ---- Members -------------------------------------------------------------------------------------------------
 
 

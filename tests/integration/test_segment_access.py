@@ -130,7 +130,7 @@ def test_a_segment_is_not_shared_with_nobody_nor_with_a_revoked_key(browse: Brow
     marketer = browse("mara", "marketer")
     for given in ("", "x", "0", str(key.user_id)):
         answer = marketer.post(url(segment, "access/"), {"who": given})
-        assert answer.status_code == 422 and "Choose a person or an API key." in answer.content.decode()
+        assert answer.status_code == 422 and "Choose a person, an API key or a group." in answer.content.decode()
     assert shares_of(segment) == []
 
 

@@ -9,11 +9,13 @@ OPENED: Final = {
     "admin": """
         auth_group_add auth_group_change auth_group_changelist auth_group_delete auth_group_history
         auth_user_add auth_user_change auth_user_changelist auth_user_delete auth_user_history
-        auth_user_password_change consent_purpose_add profiles_exchangerate_add profiles_exchangerate_change
+        auth_user_password_change auth_user_factors lockouts
+        consent_purpose_add profiles_exchangerate_add profiles_exchangerate_change
         profiles_exchangerate_changelist profiles_exchangerate_history profiles_workspace_change
         profiles_workspace_changelist profiles_workspace_history
     """,
     "anybody": """
+        account account_codes account_passkey account_prove account_totp second_factor
         app_list ask confirm home_waiting index jsi18n login password_change password_change_done preferences
         unsubscribe
     """,
@@ -39,8 +41,9 @@ OPENED: Final = {
     "integrator": """
         ingestion_quarantined_change ingestion_quarantined_changelist ingestion_quarantined_detail
         ingestion_quarantined_history ingestion_source_add ingestion_source_change ingestion_source_changelist
+        ingestion_source_live ingestion_source_messages tracking_plan tracking_plan_file
         ingestion_source_detail ingestion_source_history rest_apikey_change rest_apikey_changelist
-        rest_apikey_detail rest_apikey_history rest_apikey_new
+        rest_apikey_detail rest_apikey_history rest_apikey_limits rest_apikey_new
     """,
     "marketer": """
         activation_audience_new activation_audience_settings webhooks_webhook_edit
@@ -101,15 +104,17 @@ OPENED: Final = {
         consent_consentrecord_add consent_consentrecord_delete consent_consentrecord_proof_at
         consent_notice_add consent_notice_delete consent_notice_preview consent_purpose_delete demo-shop
         ingestion_quarantined_add ingestion_quarantined_delete ingestion_quarantined_discard
-        ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_source_add_key
+        ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_quarantined_settle_all
+        ingestion_source_watch ingestion_source_add_key
         ingestion_source_delete ingestion_source_revoke_key jobs_job_add jobs_job_cancel jobs_job_delete
+        account_end_others account_remove lockout_lift
         logout privacy_privacyrequest_act privacy_privacyrequest_add privacy_privacyrequest_delete
         privacy_privacyrequest_file privacy_privacyrequest_target profiles_eventname_add
         profiles_eventname_delete profiles_eventname_measure profiles_exchangerate_delete
         profiles_profile_add profiles_profile_delete profiles_profile_mask profiles_profile_reveal
         profiles_profile_undo_merge profiles_trait_add profiles_trait_delete profiles_trait_measure
         profiles_workspace_add profiles_workspace_delete prove rest_apikey_add rest_apikey_delete
-        rest_apikey_revoke segments_listupload_apply segments_listupload_columns
+        rest_apikey_revoke rest_apikey_rotate segments_segment_unshare_group segments_listupload_apply segments_listupload_columns
         segments_listupload_discard segments_segment_add segments_segment_archive segments_segment_build
         segments_segment_check segments_segment_clone segments_segment_delete
         segments_segment_delete_one segments_segment_draft_export segments_segment_draft_import
@@ -135,12 +140,14 @@ DONE: Final = {
     "admin": """
         auth_group_add auth_group_change auth_group_changelist auth_group_delete auth_group_history
         auth_user_add auth_user_change auth_user_changelist auth_user_delete auth_user_history
-        auth_user_password_change consent_purpose_add consent_purpose_change ingestion_quarantined_detail
+        auth_user_password_change auth_user_factors lockouts lockout_lift
+        consent_purpose_add consent_purpose_change ingestion_quarantined_detail
         profiles_exchangerate_add profiles_exchangerate_change profiles_exchangerate_changelist
         profiles_exchangerate_history profiles_workspace_change profiles_workspace_changelist
         profiles_workspace_history
     """,
     "anybody": """
+        account account_codes account_end_others account_passkey account_prove account_remove account_totp second_factor
         app_list ask confirm home_waiting index login logout password_change preferences profiles_profile_mask
         unsubscribe
     """,
@@ -168,10 +175,12 @@ DONE: Final = {
     """,
     "integrator": """
         ingestion_quarantined_changelist ingestion_quarantined_discard ingestion_quarantined_history
-        ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_source_add
+        ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_quarantined_settle_all
+        ingestion_source_live ingestion_source_messages ingestion_source_watch tracking_plan tracking_plan_file ingestion_source_add
         ingestion_source_add_key ingestion_source_change ingestion_source_changelist ingestion_source_detail
         ingestion_source_history ingestion_source_revoke_key profiles_eventname_change profiles_trait_change
-        rest_apikey_changelist rest_apikey_detail rest_apikey_history rest_apikey_new rest_apikey_revoke
+        rest_apikey_changelist rest_apikey_detail rest_apikey_history rest_apikey_limits rest_apikey_new
+        rest_apikey_revoke rest_apikey_rotate
     """,
     "marketer": """
         activation_audience_new activation_audience_settings activation_audience_delete_one
@@ -187,7 +196,7 @@ DONE: Final = {
         segments_segment_new_people segments_segment_new_review segments_segment_pause
         segments_segment_publish segments_segment_refresh segments_segment_restore
         segments_segment_resume segments_segment_review segments_segment_review_people
-        segments_segment_settings segments_segment_unshare segments_staticlist_delete_one
+        segments_segment_settings segments_segment_unshare segments_segment_unshare_group segments_staticlist_delete_one
         segments_staticlist_new segments_staticlist_remove segments_staticlist_settings
         segments_persona_delete_one segments_persona_move segments_persona_new segments_persona_run
         segments_persona_segment segments_persona_settings
