@@ -6,14 +6,14 @@ from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from cdp.activation.models import Audience
-from cdp.rest.models import Scope
+from cdp.rest.models import Scope, key_of
 from cdp.webhooks.models import ABOUT_MEMBERS, EventType, HeardAudience, Webhook
 from segments.sharing import with_permission
 
 
 def audiences_heard_by(user: User) -> QuerySet[Audience]:
     """The audiences of whose members this user may hear: of segments whose members they may read; a key also needs the scope."""
-    key = getattr(user, "api_key", None)
+    key = key_of(user)
     if key is not None and Scope.AUDIENCES_READ not in key.scopes:
         return Audience.objects.none()
     return Audience.objects.filter(segment__in=with_permission(user, "view_members").order_by().values("pk"))
@@ -21,16 +21,22 @@ def audiences_heard_by(user: User) -> QuerySet[Audience]:
 
 def may_hear_consent(user: User) -> bool:
     """Whether this user, or the key whose account this is, may read what single people decided."""
-    key = getattr(user, "api_key", None)
+    key = key_of(user)
     if key is not None:
         return Scope.CONSENTS_READ in key.scopes
     return user.has_perm("consent.view_consentrecord")
 
 
+def may_hear_for(user: User, purpose: str) -> bool:
+    """Whether this user may read people for the purpose: a key only for those that it was given."""
+    key = key_of(user)
+    return key is None or key.may_read_for(purpose)
+
+
 def visible_webhooks(user: User) -> QuerySet[Webhook]:
     """Their own; and, for people, those of others of which they could have made every part."""
     own = Webhook.objects.filter(owner=user)
-    if hasattr(user, "api_key") or not user.has_perm("webhooks.view_webhook"):
+    if key_of(user) is not None or not user.has_perm("webhooks.view_webhook"):
         return own
     beyond = HeardAudience.objects.filter(webhook=OuterRef("pk")).exclude(
         audience__in=audiences_heard_by(user).order_by().values("pk")
@@ -44,8 +50,12 @@ def visible_webhooks(user: User) -> QuerySet[Webhook]:
 def may_still_hear(webhook: Webhook) -> bool:
     """Whether whoever the webhook belongs to may read all that it tells."""
     owner = webhook.owner
-    key = getattr(owner, "api_key", None)
-    if not owner.is_active or (key is not None and not (key.is_usable and Scope.WEBHOOKS_WRITE in key.scopes)):
+    key = key_of(owner)
+    if not owner.is_active:
+        return False
+    if key is not None and not (key.is_usable and Scope.WEBHOOKS_WRITE in key.scopes):
+        return False
+    if not may_hear_for(owner, webhook.purpose.key):
         return False
     if EventType.CONSENT in webhook.events and not may_hear_consent(owner):
         return False

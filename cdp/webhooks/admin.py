@@ -166,7 +166,7 @@ class WebhookAdmin(ReadOnlyAdmin):
 
 
 def _seen(request: HttpRequest) -> QuerySet[Webhook]:
-    seen = visible_webhooks(reader_of(request)).select_related("purpose", "owner__api_key")
+    seen = visible_webhooks(reader_of(request)).select_related("purpose", "owner")
     return seen.prefetch_related("heard__audience").order_by("-created_at", "-id")
 
 

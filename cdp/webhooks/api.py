@@ -170,6 +170,7 @@ def told_once(made: Made) -> dict[str, Any]:
 
 
 class Webhooks(ApiView):
+    holds_secret = True
     required_scope = READ_OR_WRITE
     required_permission = {"GET": VIEW, "POST": ADD}
     pagination_class = KeysetPagination
@@ -212,6 +213,8 @@ class Webhooks(ApiView):
 class WebhookDetail(ApiView):
     required_scope = READ_OR_WRITE
     required_permission = {"GET": VIEW, "PATCH": CHANGE, "DELETE": DELETE}
+    is_versioned = True
+    passing = ("failing_since",)
 
     @extend_schema(
         operation_id="webhooks_detail", summary="Show a webhook", responses=WebhookSerializer, examples=[ONE]
@@ -258,6 +261,8 @@ class WebhookTest(_WebhookAct):
 
 
 class WebhookSecretRotation(_WebhookAct):
+    holds_secret = True
+
     @extend_schema(
         operation_id="webhooks_rotate_secret",
         summary="Have another secret",

@@ -49,6 +49,7 @@ SUBSCRIBE = OpenApiExample(
 
 
 class Hooks(ApiView):
+    holds_secret = True
     required_scope = Scope.WEBHOOKS_WRITE
     required_permission = ADD
 

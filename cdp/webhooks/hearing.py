@@ -130,7 +130,7 @@ def look_after(*, now: datetime) -> frozenset[int]:
         cursor.execute(HOW_MANY_WAIT, {"enough": TOO_MANY_WAITING, "full": MOST_WAITING})
         waiting = dict(cursor.fetchall())
     patience = timedelta(days=settings.WEBHOOK_FAILING_DAYS)
-    for webhook in Webhook.objects.filter(state=WebhookState.ENABLED).select_related("owner__api_key", "purpose"):
+    for webhook in Webhook.objects.filter(state=WebhookState.ENABLED).select_related("owner", "purpose"):
         reason = None
         if not may_still_hear(webhook):
             reason = OffReason.NO_ACCESS

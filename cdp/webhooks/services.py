@@ -21,7 +21,7 @@ from cdp.audit.services import record
 from cdp.errors import Conflict, DomainError, Forbidden
 from cdp.outbound import checked_url
 from cdp.vault.own import seal_own
-from cdp.webhooks.access import audiences_heard_by, keys_of, may_hear_consent
+from cdp.webhooks.access import audiences_heard_by, keys_of, may_hear_consent, may_hear_for
 from cdp.webhooks.models import (
     ABOUT_MEMBERS,
     OF_AUDIENCES,
@@ -290,6 +290,10 @@ def _check(*, events: Sequence[str], audiences: Sequence[Audience], purpose: Pur
     if purpose.key == PRIVACY_RIGHTS:
         raise DomainError(
             "purpose_not_open", f"{PRIVACY_RIGHTS} is for single people, never for a webhook.", "/purpose"
+        )
+    if not may_hear_for(user, purpose.key):
+        raise Forbidden(
+            "purpose_missing", f"This API key may not read people for the purpose {purpose.key}.", "/purpose"
         )
     if len(audiences) > MOST_AUDIENCES:
         raise DomainError("too_many_audiences", f"A webhook hears at most {MOST_AUDIENCES} audiences.", "/audiences")

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from cdp.activation.models import Audience
-from cdp.rest.models import Scope
+from cdp.rest.models import ApiKey, Scope
 from cdp.rest.services import revoke_api_key
 from cdp.webhooks.hearing import hear_once, look_after
 from cdp.webhooks.models import Delivery, Webhook
@@ -142,6 +142,12 @@ def test_decisions_are_heard_by_keys_that_may_read_decisions(audience: Audience)
     lacks = key(Scope.WEBHOOKS_WRITE, Scope.AUDIENCES_READ)
     assert problem(lacks.post("webhooks/", wanted), 403)["code"] == "consent_not_open"
     assert found(key(Scope.WEBHOOKS_WRITE, Scope.CONSENTS_READ).post("webhooks/", wanted), 201)
+
+
+def test_a_key_hears_only_for_the_purposes_that_it_was_given(audience: Audience) -> None:
+    other = key(sees=[audience.segment])
+    ApiKey.objects.filter(pk=other.key.pk).update(all_purposes=False, purposes=["personalisation"])  # type: ignore[union-attr]
+    assert problem(other.post("webhooks/", asked()), 403)["code"] == "purpose_missing"
 
 
 def test_a_key_that_is_revoked_hears_nothing_more(caller: Caller) -> None:
