@@ -11,12 +11,18 @@ from cdp.webhooks.models import ABOUT_MEMBERS, EventType, HeardAudience, Webhook
 from segments.sharing import with_permission
 
 
-def audiences_heard_by(user: User) -> QuerySet[Audience]:
-    """The audiences of whose members this user may hear: of segments whose members they may read; a key also needs the scope."""
+def audiences_readable_by(user: User) -> QuerySet[Audience]:
+    """The audiences of segments whose members this user may read; a key also needs the scope."""
     key = key_of(user)
     if key is not None and Scope.AUDIENCES_READ not in key.scopes:
         return Audience.objects.none()
     return Audience.objects.filter(segment__in=with_permission(user, "view_members").order_by().values("pk"))
+
+
+def audiences_heard_by(user: User) -> QuerySet[Audience]:
+    """Those of which another system may be told in this user's name: of segments that they may also use outside."""
+    usable = with_permission(user, "activate_segment").order_by().values("pk")
+    return audiences_readable_by(user).filter(segment__in=usable)
 
 
 def may_hear_consent(user: User) -> bool:
@@ -39,7 +45,7 @@ def visible_webhooks(user: User) -> QuerySet[Webhook]:
     if key_of(user) is not None or not user.has_perm("webhooks.view_webhook"):
         return own
     beyond = HeardAudience.objects.filter(webhook=OuterRef("pk")).exclude(
-        audience__in=audiences_heard_by(user).order_by().values("pk")
+        audience__in=_pks(audiences_readable_by(user))
     )
     others = ~Exists(beyond)
     if not may_hear_consent(user):

@@ -315,4 +315,8 @@ def _check(*, events: Sequence[str], audiences: Sequence[Audience], purpose: Pur
         )
     mine = set(audiences_heard_by(user).filter(pk__in=[one.pk for one in audiences]).values_list("pk", flat=True))
     if any(one.pk not in mine for one in audiences):
-        raise Forbidden("members_not_open", "You may not read the members of one of these audiences.", "/audiences")
+        raise Forbidden(
+            "members_not_open",
+            "You may not read the members of one of these audiences, or not use its segment outside.",
+            "/audiences",
+        )

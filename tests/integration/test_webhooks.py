@@ -16,8 +16,13 @@ from django.utils import timezone
 from cdp.activation.models import Audience
 from cdp.audit.models import AuditEntry
 from cdp.deliverer import Deliverer
+from cdp.erasure import erase_profile
 from cdp.errors import Conflict, DomainError, Forbidden
-from cdp.webhooks.hearing import look_after
+from cdp.health import standing
+from cdp.privacy.models import Tombstone
+from cdp.privacy.running import drop_tombstones
+from cdp.webhooks.hearing import hear_once, look_after
+from cdp.webhooks.keeping import purge, record_sent
 from cdp.webhooks.models import Attempt, Delivery, DeliveryState, EventType, Happened, OffReason, SecretKind, Webhook
 from cdp.webhooks.outcomes import masked, retry_after
 from cdp.webhooks.services import (
@@ -545,10 +550,73 @@ def test_the_database_lets_nobody_be_told_the_same_twice(audience: Audience, own
 def test_taking_changes_asks_no_more_for_more_webhooks(
     audience: Audience, owner: User, django_assert_num_queries: Any
 ) -> None:
-    from cdp.webhooks.hearing import hear_once
-
     for _ in range(3):
         hook("https://hooks.example.com/", owner, audience)
     buy(*PEOPLE)
     with django_assert_num_queries(5):  # with the savepoint
         assert hear_once() == (9, False)
+
+
+# ---- What is kept, and for how long ----------------------------------------------------------------------------
+
+
+def test_what_was_told_is_on_record_by_positions_and_purpose(
+    audience: Audience, owner: User, deliverer: Deliverer
+) -> None:
+    with receiving() as receiver:
+        made = hook(receiver, owner, audience)
+        buy("ann", "bob")
+        send_test(webhook=made.webhook, by=BY)
+        deliver(deliverer)
+    later = timezone.now() + timedelta(minutes=1)
+    assert record_sent(now=later) == 2
+    assert record_sent(now=later) == 0, "once"
+    entry = AuditEntry.objects.get(action="webhook.told")
+    positions = list(audience.changes.order_by("position").values_list("position", flat=True))
+    assert entry.purpose == EMAIL
+    assert (entry.detail["count"], entry.detail["first"], entry.detail["last"]) == (2, positions[0], positions[-1])
+
+
+def test_deliveries_are_forgotten_in_time_and_those_of_one_that_stays_off_given_up(
+    audience: Audience, owner: User, deliverer: Deliverer
+) -> None:
+    with receiving() as receiver:
+        hook(receiver, owner, audience)
+        off = hook(receiver, owner, audience).webhook
+        buy("ann")
+        hear_once()
+        disable(webhook=off, reason=OffReason.ASKED, by=BY)
+        deliver(deliverer, until=1)
+    assert purge()["deliveries"] == 0
+    later = timezone.now() + timedelta(days=31)
+    done = purge(now=later)
+    assert (done["given_up"], done["deliveries"]) == (1, 1)
+    assert not Delivery.objects.filter(state=DeliveryState.WAITING).exists()
+
+
+def test_somebody_who_is_erased_is_told_to_have_left_and_then_forgotten(
+    audience: Audience, owner: User, deliverer: Deliverer
+) -> None:
+    with receiving() as receiver:
+        hook(receiver, owner, audience)
+        buy("ann")
+        ann = person("ann")
+        erase_profile(profile=ann, by=BY, reason="request 1")
+        process_all()
+        keep()
+        deliver(deliverer)
+        assert receiver.told() == [("audience.exited", str(ann.uuid))]
+    Tombstone.objects.get_or_create(pk=ann.pk, defaults={"drop_after": timezone.now()})
+    drop_tombstones()
+    assert not Delivery.objects.filter(profile_id=ann.pk).exists()
+
+
+def test_what_waits_too_long_raises_an_alarm_unless_its_receiver_fails(audience: Audience, owner: User) -> None:
+    hook("https://hooks.example.com/", owner, audience)
+    buy("ann")
+    hear_once()
+    assert [one["code"] for one in (standing().figures or {})["alarms"]] == []
+    Delivery.objects.update(next_at=timezone.now() - timedelta(minutes=6))
+    assert "webhooks_lag" in [one["code"] for one in (standing().figures or {})["alarms"]]
+    Webhook.objects.update(failing_since=timezone.now())
+    assert [one["code"] for one in (standing().figures or {})["alarms"]] == []
