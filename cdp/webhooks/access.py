@@ -1,6 +1,7 @@
 """Who may see a webhook, and what whoever it belongs to may hear. Asked when one is made, and again while it sends."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -47,7 +48,7 @@ def visible_webhooks(user: User) -> QuerySet[Webhook]:
     beyond = HeardAudience.objects.filter(webhook=OuterRef("pk")).exclude(
         audience__in=_pks(audiences_readable_by(user))
     )
-    others = ~Exists(beyond)
+    others = Q(~Exists(beyond))
     if not may_hear_consent(user):
         others &= ~Q(events__contains=[EventType.CONSENT])
     return Webhook.objects.filter(Q(owner=user) | others)
@@ -71,7 +72,7 @@ def may_still_hear(webhook: Webhook) -> bool:
     return not Audience.objects.filter(pk__in=heard).exclude(pk__in=_pks(audiences_heard_by(owner))).exists()
 
 
-def _pks(audiences: QuerySet[Audience]) -> QuerySet[Audience]:
+def _pks(audiences: QuerySet[Audience]) -> QuerySet[Audience, dict[str, Any]]:
     return audiences.order_by().values("pk")
 
 

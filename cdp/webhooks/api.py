@@ -70,7 +70,7 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
 
     events = serializers.ListField(child=serializers.ChoiceField(EVENTS), read_only=True)
     audiences = serializers.SerializerMethodField(help_text="Keys of the audiences it hears.")
-    purpose = serializers.SlugRelatedField(slug_field="key", read_only=True)
+    purpose = serializers.CharField(source="purpose.key", read_only=True)
     failing_since = serializers.DateTimeField(
         read_only=True, allow_null=True, help_text="Since when nothing gets through; null while something does."
     )

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -81,7 +81,8 @@ def claim(places: Mapping[int, int]) -> list[Outgoing]:
         return []
     lease = uuid4()
     with connection.cursor() as cursor:
-        operands = {"webhooks": list(wanted), "places": list(wanted.values()), "lease": lease, "seconds": lease_time()}
+        operands: dict[str, Any] = {"webhooks": list(wanted), "places": list(wanted.values())}
+        operands |= {"lease": lease, "seconds": lease_time()}
         cursor.execute(CLAIM, operands)
         ids = [row[0] for row in cursor.fetchall()]
     if not ids:
@@ -249,5 +250,5 @@ def _signing_keys(webhooks: Mapping[int, Webhook]) -> dict[int, tuple[SigningKey
     keys: dict[int, list[SigningKey]] = {pk: [] for pk in webhooks}
     current = Q(ends_at=None) | Q(ends_at__gt=timezone.now())
     for one in WebhookSecret.objects.filter(current, webhook__in=list(webhooks)).order_by("-created_at"):
-        keys[one.webhook_id].append(SigningKey(one.kind, open_own(one.sealed, row=one.uuid)))
+        keys[one.webhook_id].append(SigningKey(one.kind, open_own(bytes(one.sealed), row=one.uuid)))
     return {pk: tuple(some) for pk, some in keys.items()}
