@@ -8,7 +8,7 @@ import queue
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -25,17 +25,22 @@ from cdp.webhooks import signing
 from cdp.webhooks.hearing import hear_once, look_after
 from cdp.webhooks.keeping import record_sent
 from cdp.webhooks.models import FailureWord
-from cdp.webhooks.outcomes import Outcome, write_down
-from cdp.webhooks.sending import Outgoing, claim, webhooks_to_serve
+from cdp.webhooks.outcomes import GONE, Outcome, write_down
+from cdp.webhooks.sending import Outgoing, claim, give_back, webhooks_to_serve
 
 log = get_logger(__name__)
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 POLL_SECONDS: Final = 0.05
-BETWEEN_ROUNDS: Final = 0.01
+BETWEEN_ROUNDS: Final = 0.02
 """While much comes back, a round waits this long for more, and writes it down together."""
 MOST_AT_ONCE: Final = 16
 """Requests open to one receiver."""
+AHEAD: Final = 4
+"""Of a receiver that answers quickly, so many times as much is taken at once: a round costs much the same for few and for many."""
+QUICK_MS: Final = 100
+READY_SECONDS: Final = 2.0
+"""What was taken and judged so long ago isn't sent any more but given back, and judged anew."""
 LOOK_AFTER_SECONDS: Final = 5.0
 RECORD_SECONDS: Final = 60.0
 
@@ -49,7 +54,11 @@ class Deliverer:
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="webhook")
         self._done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._open: Counter[int] = Counter()
+        self._ready: dict[int, deque[tuple[float, Outgoing]]] = {}
+        self._places: dict[int, int] = {}
+        self._ms: dict[int, float] = {}
         self._unwritten: list[Outcome] = []
+        self._left: list[Outgoing] = []
         self._stopping = threading.Event()
         self._looked_at, self._recorded_at = -LOOK_AFTER_SECONDS, time.monotonic()
         self._full: frozenset[int] = frozenset()
@@ -81,7 +90,7 @@ class Deliverer:
                 if not is_busy:
                     self._wait(POLL_SECONDS)
                 elif self._open:
-                    self._wait(BETWEEN_ROUNDS)
+                    self._gather(BETWEEN_ROUNDS)
             self.finish()
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -101,8 +110,11 @@ class Deliverer:
         return bool(sent or (heard and (heard[0] or heard[1])) or not self._done.empty())
 
     def finish(self) -> None:
-        """Waits for what is open, as long as requests may take, and writes it down."""
+        """Waits for what is open, as long as requests may take, and writes it down. What was only taken is left to others."""
+        for webhook in list(self._ready):
+            self._leave(webhook)
         patience = time.monotonic() + settings.WEBHOOK_SECONDS + 1
+        self._write()
         while self._open and time.monotonic() < patience:
             self._wait(POLL_SECONDS)
             self._write()
@@ -111,39 +123,72 @@ class Deliverer:
 
     def _wait(self, seconds: float) -> None:
         try:
-            self._unwritten.append(self._done.get(timeout=seconds))
+            self._came(self._done.get(timeout=seconds))
         except queue.Empty:
             return
 
+    def _gather(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while self._open and (left := until - time.monotonic()) > 0:
+            self._wait(left)
+
+    def _came(self, outcome: Outcome) -> None:
+        """Frees its place for the next one that is ready."""
+        webhook = outcome.outgoing.webhook_id
+        took = outcome.answer.ms if outcome.answer is not None and outcome.is_taken else 10 * QUICK_MS
+        self._ms[webhook] = (self._ms.get(webhook, float(took)) * 3 + took) / 4
+        self._unwritten.append(outcome)
+        self._open[webhook] -= 1
+        self._open = +self._open
+        if outcome.answer is not None and outcome.answer.status == GONE:
+            self._leave(webhook)
+        self._start(webhook)
+
+    def _leave(self, webhook: int) -> None:
+        self._left += [outgoing for _, outgoing in self._ready.pop(webhook, ())]
+
     def _write(self) -> None:
         while not self._done.empty():
-            self._unwritten.append(self._done.get())
+            self._came(self._done.get())
         if self._unwritten:
             write_down(self._unwritten, chance=self._chance)
-            for one in self._unwritten:
-                self._open[one.outgoing.webhook_id] -= 1
-            self._open = +self._open
             self._unwritten = []
+        if self._left:
+            give_back(self._left)
+            self._left = []
 
     def _send(self) -> int:
-        free = self.threads - sum(self._open.values())
-        if free <= 0:
-            return 0
         serving = webhooks_to_serve()
         if not serving:
             return 0
         # No receiver takes more than its share of the threads: one that never answers leaves the others theirs.
         share = min(MOST_AT_ONCE, max(1, self.threads // len(serving)))
         self._chance.shuffle(serving)
-        places = {}
-        for webhook, is_tried in serving:
-            places[webhook] = min(free, (1 if is_tried else share) - self._open[webhook])
-            free -= max(0, places[webhook])
-        outgoing = claim(places)
+        self._places = {webhook: 1 if is_tried else share for webhook, is_tried in serving}
+        wanted = {}
+        for webhook, places in self._places.items():
+            quick = places > 1 and self._ms.get(webhook, QUICK_MS) < QUICK_MS
+            wanted[webhook] = places * (AHEAD if quick else 1) - self._open[webhook] - len(self._ready.get(webhook, ()))
+        outgoing = claim(wanted)
+        now = time.monotonic()
         for one in outgoing:
-            self._open[one.webhook_id] += 1
-            self._pool.submit(self._request, one)
+            self._ready.setdefault(one.webhook_id, deque()).append((now, one))
+        for webhook in {one.webhook_id for one in outgoing}:
+            self._start(webhook)
         return len(outgoing)
+
+    def _start(self, webhook: int) -> None:
+        """Sends what is ready, as far as there are places."""
+        ready = self._ready.get(webhook)
+        while ready and self._open[webhook] < self._places.get(webhook, 1):
+            taken_at, outgoing = ready.popleft()
+            if time.monotonic() - taken_at < READY_SECONDS:
+                self._open[webhook] += 1
+                self._pool.submit(self._request, outgoing)
+            else:
+                self._left.append(outgoing)
+        if not ready:
+            self._ready.pop(webhook, None)
 
     def _request(self, outgoing: Outgoing) -> None:
         """In a thread: no database here."""

@@ -72,7 +72,7 @@ def may_still_hear(webhook: Webhook) -> bool:
     return not Audience.objects.filter(pk__in=heard).exclude(pk__in=_pks(audiences_heard_by(owner))).exists()
 
 
-def _pks(audiences: QuerySet[Audience]) -> QuerySet[Audience, dict[str, Any]]:
+def _pks(audiences: QuerySet[Audience]) -> QuerySet[Audience, Any]:
     return audiences.order_by().values("pk")
 
 

@@ -31,7 +31,7 @@ DROP: Final = """
     SELECT (SELECT count(*) FROM dropped), (SELECT count(*) FROM tries)
 """
 GIVE_UP: Final = """
-    UPDATE webhooks_delivery d SET state = 'dead', why = 'forgotten', finished_at = now(), lease = NULL, leased_until = NULL
+    UPDATE webhooks_delivery d SET state = 'dead', why = 'forgotten', finished_at = %(now)s, lease = NULL, leased_until = NULL
       FROM webhooks_webhook w
      WHERE w.id = d.webhook_id AND w.state = 'disabled' AND d.state = 'waiting' AND d.created_at < %(before)s
 """
@@ -69,7 +69,7 @@ def purge(*, now: datetime | None = None) -> dict[str, int]:
     before = now - timedelta(days=settings.WEBHOOK_DAYS)
     done = {"given_up": 0, "deliveries": 0, "tries": 0, "secrets": 0}
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(GIVE_UP, {"before": before})
+        cursor.execute(GIVE_UP, {"before": before, "now": now})
         done["given_up"] = cursor.rowcount
     while True:
         with transaction.atomic(), connection.cursor() as cursor:

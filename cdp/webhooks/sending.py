@@ -107,6 +107,16 @@ def claim(places: Mapping[int, int]) -> list[Outgoing]:
     ]
 
 
+def give_back(outgoing: Sequence[Outgoing]) -> None:
+    """Leaves to others what was taken and not sent."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE webhooks_delivery d SET lease = NULL, leased_until = NULL FROM unnest(%s::bigint[], %s::uuid[]) AS g(id, lease)"
+            " WHERE d.id = g.id AND d.lease = g.lease AND d.state = 'waiting'",
+            [[one.delivery_id for one in outgoing], [one.lease for one in outgoing]],
+        )
+
+
 def lease_time() -> timedelta:
     """Longer than any request may take, so that nobody else sends what is still open."""
     return timedelta(seconds=2 * settings.WEBHOOK_SECONDS + 1)

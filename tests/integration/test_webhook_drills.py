@@ -87,8 +87,8 @@ def positions_by_person(receiver: Receiver) -> dict[str, list[int]]:
 def test_what_fails_and_who_is_killed_loses_no_change_and_no_order(
     own_database: OwnDatabase, processes: Processes, drill_scale: Scale
 ) -> None:
-    count, turns = drill_scale(full=200, quick=6), drill_scale(full=50, quick=8)
-    kills = drill_scale(full=20, quick=2)
+    count, turns = drill_scale(full=200, quick=5), drill_scale(full=50, quick=4)
+    kills = drill_scale(full=20, quick=1)
     chance = random.Random(4)
     lock = threading.Lock()
 

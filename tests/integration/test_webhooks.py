@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -25,6 +26,7 @@ from cdp.webhooks.hearing import hear_once, look_after
 from cdp.webhooks.keeping import purge, record_sent
 from cdp.webhooks.models import Attempt, Delivery, DeliveryState, EventType, Happened, OffReason, SecretKind, Webhook
 from cdp.webhooks.outcomes import masked, retry_after
+from cdp.webhooks.sending import claim
 from cdp.webhooks.services import (
     Made,
     change_webhook,
@@ -620,3 +622,19 @@ def test_what_waits_too_long_raises_an_alarm_unless_its_receiver_fails(audience:
     assert "webhooks_lag" in [one["code"] for one in (standing().figures or {})["alarms"]]
     Webhook.objects.update(failing_since=timezone.now())
     assert [one["code"] for one in (standing().figures or {})["alarms"]] == []
+
+
+def test_who_is_stopped_gives_back_what_it_had_taken(audience: Audience, owner: User, deliverer: Deliverer) -> None:
+    with receiving() as receiver:
+        hook(receiver, owner, audience)
+        buy("ann")
+        deliver(deliverer)
+        buy("bob", "cleo")
+        hear_once()
+        outgoing = claim({Webhook.objects.get().pk: 2})
+        assert len(outgoing) == 2 and claim({Webhook.objects.get().pk: 2}) == []
+        deliverer._ready = {Webhook.objects.get().pk: deque((time.monotonic(), one) for one in outgoing)}
+        deliverer.finish()
+        assert not Delivery.objects.filter(lease__isnull=False).exists()
+        deliver(deliverer)
+        assert len(receiver.taken) == 3
