@@ -306,7 +306,7 @@ class Outbound:
         method: str,
         url: str,
         *,
-        content: bytes | Iterable[bytes] = b"",
+        content: bytes | Iterator[bytes] = b"",
         headers: Mapping[str, str] | None = None,
         seconds: float = SECONDS,
     ) -> Answer:
@@ -321,6 +321,7 @@ class Outbound:
         """
         checked_url(url)
         began = time.monotonic()
+        sent = {"User-Agent": settings.OUTBOUND_USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
         limits = dict.fromkeys(("pool", "read", "write"), seconds) | {"connect": min(seconds, CONNECT_SECONDS)}
         with (
             _within(seconds),
@@ -328,7 +329,7 @@ class Outbound:
             self._pool.stream(
                 method,
                 url,
-                headers={"User-Agent": settings.OUTBOUND_USER_AGENT, "Accept-Encoding": "identity", **(headers or {})},
+                headers=list(sent.items()),
                 content=content,
                 extensions={"timeout": limits},
             ) as response,

@@ -141,6 +141,7 @@ INSTALLED_APPS = [
     "cdp.activation",
     "cdp.webhooks",
     "cdp.collecting",
+    "cdp.content",
     "cdp.accountability",
     "cdp.privacy",
     "cdp.pages",
@@ -150,6 +151,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "cdp.middleware.RequestContextMiddleware",
     "cdp.middleware.TrackingApiMiddleware",
+    "cdp.content.quick.LookupMiddleware",
     "cdp.middleware.NulMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -55,8 +55,8 @@ MAKE = OpenApiExample(
 class AudienceSerializer(serializers.ModelSerializer[Audience]):
     """A segment, for a purpose, by a channel. `checksum` is of its members after the change at `position`."""
 
-    segment = serializers.SlugRelatedField(slug_field="key", read_only=True)
-    purpose = serializers.SlugRelatedField(slug_field="key", read_only=True)
+    segment = serializers.CharField(source="segment.key", read_only=True, help_text="Its key.")
+    purpose = serializers.CharField(source="purpose.key", read_only=True, help_text="Its key.")
     channel = serializers.ChoiceField(
         Channel.choices,
         read_only=True,

@@ -103,7 +103,7 @@ def terms_of(audience: Audience) -> str:
 
 def belonging(audience: Audience, profile_ids: Iterable[int]) -> QuerySet[Profile]:
     """Those of the people who belong to the audience now."""
-    people = Profile.objects.filter(pk__in=any_of(profile_ids))
+    people: QuerySet[Profile] = Profile.objects.filter(pk__in=any_of(profile_ids))
     if audience.segment.status not in READABLE or audience.segment.live_version_id is None:
         return people.none()
     people = permitted(people, audience.purpose)
@@ -206,7 +206,7 @@ def _hear_ended(since: datetime, now: datetime, audiences: list[Audience], cause
     ended = ConsentState.objects.filter(purpose__in=list(of_purpose), expires_at__gt=since, expires_at__lte=now)
     for purpose_id, profile_id, expires_at in ended.values_list("purpose_id", "profile_id", "expires_at"):
         for audience_id in of_purpose[purpose_id]:
-            causes[audience_id].setdefault(profile_id, Cause(why=Why.EXPIRED, at=expires_at))
+            causes[audience_id].setdefault(profile_id, Cause(why=Why.EXPIRED, at=expires_at or now))
 
 
 def _judge_everybody(keeper: Keeper, audience: Audience, *, now: datetime) -> Kept:

@@ -48,7 +48,7 @@ def lift_view(request: HttpRequest, pk: int) -> HttpResponse:
 def user_factors_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Somebody's factors by kind; a POST takes all away, because they lost them, and ends their sessions."""
     _require(request)
-    user = get_object_or_404(User, pk=pk, api_key=None)
+    user = get_object_or_404(User, pk=pk, api_keys=None)
     if user.is_superuser and not reader_of(request).is_superuser:
         raise PermissionDenied  # or an administrator could make their way into an account that may more
     if request.method == "POST":

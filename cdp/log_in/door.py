@@ -83,7 +83,7 @@ def password_view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse
     attempt = brake.attempt(account=typed, network=by.ip_prefix)
     if attempt.is_held:
         name = unicodedata.normalize("NFKC", typed).replace("\0", "").strip()
-        brake.note_held(attempt, user=User.objects.filter(username__iexact=name, api_key=None).first(), by=by)
+        brake.note_held(attempt, user=User.objects.filter(username__iexact=name, api_keys=None).first(), by=by)
         return held(request)
     response = step(request)
     is_right = response.status_code == 302
