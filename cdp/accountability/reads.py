@@ -49,6 +49,7 @@ READS: Final[Mapping[str, Read]] = {
     ),
     "audience.members_read": Read(label="Members of an audience, by page", whose=Whose.NOBODY_NAMED),
     "audience.changes_read": Read(label="Who came to an audience and went", whose=Whose.NOBODY_NAMED),
+    "webhook.told": Read(label="Who came to an audience and went, told to another system", whose=Whose.NOBODY_NAMED),
     "list.people_viewed": Read(
         label="People on a list", whose=Whose.SAMPLE, fields=frozenset({"uuid", "identifiers"}), masked=PERSONAL
     ),
