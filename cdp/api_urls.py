@@ -6,6 +6,8 @@ from cdp.activation.api import AudienceChecksum, AudienceDetail, AudienceMembers
 from cdp.activation.api_changes import AllChangesFeed, AudienceChangeFeed
 from cdp.collecting.api import Consents, PersonConsent, PersonConsentHistory, PersonConsentMode
 from cdp.collecting.api_files import ConsentImportApply, ConsentImportDetail, ConsentImports
+from cdp.content.api import SlotDetail, Slots
+from cdp.content.api_lookup import SegmentsOfPerson
 from cdp.ingestion.api import Quarantine, QuarantineReplay, Sources
 from cdp.jobs.api import JobCancel, JobDetail, JobList
 from cdp.pages.api import Links
@@ -92,8 +94,12 @@ urlpatterns = [
     path("personas/", Personas.as_view(), name="personas"),
     path("portraits/", PersonaPortraits.as_view(), name="portraits"),
     path("personas/<slug:key>/", PersonaDetail.as_view(), name="persona"),
+    # Before the person's own address, whose identifier may hold slashes, too.
+    path("profiles/<path:identifier>/segments/", SegmentsOfPerson.as_view(), name="profile-segments"),
     path("profiles/<path:identifier>/", ProfileLookup.as_view(), name="profile"),
     path("consents/<uuid:uuid>/receipt/", ConsentReceipt.as_view(), name="consent-receipt"),
+    path("slots/", Slots.as_view(), name="slots"),
+    path("slots/<slug:key>/", SlotDetail.as_view(), name="slot"),
     path("purposes/", PurposeList.as_view(), name="purposes"),
     path("privacy-requests/", PrivacyRequests.as_view(), name="privacy-requests"),
     path("privacy-requests/<uuid:uuid>/", PrivacyRequestDetail.as_view(), name="privacy-request"),

@@ -25,6 +25,7 @@ app.conf.beat_schedule = {
     "purge-privacy": {"task": "privacy.purge", "schedule": 6 * 3600.0},
     "send-confirmations": {"task": "pages.send_confirmations", "schedule": 20.0},
     "discard-forgotten-imports": {"task": "collecting.discard_forgotten", "schedule": 24 * 3600.0},
+    "tell-of-lost-counts": {"task": "content.tell_of_lost_counts", "schedule": 600.0},
     "verify-the-audit-log": {"task": "audit.request_verification", "schedule": 3600.0},
     "apply-retention-at-night": {"task": "retention.request", "schedule": 600.0},
     "purge-done-requests": {"task": "rest.purge_done_requests", "schedule": 3600.0},

@@ -140,6 +140,7 @@ INSTALLED_APPS = [
     "segments",
     "cdp.activation",
     "cdp.collecting",
+    "cdp.content",
     "cdp.accountability",
     "cdp.privacy",
     "cdp.pages",
@@ -149,6 +150,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "cdp.middleware.RequestContextMiddleware",
     "cdp.middleware.TrackingApiMiddleware",
+    "cdp.content.quick.LookupMiddleware",
     "cdp.middleware.NulMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -4,6 +4,8 @@ from django.contrib import admin
 from django.urls import include, path
 
 from cdp import health, metrics
+from cdp.content.public import personalize
+from cdp.content.public import script as slots_script
 from cdp.well_known import gpc
 
 urlpatterns = [
@@ -13,6 +15,8 @@ urlpatterns = [
     path("metrics", metrics.metrics),
     path(".well-known/gpc.json", gpc),
     path("api/v1/", include("cdp.api_urls")),
+    path("v1/personalize/<str:write_key>", personalize),
+    path("slots.js", slots_script, name="slots-script"),
     path("", include("cdp.ingestion.urls")),
     path("", include("cdp.pages.urls")),
     path("demo/", include("demo.urls")),

@@ -54,7 +54,7 @@ READ_OR_WRITE: dict[str, str] = {
     "POST": Scope.SEGMENTS_WRITE,
     "PATCH": Scope.SEGMENTS_WRITE,
 }
-DETAILS = ("name", "description", "cadence", "refresh_minutes", "daily_hour", "tags", "folder", "purposes")
+DETAILS = ("name", "description", "cadence", "refresh_minutes", "daily_hour", "tags", "folder", "purposes", "is_public")
 
 
 class SegmentQuery(Query):

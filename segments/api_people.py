@@ -114,6 +114,20 @@ class ProfileLookup(ApiView):
         return Response(answer)
 
 
+def parted(identifier: str) -> tuple[str, str]:
+    """The namespace and the value of ``namespace:value``.
+
+    Raises:
+        DomainError: there is no namespace before a colon.
+    """
+    namespace, colon, value = identifier.partition(":")
+    if not colon or not NAMESPACE.fullmatch(namespace):
+        raise DomainError(
+            "identifier_malformed", "Name a person as namespace:value, such as user_id:42.", "/identifier"
+        )
+    return namespace, value
+
+
 def find(identifier: str) -> tuple[str, Profile]:
     """The namespace, and the profile that answers to this ``namespace:value``.
 
@@ -121,11 +135,7 @@ def find(identifier: str) -> tuple[str, Profile]:
         DomainError: there is no namespace before a colon.
         NotFound: nobody answers to it.
     """
-    namespace, colon, value = identifier.partition(":")
-    if not colon or not NAMESPACE.fullmatch(namespace):
-        raise DomainError(
-            "identifier_malformed", "Name a person as namespace:value, such as user_id:42.", "/identifier"
-        )
+    namespace, value = parted(identifier)
     if namespace == PUBLIC_ID:
         # An id of ours comes first; another system may call its own ids so, too.
         with suppress(ValueError, NotFound):

@@ -65,6 +65,12 @@ class Segment(models.Model):
     purposes = models.ManyToManyField(
         Purpose, blank=True, related_name="+", help_text="What it is meant for. Whoever reads it still names one."
     )
+    is_public = models.BooleanField(
+        "public",
+        default=False,
+        db_default=False,
+        help_text="Browsers may ask whether their own visitor is in it; so visitors can find out.",
+    )
     # By what it is found: all that somebody may remember of it.
     words = models.GeneratedField(
         expression=Func(F("name"), F("key"), F("folder"), F("tags"), function="segments_words"),

@@ -89,7 +89,7 @@ class SegmentSerializer(serializers.ModelSerializer[Segment]):
         model = Segment
         fields: tuple[str, ...] = (
             "key", "uuid", "name", "description", "tags", "folder", "owner", "purposes", "status", "status_since",
-            "member_count", "last_refreshed_at", "cadence", "refresh_minutes", "daily_hour", "broken_reason", "created_at",
+            "member_count", "last_refreshed_at", "cadence", "refresh_minutes", "daily_hour", "is_public", "broken_reason", "created_at",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -155,6 +155,9 @@ class SegmentChange(serializers.Serializer[Any]):
     folder = serializers.CharField(required=False, allow_blank=True, max_length=100)
     purposes = serializers.ListField(
         child=serializers.CharField(max_length=64), required=False, max_length=100, help_text="Keys of purposes."
+    )
+    is_public = serializers.BooleanField(
+        required=False, help_text="Whether browsers may ask if their own visitor is in it."
     )
     owner = serializers.CharField(
         required=False, max_length=150, help_text="Username of somebody who may see the segment."

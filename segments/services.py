@@ -146,6 +146,7 @@ def change_details(
     folder: str | None = None,
     owner: User | None = None,
     purposes: Iterable[str] | None = None,
+    is_public: bool | None = None,
 ) -> Segment:
     """The segment under another name, in another place, at another pace; its key and rule stay, and so does what is None.
 
@@ -165,6 +166,7 @@ def change_details(
         "daily_hour": daily_hour,
         "tags": None if tags is None else details.tags_of(tags),
         "folder": None if folder is None else details.folder_of(folder),
+        "is_public": is_public,
     }
     given = {field: getattr(segment, field) if value is None else value for field, value in wanted.items()}
     details.refuse_pace(given["cadence"], given["refresh_minutes"], given["daily_hour"])

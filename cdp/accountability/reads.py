@@ -54,6 +54,12 @@ READS: Final[Mapping[str, Read]] = {
     ),
     "member.read": Read(label="Whether somebody is a member", whose=Whose.DETAIL),
     "profile.read": Read(label="One person over the API", whose=Whose.OBJECT, masked=PERSONAL),
+    "profiles.read": Read(
+        label="How people stand, asked while pages are made",
+        whose=Whose.NOBODY_NAMED,
+        fields=frozenset({"uuid", "segments", "scores"}),
+    ),
+    "profile.slot_previewed": Read(label="What a slot says to a person", whose=Whose.OBJECT),
     "profile.viewed": Read(label="A person's page", whose=Whose.OBJECT, fields=ALL_OF_A_PERSON, masked=PERSONAL),
     "profile.timeline_viewed": Read(
         label="More of a person's timeline", whose=Whose.OBJECT, fields=frozenset({"events"})

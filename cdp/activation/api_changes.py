@@ -58,7 +58,7 @@ class ChangeSerializer(serializers.Serializer[Any]):
     audience = serializers.CharField(help_text="The audience's key.")
     kind = serializers.ChoiceField(
         ["entered", "exited", WITHHELD],
-        help_text="withheld: an entry of somebody who permits it no longer; an exit of somebody you don't have follows.",
+        help_text="withheld: an entry of somebody who left since; the exit follows, of somebody you don't have.",
     )
     profile = serializers.UUIDField(allow_null=True, help_text="The person's id; null when withheld.")
     why = serializers.CharField(allow_null=True, help_text="event, time, rule, consent, expired, merge, erasure, ….")
@@ -139,7 +139,7 @@ class _Changes(ApiView):
         with place() as has_place:
             page = self._page(request, audiences, cursor, limit=wanted["limit"])
             if not page.changes and wanted["wait"] and has_place:
-                wait_until(partial(_has_beyond, audiences, cursor), seconds=wanted["wait"])
+                wait_until(partial(_has_beyond, audiences, cursor, is_of_all=self.is_of_all), seconds=wanted["wait"])
                 page = self._page(request, audiences, cursor, limit=wanted["limit"])
         return Response(ChangesSerializer(page).data)
 
@@ -197,13 +197,17 @@ def _events(audiences: list[Audience], cursor: int, *, by: Actor, is_of_all: boo
         if page.has_more:
             continue
         if not wait_until(
-            partial(_has_beyond, audiences, cursor), seconds=min(settings.AUDIENCE_STREAM_SECONDS / HEARTBEATS, left)
+            partial(_has_beyond, audiences, cursor, is_of_all=is_of_all),
+            seconds=min(settings.AUDIENCE_STREAM_SECONDS / HEARTBEATS, left),
         ):
             yield b": still here\n\n"
 
 
-def _has_beyond(audiences: list[Audience], cursor: int) -> bool:
-    return newest_position(audiences) > cursor
+def _has_beyond(audiences: list[Audience], cursor: int, *, is_of_all: bool) -> bool:
+    """Whether there is a change that can be told."""
+    if newest_position(audiences) <= cursor:
+        return False
+    return bool(changes_after(audiences, cursor, limit=1, is_of_all=is_of_all).changes)
 
 
 def _last_event(request: Request, cursor: int) -> int:

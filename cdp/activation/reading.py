@@ -1,13 +1,13 @@
 """Reading audiences: members as of a position, and changes after one, each judged once more by what people permit now."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from cdp.activation.keeping import belonging, checksum_of
 from cdp.activation.models import Audience, AudienceChange, AudienceMember, Keeper, Kind
@@ -22,8 +22,8 @@ MOST_CHANGES: Final = 1000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
-    """A change as a reader gets it. ``kind`` is entered, exited or withheld; of who is withheld nothing is told: they permit the
-    purpose no longer, and the exit that says so to everybody is on its way."""
+    """A change as a reader gets it. ``kind`` is entered, exited or withheld; of who is withheld nothing is told: they left
+    again later in the feed, and don't permit the purpose now."""
 
     position: int
     audience: str
@@ -97,6 +97,14 @@ def changes_after(audiences: Collection[Audience], cursor: int, *, limit: int, i
     rows = list(changes[: limit + 1])
     page = rows[:limit]
     allowed = _still_in(page, by_id)
+    # An entry is withheld only if their exit is in the feed already. Else whoever was told nothing of it would miss them should they
+    # permit it again before anybody has judged them; so the page ends before it, for the moment until somebody has.
+    exits = _exits([one for one in page if one.kind == Kind.ENTERED and one.position not in allowed])
+    for place, one in enumerate(page):
+        is_told = one.kind == Kind.EXITED or one.position in allowed
+        if not is_told and exits.get((one.audience_id, one.profile_id), 0) < one.position:
+            rows = page = page[:place]
+            break
     return Page(
         changes=[
             _told(one, by_id[one.audience_id], is_told=one.kind != Kind.ENTERED or one.position in allowed)
@@ -133,6 +141,19 @@ def _still_in(changes: Iterable[AudienceChange], by_id: Mapping[int, Audience]) 
         found = set(belonging(by_id[audience_id], people).values_list("pk", flat=True))
         positions |= {one.position for one in of_one if one.profile_id in found}
     return positions
+
+
+def _exits(entries: Sequence[AudienceChange]) -> dict[tuple[int, int], int]:
+    """The position of the last exit, by audience and person, of those who have one."""
+    if not entries:
+        return {}
+    left = AudienceChange.objects.filter(
+        audience__in={one.audience_id for one in entries},
+        profile_id__in={one.profile_id for one in entries},
+        kind=Kind.EXITED,
+    )
+    found = left.order_by().values_list("audience_id", "profile_id").annotate(Max("position"))
+    return {(audience_id, profile_id): position for audience_id, profile_id, position in found}
 
 
 def _told(change: AudienceChange, audience: Audience, *, is_told: bool) -> Told:

@@ -85,6 +85,7 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
         ),
     ),
     "Activation": (
+        Screen(label="Content", icon="text", view="admin:content_slot_changelist", permission="content.view_slot"),
         Screen(
             label="Audiences",
             icon="target",

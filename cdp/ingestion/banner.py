@@ -63,7 +63,7 @@ def banner(request: HttpRequest, write_key: str) -> HttpResponse:
     if request.method not in {"GET", "HEAD", "POST"}:
         return method_not_allowed("GET, HEAD, POST, OPTIONS", origin=origin)
     try:
-        sender = _sender(write_key, origin)
+        sender = sender_for_pages(write_key, origin)
         if request.method == "POST":
             return answer(msgspec.json.encode({"served": _serve(request, sender)}), origin=origin)
         locales = [one for one in request.GET.get("locales", "").split(",") if one and len(one) <= LONGEST_LOCALE]
@@ -75,7 +75,13 @@ def banner(request: HttpRequest, write_key: str) -> HttpResponse:
     return response
 
 
-def _sender(write_key: str, origin: str) -> Sender:
+def sender_for_pages(write_key: str, origin: str) -> Sender:
+    """The browser source that this key speaks for.
+
+    Raises:
+        NotFound: nobody sends with it.
+        Forbidden: it is a server's secret, or pages of this origin may not use it.
+    """
     sender = sender_of(write_key)
     if sender is None:
         raise NotFound("write_key_unknown", "This write key is unknown or was revoked.")

@@ -29,6 +29,9 @@ class Scope(models.TextChoices):
     AUDIENCES_WRITE = "audiences:write", "Make and change audiences"
     PROFILES_READ = "profiles:read", "Look people up, with personal data masked"
     PROFILES_REVEAL = "profiles:reveal", "See personal data of people unmasked"
+    PROFILES_LOOKUP = "profiles:lookup", "Ask how one person stands: segments, scores, persona, content"
+    CONTENT_READ = "content:read", "Read what is said to whom in slots"
+    CONTENT_WRITE = "content:write", "Change what is said to whom in slots"
     PRIVACY_READ = "privacy:read", "Follow privacy requests"
     PRIVACY_WRITE = "privacy:write", "Enter privacy requests, and have them carried out"
     CONSENTS_READ = "consents:read", "Read what single people decided, with personal evidence hidden"
@@ -53,6 +56,9 @@ HANDED_ON_BY: Final[dict[str, str]] = {
     Scope.AUDIENCES_WRITE: "activation.change_audience",
     Scope.PROFILES_READ: "profiles.view_profile",
     Scope.PROFILES_REVEAL: "profiles.reveal_pii",
+    Scope.PROFILES_LOOKUP: "profiles.view_profile",
+    Scope.CONTENT_READ: "content.view_slot",
+    Scope.CONTENT_WRITE: "content.change_slot",
     Scope.PRIVACY_READ: "privacy.view_privacyrequest",
     Scope.PRIVACY_WRITE: "privacy.change_privacyrequest",
     Scope.CONSENTS_READ: "consent.view_consentrecord",

@@ -5,6 +5,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from django.core.cache import cache
+from django.core.cache.backends.redis import RedisCacheClient
+from redis import Redis
 from redis.exceptions import ConnectionError, TimeoutError
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
@@ -27,6 +29,13 @@ def parsed_rate(rate: str) -> tuple[int, int]:
     return int(number), SECONDS[period[:1]]
 
 
+def _valkey() -> Redis | None:
+    """The cache's own client; None where the cache is no Valkey."""
+    backend = getattr(cache, "_cache", None)
+    found = backend.get_client(None, write=True) if isinstance(backend, RedisCacheClient) else None
+    return found if isinstance(found, Redis) else None
+
+
 class PerKeyThrottle(BaseThrottle):
     """So many requests per API key, person or (for who has neither) address, in each fixed span of time.
 
@@ -45,8 +54,7 @@ class PerKeyThrottle(BaseThrottle):
         span = int(time.time() // self.span_seconds)
         name = f"rate:{self._caller(request)}:{span}"
         try:
-            cache.add(name, 0, timeout=self.span_seconds)
-            made = cache.incr(name)
+            made = self._count(name)
         except (ConnectionError, TimeoutError) as error:
             log.warning("requests_not_counted", reason=type(error).__name__)
             return True
@@ -58,6 +66,19 @@ class PerKeyThrottle(BaseThrottle):
             "RateLimit-Reset": str(self.wait()),
         }
         return made <= limit
+
+    def _count(self, name: str) -> int:
+        if (client := _valkey()) is not None:
+            # Both in one round trip; the cache's own increment first asks whether there is anything.
+            with client.pipeline(transaction=False) as asked:
+                asked.incr(cache.make_key(name))
+                asked.expire(cache.make_key(name), self.span_seconds, nx=True)
+                return int(asked.execute()[0])
+        try:
+            return int(cache.incr(name))
+        except ValueError:  # nobody has asked in this span
+            cache.add(name, 0, timeout=self.span_seconds)
+            return int(cache.incr(name))
 
     def wait(self) -> int:
         """Whole seconds until the next span begins."""

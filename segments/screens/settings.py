@@ -25,6 +25,8 @@ def given(request: HttpRequest, segment: Segment) -> dict[str, Any]:
         sent["folder"] = request.POST["folder"]
     if "has_purposes" in request.POST:  # an unticked box sends nothing
         sent["purposes"] = request.POST.getlist("meant_for")
+    if "has_public" in request.POST:
+        sent["is_public"] = "is_public" in request.POST
     if owner := request.POST.get("owner", ""):
         chosen = possible_owners(segment).filter(pk=int(owner)) if owner.isdecimal() and len(owner) < 10 else None
         sent["owner"] = chosen.first() if chosen is not None else None
@@ -45,5 +47,6 @@ def page(request: HttpRequest, segment: Segment) -> dict[str, Any]:
         "owner_choices": [(one, str(one.pk) == owner) for one in possible_owners(segment)],
         "tags_text": posted["tags"] if posted else ", ".join(segment.tags),
         "folder": posted.get("folder", "") if posted else segment.folder,
+        "is_public": "is_public" in posted if posted else segment.is_public,
         "folders": choices(visible)["folders"],
     }

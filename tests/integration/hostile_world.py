@@ -24,6 +24,8 @@ from cdp.activation.keeping import keep_all
 from cdp.activation.services import create_audience
 from cdp.collecting import files
 from cdp.collecting.models import ConsentImport
+from cdp.content.models import Slot
+from cdp.content.services import create_slot
 from cdp.identity.merging import merge_profiles
 from cdp.identity.models import Merge
 from cdp.ingestion.models import Quarantined, WriteKey
@@ -128,6 +130,8 @@ def make_world() -> World:
     complete_run()
     master = User.objects.create_superuser("master", "master@example.com", "not used")
     share_segment(segment=segment, user=master, by=BY)
+    empty = {"variants": [{"name": "All", "when": None, "content": {"title": "Hello"}}], "default": None}
+    create_slot(key="hero", name="Hero", document=empty, is_live=True, is_public=True, by=BY, user=master)
     key("segments:read")  # one that may be revoked
     User.objects.create_user("clerk", is_staff=True)
     Lockout.objects.create(kind="network", counter="tests", began_at=now, until=now + timedelta(minutes=5))
@@ -196,12 +200,16 @@ ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
     "lockout_lift": lambda _: [{"pk": _pk(Lockout)}],
     "auth_user_password_change": lambda world: [{"id": world.master.pk}],
     "ingestion_source_revoke_key": lambda _: [{"pk": _one(WriteKey).source_id, "key_pk": _pk(WriteKey)}],
+    "content_slot_detail": lambda _: [{"uuid": _one(Slot).uuid}],
+    "content_slot_preview": lambda _: [{"uuid": _one(Slot).uuid}],
+    "content_slot_delete_one": lambda _: [{"uuid": _one(Slot).uuid}],
     "app_list": lambda _: [{"app_label": "consent"}],
 }
 API_PARTS: dict[str, Callable[[World], Any]] = {
     "segments/{key}": lambda _: "everybody",
     "audiences/{key}": lambda _: "news",
     "lists/{key}": lambda _: "friends",
+    "slots/{key}": lambda _: "hero",
     "runs/{uuid}": lambda _: _one(RfmRun).uuid,
     "clusterings/{key}": lambda _: _one(Clustering).key,
     "runs/{number}": lambda _: 1,

@@ -19,6 +19,8 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from cdp.activation.keeping import keep_all
 from cdp.activation.services import create_audience
+from cdp.content.counting import counter
+from cdp.content.models import Slot
 from cdp.profiles.models import Profile, Trait
 from consent.models import Decision, Purpose
 from segments.lists import add_people, create_list
@@ -73,6 +75,7 @@ def canaries(profile: Profile, user: str) -> set[str]:
 
 # ---- REST ----------------------------------------------------------------------------------------------------------
 
+EMPTY_SLOT = {"variants": [], "default": None}
 PURPOSES = ("marketing_email", "internal_analysis")
 AUDIENCES = {purpose: purpose.replace("_", "-") for purpose in PURPOSES}
 Ask = Callable[[World, str, Profile], HttpResponse]
@@ -92,6 +95,7 @@ READERS: dict[str, Ask] = {
         f"audiences/{AUDIENCES.get(purpose, 'marketing-email')}/members/", purpose=purpose
     ),
     "profile": lambda world, purpose, one: world.caller.get(f"profiles/uuid:{one.uuid}/", purpose=purpose),
+    "profile-segments": lambda world, purpose, one: _looked_up(world, purpose, one),
 }
 NOBODY = {
     # What came and went has the purpose of its audience, whoever asks; `test_rest_audiences` holds them to it.
@@ -140,6 +144,8 @@ NOBODY = {
     "personas": "figures of groups of five people or more",
     "persona": "the same, and how many of it permit a purpose",
     "portraits": "a job",
+    "slots": "definitions",
+    "slot": "one definition",
     "sources": "definitions and counts",
     "quarantine": "what could not be used and so is nobody's yet; bodies by a scope of their own, each on record",
     "quarantine-replay": "the same, without the body",
@@ -170,6 +176,13 @@ NOBODY = {
     "schema": "a schema",
     "docs": "documentation",
 }
+
+
+def _looked_up(world: World, purpose: str, one: Profile) -> HttpResponse:
+    """With what its count says of it, which is written when the minute is over."""
+    given = world.caller.get(f"profiles/uuid:{one.uuid}/segments/", purpose=purpose)
+    counter.flush()
+    return given
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
@@ -236,6 +249,11 @@ def _review_people(world: World) -> HttpResponse:
     return _ask(world, "segments_segment_review_people", world.segment.uuid, condition=nobody, accuracy="exact")
 
 
+def _slot_preview(world: World) -> HttpResponse:
+    slot = Slot.objects.get_or_create(key="hero", defaults={"name": "Hero", "document": EMPTY_SLOT})[0]
+    return _browse(world, "content_slot_preview", slot.uuid, who=f"uuid:{world.bob.uuid}")
+
+
 def _export(world: World) -> HttpResponse:
     page = world.marketer.client.get(reverse("admin:segments_segment_members", args=[world.segment.uuid]))
     sent = {"purpose": "internal_analysis", "csrfmiddlewaretoken": str(page.context["csrf_token"])}
@@ -268,6 +286,7 @@ CONSOLE: dict[str, Callable[[World], list[HttpResponse]]] = {
     "profiles_profile_link": lambda world: [_browse(world, "profiles_profile_link", world.bob.uuid)],
     "profiles_profile_reveal": lambda world: [_browse(world, "profiles_profile_reveal", world.bob.uuid)],
     "profiles_profile_mask": lambda world: [_browse(world, "profiles_profile_mask", world.bob.uuid)],
+    "content_slot_preview": lambda world: [_slot_preview(world)],
     "segments_segment_preview": lambda world: [_preview(world)],
     "segments_segment_draft_why": lambda world: [_ask(world, "segments_segment_draft_why", person=world.bob.uuid)],
     "segments_segment_review_people": lambda world: [_review_people(world)],
@@ -303,6 +322,7 @@ QUIET = {
     r"consent_(purpose|notice)_.*": "definitions, and how often words were shown and what was chosen",
     r"consent_rates": "counts",
     r"collecting_consentimport_.*": "counts, and numbers of rows",
+    r"content_slot_(?!preview).*": "definitions",
     r"ingestion_source_.*": "definitions",
     r"jobs_job_.*": "jobs",
     r"accountability_retentionrule_.*": "rules, and counts of rows",
@@ -376,10 +396,11 @@ TASKS = {
     "pages.send_confirmations", "collecting.apply_import", "collecting.discard_forgotten",
     "segments.recompute_thresholds", "segments.request_recomputation", "fields.measure", "fields.request_measurement",
     "segments.apply_upload", "personas.portray", "personas.request_portraits",
-    "segments.rfm", "rfm.request_run", "segments.cluster", "segments.request_cluster_runs", "clusters.assign_arrived",
+    "content.tell_of_lost_counts", "segments.rfm", "rfm.request_run", "segments.cluster",
+    "segments.request_cluster_runs", "clusters.assign_arrived",
 }  # fmt: skip
 """Their results are counts; `cdp.jobs` shows them."""
-TRACKING = re.compile(r"(healthz|readyz|metrics|v1/|analytics|banner\.js|\.well-known/gpc\.json)")
+TRACKING = re.compile(r"(healthz|readyz|metrics|v1/|analytics|banner\.js|slots\.js|\.well-known/gpc\.json)")
 OWN_PAGES = {
     "preferences": "what one person chose themselves, to whoever has their signed link",
     "receipts": "the same person's decisions",

@@ -46,6 +46,7 @@ OPENED: Final = {
         rest_apikey_detail rest_apikey_history rest_apikey_limits rest_apikey_new
     """,
     "marketer": """
+        content_slot_new
         activation_audience_new activation_audience_settings
         segments_clustering_new segments_clustering_settings
         segments_listupload_detail segments_listupload_new segments_listupload_problems
@@ -53,6 +54,7 @@ OPENED: Final = {
         segments_persona_new segments_persona_settings
     """,
     "marketer compliance": """
+        content_slot_preview
         segments_clustering_change segments_clustering_changelist segments_clustering_compare
         segments_clustering_detail segments_clustering_history segments_clustering_standing
         segments_clustering_statistics segments_clustering_together
@@ -71,6 +73,7 @@ OPENED: Final = {
         segments_rfmrun_movers segments_rfmrun_runs segments_rfmrun_settings segments_rfmrun_standing
     """,
     "marketer compliance integrator": """
+        content_slot_change content_slot_changelist content_slot_detail content_slot_history
         activation_audience_change activation_audience_changelist activation_audience_detail
         activation_audience_history
         jobs_job_change jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_change
@@ -83,6 +86,7 @@ OPENED: Final = {
         segments_staticlist_history segments_staticlist_sizes
     """,
     "nobody": """
+        content_slot_add content_slot_delete content_slot_delete_one
         activation_audience_add activation_audience_delete activation_audience_delete_one
         segments_clustering_accept segments_clustering_add segments_clustering_decline
         segments_clustering_delete segments_clustering_delete_one segments_clustering_rename
@@ -177,6 +181,7 @@ DONE: Final = {
         rest_apikey_revoke rest_apikey_rotate
     """,
     "marketer": """
+        content_slot_delete_one content_slot_detail content_slot_new
         activation_audience_new activation_audience_settings activation_audience_delete_one
         segments_clustering_accept segments_clustering_decline segments_clustering_delete_one
         segments_clustering_new segments_clustering_rename segments_clustering_run segments_clustering_segment
@@ -197,6 +202,7 @@ DONE: Final = {
         segments_rfmrun_start
     """,
     "marketer compliance": """
+        content_slot_preview
         segments_clustering_changelist segments_clustering_compare segments_clustering_detail
         segments_clustering_history segments_clustering_standing segments_clustering_statistics segments_clustering_together
         consent_notice_bytes consent_notice_changelist consent_notice_compare consent_notice_detail
@@ -216,6 +222,7 @@ DONE: Final = {
         segments_rfmrun_standing
     """,
     "marketer compliance integrator": """
+        content_slot_changelist content_slot_history
         activation_audience_changelist activation_audience_detail activation_audience_history
         jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_changelist
         profiles_eventname_history profiles_trait_changelist profiles_trait_history
@@ -230,6 +237,7 @@ DONE: Final = {
         jobs_job_cancel profiles_eventname_measure profiles_trait_measure
     """,
     "nobody": """
+        content_slot_add content_slot_change content_slot_delete
         activation_audience_add activation_audience_change activation_audience_delete
         segments_clustering_add segments_clustering_change segments_clustering_delete
         accountability_publishedrecord_add accountability_publishedrecord_change

@@ -27,6 +27,7 @@ from demo.catalogue import CURRENCY, SHOP_NAME
 from demo.loading import LOADER, gather_statistics, once, quarantined, refuse_if_in_use, send
 from demo.shop import DAYS, PEOPLE, SEED, first_day, messages
 from demo.traits import enter_traits
+from demo.welcome import make_welcome
 from segments.fields.measuring import request_measurement
 from segments.fields.models import FieldStatistics
 from segments.tasks import measure_fields
@@ -72,6 +73,7 @@ class Command(BaseCommand):
         if not FieldStatistics.objects.exists():
             count_fields()
         make_analyses(owner=marketer)
+        make_welcome(user=marketer)
         if hold is not None:
             for segment in segments:
                 self.stdout.write(f"  {segment.member_count:>9,} {segment.name}")

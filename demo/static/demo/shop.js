@@ -27,3 +27,8 @@ document.addEventListener("click", event => {
   }
   if (event.target.id === "again") window.cdp("consent");
 });
+
+// What slots say, once it is permitted; the banner tells by which id the device is known then.
+window.cdp("on", "personalisation", (may, device) => {
+  if (may && device && window.cdpSlots) window.cdpSlots.load(device);
+});

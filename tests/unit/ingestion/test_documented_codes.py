@@ -9,10 +9,10 @@ ROOT = Path(__file__).resolve().parents[3]
 DOCUMENT = (ROOT / "docs/tracking-api.md").read_text()
 PLACES = [*(ROOT / "cdp/ingestion").glob("*.py"), *(ROOT / "cdp/identity").glob("*.py"), ROOT / "cdp/pipeline.py"]
 PLACES += [ROOT / "cdp/profiles/orders.py", ROOT / "cdp/profiles/rates.py"]
-# For the console, whose screens say what to do.
+# For the console, whose screens say what to do, and for the API, which documents its own.
 NOT_ON_THE_WIRE = {
     "quarantined_closed", "not_two_profiles", "merge_undone", "merge_not_found", "survivor_absorbed", "profile_not_found",
-    "identifier_malformed", "last_identifier",
+    "identifier_malformed", "last_identifier", "message_not_found", "nothing_waits", "scope_missing",
 }  # fmt: skip
 ERRORS = {"DomainError", "NotAllowed", "Forbidden", "Busy", "Refusal", "Unusable", "Conflict", "NotFound"}
 CODE = re.compile(r"[a-z][a-z0-9_]+")
