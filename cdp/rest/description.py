@@ -75,7 +75,7 @@ def let_null_be(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 def add_examples(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Adds the examples that stand in files."""
     for operation in _operations(result):
-        found = _examples().get(operation["operationId"], {})
+        found = examples().get(operation["operationId"], {})
         request = operation.get("requestBody", {}).get("content", {})
         _add(request, found.get("request", {}))
         for status, response in operation["responses"].items():
@@ -91,7 +91,7 @@ def _add(content: dict[str, Any], examples: dict[str, Any]) -> None:
 
 
 @cache
-def _examples() -> dict[str, dict[str, dict[str, Any]]]:
+def examples() -> dict[str, dict[str, dict[str, Any]]]:
     """By the id of the operation."""
     here = Path(settings.BASE_DIR)
     folders = [Path(app.path) / "api_examples" for app in apps.get_app_configs() if here in Path(app.path).parents]

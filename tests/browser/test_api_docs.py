@@ -8,7 +8,6 @@ from tests.browser.conftest import Console
 from tests.browser.looks import NARROW, WIDE, picture
 from tests.factories import BY
 
-
 PATIENCE = 5_000
 
 

@@ -31,6 +31,7 @@ EVERYBODYS: dict[str, str] = {
     "clusterings/": "figures of the whole shop",
     "personas/": "figures of groups of five people or more",
     "quarantine/": "for whoever runs the integration: messages that belong to nobody yet",
+    "slots/": "what a site shows to whom: its own content, and of segments their keys",
     "keys/": "for whoever has keys:read; what they may do is limited by what the caller may, see test_rest_keys",
 }
 """Addresses below /api/v1/, by their beginning: objects that everybody with the scope may see, and why."""
@@ -69,8 +70,8 @@ def _role_without_objects() -> Caller:
     return caller
 
 
-OF_OBJECTS = {("segments", "segment"), ("segments", "members")}
-"""Permissions that are rights to every segment if they aren't given on one."""
+OF_OBJECTS = {("segments", "segment"), ("segments", "members"), ("jobs", "job")}
+"""Permissions that are rights to every segment or job if they aren't given on one."""
 
 
 def test_a_key_with_every_scope_finds_nothing_that_was_not_shared_with_it(world: World) -> None:
