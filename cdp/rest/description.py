@@ -1,7 +1,8 @@
 """What makes the description of the API good to read and true to check: rooms in their order, an example of everything.
 
 Hooks of drf-spectacular. What one operation takes and gives is described at its view; examples that would be long there are
-in files beside it, ``api_examples/<operation_id>.json``, as ``{"request": {name: value}, "response": {name: value}}``.
+in ``api_examples.json`` of its package, as ``{operation_id: {"request": {name: value}, "response": {name: value}}}``; where
+an operation gives several forms, by their media types instead.
 """
 
 import json
@@ -77,26 +78,27 @@ def add_examples(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     for operation in _operations(result):
         found = examples().get(operation["operationId"], {})
         request = operation.get("requestBody", {}).get("content", {})
-        _add(request, found.get("request", {}))
+        _add(request, found, "request")
         for status, response in operation["responses"].items():
             if status.startswith("2"):
-                _add(response.get("content", {}), found.get("response", {}))
+                _add(response.get("content", {}), found, "response")
     return result
 
 
-def _add(content: dict[str, Any], examples: dict[str, Any]) -> None:
-    for media in content.values():
-        if examples and not media.get("examples"):
-            media["examples"] = {name: {"value": value, "summary": name} for name, value in examples.items()}
+def _add(content: dict[str, Any], examples_of: dict[str, Any], what: str) -> None:
+    for name, media in content.items():
+        found = examples_of.get(name, examples_of.get(what))
+        if found and name.endswith("json") and not media.get("examples"):
+            media["examples"] = {title: {"summary": title, "value": value} for title, value in found.items()}
 
 
 @cache
 def examples() -> dict[str, dict[str, dict[str, Any]]]:
     """By the id of the operation."""
     here = Path(settings.BASE_DIR)
-    folders = [Path(app.path) / "api_examples" for app in apps.get_app_configs() if here in Path(app.path).parents]
-    files = [file for folder in sorted(folders) for file in sorted(folder.glob("*.json"))]
-    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    packages = [Path(app.path) for app in apps.get_app_configs() if here in Path(app.path).parents]
+    files = [file for package in sorted(packages) if (file := package / "api_examples.json").exists()]
+    return {name: one for file in files for name, one in json.loads(file.read_text(encoding="utf-8")).items()}
 
 
 def _operations(result: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,8 @@ from cdp.rest.description import examples
 from cdp.rest.openapi import document
 
 JSON = ("application/json", "application/ld+json")
-LACKING = "add it at the view, or in api_examples/{}.json of its package as {{\"request\": {{name: value}}, \"response\": {{name: value}}}}"
+LACKING = """add it at the view, or to api_examples.json of its package:
+{operation_id: {"request": {name: value}, "response": {name: value}}}"""
 
 
 def _contents() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
@@ -27,7 +28,7 @@ def _contents() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
 
 def test_every_request_and_every_answer_has_an_example() -> None:
     lacking = [f"{name} {what} {media}" for name, what, media, content in _contents() if not content.get("examples")]
-    assert not lacking, LACKING.format("<operation_id>") + "\n" + "\n".join(lacking)
+    assert not lacking, "\n".join([LACKING, *lacking])
 
 
 def test_every_example_fits_its_schema() -> None:
@@ -45,6 +46,6 @@ def test_every_example_fits_its_schema() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_file_ofexamples_is_of_an_operation_that_isnt_there() -> None:
+def test_no_file_of_examples_is_of_an_operation_that_isnt_there() -> None:
     there = {one["operationId"] for operations in document()["paths"].values() for one in operations.values()}
     assert examples().keys() <= there
