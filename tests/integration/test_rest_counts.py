@@ -42,7 +42,7 @@ def world(db: None) -> Iterator[World]:
 
 def more(world: World, count: int, caller: Caller) -> None:
     """So many more of each thing that there are lists of, where a list may hold them; the caller sees those there are rights to."""
-    shop = tracker(name=f"Shop {uuid4()}")
+    shop = tracker()
     everybody = Segment.objects.get(key="everybody")
     purpose = Purpose.objects.get(key="marketing_email")
     clustering = Clustering.objects.get(key="habits")
