@@ -67,7 +67,9 @@ def test_every_command_of_the_guide_works(live_site: str, processes: Processes, 
     assert said.count('"key":"quick-start"') >= 3
     keep_all()
     (script,) = PYTHON.findall(GUIDE.read_text().partition("## In ten minutes")[2].partition("\n## ")[0])
-    told = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True
+    ).stdout
     assert "'quick-start'" in told and "go on from" in told
 
 
