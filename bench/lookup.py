@@ -60,7 +60,7 @@ MAKE = """
 
 def prepare() -> tuple[str, int]:
     """An API key that sees all segments, and its account, on a database that has the people."""
-    key, secret = create_api_key(name="bench", scopes=[Scope.PROFILES_LOOKUP], by=SYSTEM)
+    key, secret = create_api_key(name="bench", scopes=[Scope.PROFILES_LOOKUP], all_purposes=True, by=SYSTEM)
     for number in range(SEGMENTS):
         rule = {"version": 1, "everyone": True}
         segment = create_segment(name=f"Bench {number}", key=f"bench-{number}", rule=rule, by=SYSTEM)

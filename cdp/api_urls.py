@@ -15,6 +15,16 @@ from cdp.privacy.api import PrivacyRequestDetail, PrivacyRequests, PrivacyReques
 from cdp.rest.api_audit import AuditEntries
 from cdp.rest.api_keys import ApiKeyDetail, ApiKeyRevoke, ApiKeyRotate, ApiKeys
 from cdp.rest.openapi import SchemaView, docs
+from cdp.webhooks.api import (
+    WebhookDetail,
+    WebhookDisable,
+    WebhookEnable,
+    Webhooks,
+    WebhookSecretRotation,
+    WebhookTest,
+)
+from cdp.webhooks.api_deliveries import DeliveryReplay, WebhookDeliveries, WebhookReplay
+from cdp.webhooks.api_hooks import Hook, Hooks, HookSamples
 from consent.api import PurposeList
 from consent.api_notices import NoticeList, NoticeNewest, NoticeVersionDetail, NoticeVersions
 from consent.api_receipts import ConsentReceipt
@@ -121,6 +131,22 @@ urlpatterns = [
     path("consents/history/<path:identifier>/", PersonConsentHistory.as_view(), name="consent-history"),
     path("consents/consent-mode/<path:identifier>/", PersonConsentMode.as_view(), name="consent-mode"),
     path("links/", Links.as_view(), name="links"),
+    path("webhooks/", Webhooks.as_view(), name="webhooks"),
+    path("webhooks/<uuid:uuid>/", WebhookDetail.as_view(), name="webhook"),
+    path("webhooks/<uuid:uuid>/test/", WebhookTest.as_view(), name="webhook-test"),
+    path("webhooks/<uuid:uuid>/rotate-secret/", WebhookSecretRotation.as_view(), name="webhook-rotate-secret"),
+    path("webhooks/<uuid:uuid>/enable/", WebhookEnable.as_view(), name="webhook-enable"),
+    path("webhooks/<uuid:uuid>/disable/", WebhookDisable.as_view(), name="webhook-disable"),
+    path("webhooks/<uuid:uuid>/replay/", WebhookReplay.as_view(), name="webhook-replay"),
+    path("webhooks/<uuid:uuid>/deliveries/", WebhookDeliveries.as_view(), name="webhook-deliveries"),
+    path(
+        "webhooks/<uuid:uuid>/deliveries/<uuid:event_id>/replay/",
+        DeliveryReplay.as_view(),
+        name="webhook-delivery-replay",
+    ),
+    path("hooks/", Hooks.as_view(), name="hooks"),
+    path("hooks/samples/", HookSamples.as_view(), name="hook-samples"),
+    path("hooks/<uuid:uuid>/", Hook.as_view(), name="hook"),
     path("audit/", AuditEntries.as_view(), name="audit"),
     path("keys/", ApiKeys.as_view(), name="keys"),
     path("keys/<slug:prefix>/", ApiKeyDetail.as_view(), name="key"),

@@ -25,9 +25,10 @@ from segments.querysets import drifted
 INBOX_LAG_ALARM_SECONDS: Final = 60
 SWEEP_LAG_ALARM_SECONDS: Final = 300
 AUDIT_LAG_ALARM_SECONDS: Final = 60
+WEBHOOK_LAG_ALARM_SECONDS: Final = 300
 VALKEY_SECONDS: Final = 2
 ALARMS: Final = (
-    "inbox_lags", "default_partition", "sweeps_lag", "audit_lags", "audit_not_anchored", "audit_changed",
+    "inbox_lags", "default_partition", "sweeps_lag", "audit_lags", "webhooks_lag", "audit_not_anchored", "audit_changed",
     "segments_drifted",
 )  # fmt: skip
 """All that can be raised."""
@@ -135,9 +136,16 @@ def _figures() -> dict[str, Any]:
             "          JOIN segments_segment s ON s.id = w.segment_id AND s.live_version_id = w.version_id"
             "         WHERE s.cadence = 'real_time' AND s.status = 'live' AND s.broken_reason = ''"
             "           AND NOT EXISTS (SELECT FROM profiles_workspace WHERE frozen_at IS NOT NULL)),"
-            "       (SELECT extract(epoch FROM clock_timestamp() - queued_at) FROM audit_pending ORDER BY id LIMIT 1)"
+            "       (SELECT extract(epoch FROM clock_timestamp() - queued_at) FROM audit_pending ORDER BY id LIMIT 1),"
+            # What waits for a receiver that fails, or behind what failed, says nothing of ourselves.
+            "       (SELECT max(extract(epoch FROM clock_timestamp() - d.next_at)) FROM webhooks_webhook w CROSS JOIN LATERAL ("
+            "          SELECT d.next_at FROM webhooks_delivery d"
+            "           WHERE d.webhook_id = w.id AND d.state = 'waiting' AND d.attempts = 0 AND d.leased_until IS NULL"
+            "             AND NOT EXISTS (SELECT FROM webhooks_delivery e WHERE e.webhook_id = d.webhook_id"
+            "                              AND e.profile_id = d.profile_id AND e.state = 'waiting' AND e.id < d.id)"
+            "           ORDER BY d.next_at LIMIT 1) d WHERE w.state = 'enabled' AND w.failing_since IS NULL)"
         )
-        lag, has_stray_events, queued, behind, unsigned = cursor.fetchone()
+        lag, has_stray_events, queued, behind, unsigned, undelivered = cursor.fetchone()
     lag_seconds = round(max(0.0, float(lag or 0)), 1)
     alarms = []
     if lag_seconds > INBOX_LAG_ALARM_SECONDS:
@@ -159,6 +167,11 @@ def _figures() -> dict[str, Any]:
                 "detail": "Audit entries wait to be signed: is the sequencer running, and what does it say?",
             }
         )
+    undelivered_seconds = round(max(0.0, float(undelivered or 0)), 1)
+    if undelivered_seconds > WEBHOOK_LAG_ALARM_SECONDS:
+        alarms.append(
+            {"code": "webhooks_lag", "detail": "Webhooks wait though their receivers answer: is the deliverer running?"}
+        )
     if not_anchored():
         alarms.append(
             {"code": "audit_not_anchored", "detail": "Checkpoints of the audit log can't be put where they should go."}
@@ -176,5 +189,6 @@ def _figures() -> dict[str, Any]:
         "jobs_queued": queued,
         "sweep_lag_seconds": behind_seconds,
         "audit_lag_seconds": unsigned_seconds,
+        "webhook_lag_seconds": undelivered_seconds,
         "alarms": alarms,
     }

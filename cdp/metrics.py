@@ -64,6 +64,11 @@ class Platform(Collector):
             "How long the oldest audit entry waits to be signed.",
             value=now.figures["audit_lag_seconds"],
         )
+        yield GaugeMetricFamily(
+            "cdp_webhook_lag_seconds",
+            "How long the oldest delivery waits that nothing holds up.",
+            value=now.figures["webhook_lag_seconds"],
+        )
         alarms = GaugeMetricFamily("cdp_alarm", "1 while the alarm is raised.", labels=["code"])
         raised = {one["code"] for one in now.figures["alarms"]}
         for code in ALARMS:

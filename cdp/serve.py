@@ -113,7 +113,7 @@ def serve_demo(*, port: int, check: bool) -> int:
             output = open(HOME / "check.log", "w") if check else sys.stdout  # noqa: SIM115  (closed with the process)
             group = ProcessGroup(record=HOME / "processes.json", environ=environ, output=output)
             try:
-                say("starting web, consumer, sweeper, sequencer, keeper, worker and beat")
+                say("starting web, consumer, sweeper, sequencer, keeper, deliverer, worker and beat")
                 start_platform(group, port=chosen)
                 wait_until_ready(group, url)
                 if check:
@@ -145,7 +145,7 @@ def who_answers(url: str) -> dict[str, str]:
 
 
 def start_platform(group: ProcessGroup, *, port: int, host: str = "127.0.0.1") -> None:
-    """The seven processes; each may be started again, or on other machines, as often as the load asks for."""
+    """The eight processes; each may be started again, or on other machines, as often as the load asks for."""
     web = ["--interface", "wsgi", "--http", "1", "--no-ws", "--host", host, "--port", str(port)]
     group.start("web", [sys.executable, "-m", "granian", *web, "--workers", "2", "--blocking-threads", "4",
                         "--log-level", "warning", "cdp.wsgi:application"])  # fmt: skip
@@ -153,6 +153,7 @@ def start_platform(group: ProcessGroup, *, port: int, host: str = "127.0.0.1") -
     group.start("sweeper", [*MANAGE, "sweep"])
     group.start("sequencer", [*MANAGE, "sequence_audit"])
     group.start("keeper", [*MANAGE, "keep_audiences"])
+    group.start("deliverer", [*MANAGE, "deliver"])
     celery = [sys.executable, "-m", "celery", "--app", "cdp", "--quiet"]
     group.start("worker", [*celery, "worker", "--concurrency", "2", "--loglevel", "WARNING"])
     group.start("beat", [*celery, "beat", "--schedule", str(HOME / "beat-schedule"), "--loglevel", "WARNING"])

@@ -139,6 +139,7 @@ INSTALLED_APPS = [
     "cdp.ingestion",
     "segments",
     "cdp.activation",
+    "cdp.webhooks",
     "cdp.collecting",
     "cdp.content",
     "cdp.accountability",
@@ -294,6 +295,10 @@ SPECTACULAR_SETTINGS = {
         "ReportedDecision": "cdp.collecting.reading.DECISION_CHOICES",
         "ReportedMethod": "cdp.collecting.reading.METHOD_CHOICES",
         "Capability": "consent.models.CAPABILITIES",
+        "WebhookState": "cdp.webhooks.models.WebhookState",
+        "WebhookEvent": "cdp.webhooks.api.EVENTS",
+        "WebhookSigns": "cdp.webhooks.models.SecretKind",
+        "DeliveryState": "cdp.webhooks.models.DeliveryState",
     },
 }
 
@@ -411,6 +416,20 @@ KEEPER_SECONDS = float(os.environ.get("CDP_KEEPER_SECONDS", "0.1"))
 AUDIENCE_CHANGE_DAYS = env_int("CDP_AUDIENCE_CHANGE_DAYS", 30)
 # How long a stream of changes lasts; whoever follows comes again with what they saw last, and rights are looked at again.
 AUDIENCE_STREAM_SECONDS = float(os.environ.get("CDP_AUDIENCE_STREAM_SECONDS", "55"))
+
+# ---- Webhooks ----------------------------------------------------------------------------------------------
+# How many requests one `deliver` has open at once, and how long a receiver may take for each.
+WEBHOOK_THREADS = env_int("CDP_WEBHOOK_THREADS", 64)
+WEBHOOK_SECONDS = env_int("CDP_WEBHOOK_SECONDS", 15)
+# How long to wait after each try that failed; after the last of them a delivery is given up.
+WEBHOOK_BACKOFF_SECONDS = [
+    float(one) for one in env_names("CDP_WEBHOOK_BACKOFF_SECONDS", "5,300,1800,7200,18000,36000,50400,72000,86400")
+]
+# After so many days on which nothing got through a webhook is turned off.
+WEBHOOK_FAILING_DAYS = env_int("CDP_WEBHOOK_FAILING_DAYS", 5)
+# How long an old secret signs beside a new one, and for how many days one can look up what was sent.
+WEBHOOK_OVERLAP_HOURS = env_int("CDP_WEBHOOK_OVERLAP_HOURS", 24)
+WEBHOOK_DAYS = env_int("CDP_WEBHOOK_DAYS", 30)
 
 # ---- What is sent to addresses that somebody entered (webhooks, exports) -------------------------------------
 # Names, numbers or networks inside that may be sent to all the same, over plain http too; with commas between them.

@@ -48,7 +48,9 @@ READS: Final[Mapping[str, Read]] = {
         label="Personal data of members unmasked", whose=Whose.NOBODY_NAMED, fields=frozenset({"identifiers"})
     ),
     "audience.members_read": Read(label="Members of an audience, by page", whose=Whose.NOBODY_NAMED),
+    "audience.members_exported": Read(label="Members of an audience, as a file", whose=Whose.NOBODY_NAMED),
     "audience.changes_read": Read(label="Who came to an audience and went", whose=Whose.NOBODY_NAMED),
+    "webhook.told": Read(label="Who came to an audience and went, told to another system", whose=Whose.NOBODY_NAMED),
     "list.people_viewed": Read(
         label="People on a list", whose=Whose.SAMPLE, fields=frozenset({"uuid", "identifiers"}), masked=PERSONAL
     ),

@@ -47,6 +47,11 @@ class AudienceAdmin(ReadOnlyAdmin):
         """For the admin's own pages: nothing of a segment that the reader may not see."""
         return visible_audiences(reader_of(request))
 
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        if not request.user.has_perm("activation.view_audience"):
+            raise PermissionDenied
+        return super().history_view(request, object_id, extra_context)
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The audiences by name, page by page."""
         if not request.user.has_perm("activation.view_audience"):

@@ -1,19 +1,24 @@
 """Audiences over REST: which there are, making and changing them, and their members. Following is in `cdp.activation.api_changes`."""
 
+import json
 from typing import Any
 from urllib.parse import urlencode
 
 from django.core.signing import Signer
 from django.db import transaction
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import serializers, status
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cdp.activation.models import Audience, AudienceMember, Channel
 from cdp.activation.reading import check_at, hex_of, members_at, refuse_lost, visible_audiences
 from cdp.activation.services import change_audience, create_audience, delete_audience
+from cdp.activation.streaming import FORMATS, zipped
 from cdp.audit.services import record
 from cdp.errors import Forbidden, NotFound
 from cdp.rest.authentication import actor_of, caller
@@ -244,8 +249,23 @@ class SnapshotPagination(KeysetPagination):
         return page
 
 
+class _FileRenderer(BaseRenderer):
+    """Has a format of files asked for by its media type; what is written is the view's."""
+
+    charset = None
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        return json.dumps(data).encode()  # a refusal before the file began
+
+
+def _renderer(media_type: str) -> type[BaseRenderer]:
+    name = media_type.rpartition("/")[2]
+    return type(f"Renderer_{name}", (_FileRenderer,), {"media_type": media_type, "format": name})
+
+
 class AudienceMembers(ApiView):
     required_scope = Scope.AUDIENCES_READ
+    renderer_classes = [JSONRenderer, *(_renderer(media_type) for media_type in FORMATS)]
     required_permission = "segments.view_members"
     pagination_class = SnapshotPagination
     keyset = ("profile_id",)
@@ -259,11 +279,15 @@ class AudienceMembers(ApiView):
             ),
             OpenApiParameter("position", int, description="Part of `next`."),
         ],
-        responses=AudienceMemberSerializer(many=True),
+        responses={
+            (200, "application/json"): AudienceMemberSerializer(many=True),
+            **{(200, media_type): OpenApiTypes.BINARY for media_type in FORMATS},
+        },
     )
-    def get(self, request: Request, key: str) -> Response:
+    def get(self, request: Request, key: str) -> HttpResponseBase:
         """The members as of one position, in pages; who left or withdrew meanwhile isn't among them. Then follow the changes from
-        `position`: with them applied, you have exactly the members."""
+        `position`: with them applied, you have exactly the members. With `Accept` of a file's type all come at once, as of the position in
+        `Audience-Position`; that takes the right to export members."""
         wanted = MembersQuery.of(request)
         audience = visible_audience(request, key, permission="view_members")
         purpose = purpose_or_error(wanted.get("purpose"))
@@ -273,6 +297,8 @@ class AudienceMembers(ApiView):
                 f"This audience is for {audience.purpose.key}; it can be read for nothing else.",
                 "/purpose",
             )
+        if request.accepted_renderer.media_type in FORMATS:
+            return self._file(request, audience)
         pages = SnapshotPagination()
         pages.at = wanted.get("position", audience.position)
         refuse_lost(pages.at, kept_after=audience.kept_after, numbered=audience.position)
@@ -293,6 +319,27 @@ class AudienceMembers(ApiView):
                 },
             )
         return pages.get_paginated_response(AudienceMemberSerializer(people, many=True).data)
+
+    def _file(self, request: Request, audience: Audience) -> HttpResponseBase:
+        visible_segment(request, audience.segment.key, permission="export_members")
+        media_type, at = request.accepted_renderer.media_type, audience.position
+        tag = f'W/"{audience.uuid}-{at}"'
+        if tag in request.headers.get("If-None-Match", ""):
+            return HttpResponse(status=304, headers={"ETag": tag})
+        detail = {"position": at, "count": audience.size, "fields": ["uuid", "entered_at"], "format": media_type}
+        with transaction.atomic():
+            record(
+                by=actor_of(request),
+                action="audience.members_exported",
+                object=audience,
+                purpose=audience.purpose.key,
+                detail=detail,
+            )
+        blocks = FORMATS[media_type](audience, at)
+        headers = {"ETag": tag, "Audience-Position": str(at), "Vary": "Accept, Accept-Encoding"}
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            blocks, headers["Content-Encoding"] = zipped(blocks), "gzip"
+        return StreamingHttpResponse(blocks, content_type=media_type, headers=headers)
 
 
 class ChecksumQuery(Query):

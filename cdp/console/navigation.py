@@ -92,6 +92,12 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             view="admin:activation_audience_changelist",
             permission="activation.view_audience",
         ),
+        Screen(
+            label="Webhooks",
+            icon="bolt",
+            view="admin:webhooks_webhook_changelist",
+            permission="webhooks.view_webhook",
+        ),
     ),
     "Analyses": (
         Screen(label="RFM", icon="grid", view="admin:segments_rfmrun_changelist", permission="segments.view_rfmrun"),

@@ -21,6 +21,7 @@ from cdp.rest.views import ApiView
 from consent.querysets import purpose_or_error
 from segments.api_people import InSegmentSerializer
 from segments.lookup import Standing, look_up
+from segments.services import KEY
 
 MOST_SLOTS: Final = 20
 
@@ -133,9 +134,11 @@ def slot_keys(written: str) -> list[str]:
     """The keys in a list with commas.
 
     Raises:
-        DomainError: too many.
+        DomainError: too many, or one that can't be a key.
     """
     keys = list(dict.fromkeys(one.strip() for one in written.split(",") if one.strip()))
+    if not all(KEY.fullmatch(one) for one in keys):
+        raise DomainError("slots_malformed", "slots are keys with commas between them: hero,banner.", "/slots")
     if len(keys) > MOST_SLOTS:
         raise DomainError("slots_too_many", f"Ask for {MOST_SLOTS} slots at most; received {len(keys)}.", "/slots")
     return keys

@@ -143,6 +143,12 @@ def drop_tombstones() -> int:
                 gone += cursor.rowcount
                 cursor.execute("DELETE FROM activation_audiencechange WHERE profile_id = ANY(%s::bigint[])", [ids])
                 gone += cursor.rowcount
+                cursor.execute(
+                    "WITH gone AS (SELECT id FROM webhooks_delivery WHERE profile_id = ANY(%s::bigint[])),"
+                    " tries AS (DELETE FROM webhooks_attempt a USING gone WHERE a.delivery_id = gone.id)"
+                    " DELETE FROM webhooks_delivery d USING gone WHERE d.id = gone.id",
+                    [ids],
+                )
             Tombstone.objects.filter(pk__in=ids).delete()
 
 

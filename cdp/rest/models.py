@@ -40,6 +40,8 @@ class Scope(models.TextChoices):
     SOURCES_WRITE = "sources:write", "Replay messages from quarantine"
     JOBS_READ = "jobs:read", "Follow jobs"
     JOBS_WRITE = "jobs:write", "Stop jobs"
+    WEBHOOKS_READ = "webhooks:read", "See webhooks, and what they sent"
+    WEBHOOKS_WRITE = "webhooks:write", "Make, change and try webhooks"
     KEYS_READ = "keys:read", "List API keys and what they may do"
     KEYS_WRITE = "keys:write", "Make and revoke API keys that may no more than itself, and take its own place anew"
     AUDIT_READ = "audit:read", "Read the audit log"
@@ -67,6 +69,8 @@ HANDED_ON_BY: Final[dict[str, str]] = {
     Scope.SOURCES_WRITE: "ingestion.replay_quarantined",
     Scope.JOBS_READ: "jobs.view_job",
     Scope.JOBS_WRITE: "jobs.change_job",
+    Scope.WEBHOOKS_READ: "webhooks.view_webhook",
+    Scope.WEBHOOKS_WRITE: "webhooks.change_webhook",
     Scope.KEYS_READ: "rest.view_apikey",
     Scope.KEYS_WRITE: "rest.add_apikey",
     Scope.AUDIT_READ: "audit.view_auditentry",

@@ -135,7 +135,7 @@ def _operation(
 
 SHEET = "a file"
 # What is asked for where it must be.
-QUERY = {"purpose": "internal_analysis", "segment": "everybody"}
+QUERY = {"purpose": "internal_analysis", "segment": "everybody", "event": "audience.entered"}
 FILE = f"namespace,value,purpose,decision,collected_at,evidence_form\nuser_id,ann,sms,granted,{YESTERDAY},"
 USER = {"namespace": "user_id", "value": "ann"}
 

@@ -21,6 +21,7 @@ from cdp.accountability import record
 from cdp.accountability.models import Kind, RetentionRun
 from cdp.accountability.rules import set_rule
 from cdp.activation.keeping import keep_all
+from cdp.activation.models import Audience
 from cdp.activation.services import create_audience
 from cdp.collecting import files
 from cdp.collecting.models import ConsentImport
@@ -36,6 +37,9 @@ from cdp.privacy.models import CameBy, PrivacyExport, PrivacyRequest, PrivacyTar
 from cdp.privacy.services import open_request
 from cdp.profiles.models import ExchangeRate, Profile, Trait
 from cdp.rest.models import ApiKey
+from cdp.webhooks.admin import ACTS as WEBHOOK_ACTS
+from cdp.webhooks.models import Delivery, Webhook
+from cdp.webhooks.services import create_webhook, send_test
 from consent.links import Kind as LinkKind
 from consent.links import token
 from consent.models import Confirmation, ConsentConflict, ConsentRecord, Decision, Method, NoticeVersion, Purpose
@@ -135,7 +139,18 @@ def make_world() -> World:
     key("segments:read")  # one that may be revoked
     User.objects.create_user("clerk", is_staff=True)
     Lockout.objects.create(kind="network", counter="tests", began_at=now, until=now + timedelta(minutes=5))
-    return World(master=master, caller=key(sees=[segment]), ann=ann, write_key=shop.key)
+    caller = key(sees=[segment])
+    _webhooks(news, master, caller.user)
+    return World(master=master, caller=caller, ann=ann, write_key=shop.key)
+
+
+def _webhooks(purpose: Purpose, *owners: User) -> None:
+    """One of each owner's, which has sent something."""
+    for owner in owners:
+        hears = {"events": ["audience.entered"], "audiences": [Audience.objects.get(key="news")]}
+        url = "https://hooks.example.com/cdp"
+        made = create_webhook(url=url, purpose=purpose, user=owner, by=BY, **hears).webhook  # type: ignore[arg-type]
+        send_test(webhook=made, by=BY)
 
 
 def _pk(model: type[Model]) -> Any:
@@ -162,6 +177,8 @@ ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
     "segments_segment_member": lambda world: [{"uuid": _segment().uuid, "person": world.ann.uuid}],
     "segments_segment_member_by_hand": lambda world: [{"uuid": _segment().uuid, "person": world.ann.uuid}],
     "segments_segment_members_upload": lambda _: [{"uuid": _segment().uuid, "kind": kind} for kind in ByHand],
+    "webhooks_webhook_act": lambda _: [{"uuid": _one(Webhook).uuid, "act": act} for act in WEBHOOK_ACTS],
+    "webhooks_webhook_replay": lambda _: [{"uuid": _one(Webhook).uuid, "event_id": _one(Delivery).event_id}],
     "activation_audience_detail": lambda _: [{"key": "news"}],
     "activation_audience_settings": lambda _: [{"key": "news"}],
     "activation_audience_delete_one": lambda _: [{"key": "news"}],
@@ -208,6 +225,9 @@ ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
 API_PARTS: dict[str, Callable[[World], Any]] = {
     "segments/{key}": lambda _: "everybody",
     "audiences/{key}": lambda _: "news",
+    "webhooks/{uuid}": lambda world: Webhook.objects.get(owner=world.caller.user).uuid,
+    "hooks/{uuid}": lambda world: Webhook.objects.get(owner=world.caller.user).uuid,
+    "deliveries/{event_id}": lambda world: Delivery.objects.get(webhook__owner=world.caller.user).event_id,
     "lists/{key}": lambda _: "friends",
     "slots/{key}": lambda _: "hero",
     "runs/{uuid}": lambda _: _one(RfmRun).uuid,

@@ -246,6 +246,7 @@ LOOKS = {
     "compared",
     "taken",
     "issued",
+    "told",
 }
 SHOW_NOBODY = {
     "audit.listed": "acts, by ids that lead to nobody outside", "audit.viewed": "the same",

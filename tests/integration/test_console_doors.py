@@ -33,6 +33,7 @@ LISTS = {
     "/admin/segments/segment/fields/": {"marketer", "compliance", "integrator"},
     "/admin/segments/staticlist/": {"marketer", "compliance", "integrator"},
     "/admin/segments/persona/": {"marketer", "compliance"},
+    "/admin/webhooks/webhook/": {"marketer", "compliance", "integrator"},
     "/admin/jobs/job/": {"marketer", "compliance", "integrator"},
     "/admin/ingestion/quarantined/": {"integrator"},
     "/admin/ingestion/source/": {"integrator"},

@@ -44,8 +44,7 @@ def work_off(shop: Tracker) -> Report:
     total = Report()
     for _ in range(50):
         report = process_batch()
-        for name in Report.__slots__:
-            setattr(total, name, getattr(total, name) + getattr(report, name))
+        total += report
         if not report.requests:
             break
     assert not InboxMessage.objects.exists(), "the consumer is stuck"

@@ -1,10 +1,15 @@
 """Audiences over REST: whoever loads the members and follows the changes has exactly the members, and nobody else's."""
 
+import csv
+import gzip
+import io
+import json
 import threading
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pyarrow.parquet as pq
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -16,8 +21,9 @@ from cdp.audit.models import AuditEntry
 from cdp.rest.models import Scope
 from consent.models import Decision
 from segments.models import Segment
+from segments.sharing import share_segment
 from tests.conftest import OwnDatabase
-from tests.factories import Tracker, live, performed, person, process_all, track, tracker
+from tests.factories import BY, Tracker, live, performed, person, process_all, track, tracker
 from tests.integration.audiences import audience_of, keep
 from tests.integration.callers import Caller, decide, found, key, logged_in, problem
 
@@ -196,6 +202,43 @@ def test_who_withdrew_a_moment_ago_is_in_no_page_though_nobody_has_judged_them_y
     decide("ann", EMAIL, Decision.WITHDRAWN)
     page = found(caller.get(f"{KEY}members/", purpose=EMAIL))
     assert {one["profile"] for one in page["results"]} == uuids("bob", "cyd", "dan")
+
+
+def text_of(answer: Any) -> bytes:
+    assert answer.status_code == 200, answer.content
+    return b"".join(answer.streaming_content)
+
+
+def as_file(caller: Caller, media_type: str, **headers: str) -> Any:
+    sent = {**caller.headers, "Accept": media_type, **headers}
+    return caller.client.get(f"/api/v1/{KEY}members/", {"purpose": EMAIL}, headers=sent)
+
+
+def test_all_members_come_at_once_as_a_file(audience: Audience, caller: Caller) -> None:
+    assert problem(as_file(caller, "text/csv"), 403)["code"]
+    share_segment(
+        segment=audience.segment,
+        user=caller.user,
+        permissions=["view_segment", "view_members", "export_members"],
+        by=BY,
+    )
+    decide("ann", EMAIL, Decision.WITHDRAWN)  # whom nobody has judged yet
+    expected = uuids("bob", "cyd", "dan")
+    answer = as_file(caller, "text/csv")
+    rows = list(csv.DictReader(io.StringIO(text_of(answer).decode())))
+    assert {row["profile"] for row in rows} == expected and answer["Audience-Position"] == "4"
+    lines = text_of(as_file(caller, "application/x-ndjson")).decode().splitlines()
+    assert [json.loads(line) for line in lines] == rows
+    table = pq.read_table(io.BytesIO(text_of(as_file(caller, "application/vnd.apache.parquet"))))
+    assert set(table["profile"].to_pylist()) == expected
+    assert [f"{one:%Y-%m-%dT%H:%M:%S.%fZ}" for one in table["entered_at"].to_pylist()] == [
+        row["entered_at"] for row in rows
+    ]
+    packed = as_file(caller, "text/csv", **{"Accept-Encoding": "gzip"})
+    assert packed["Content-Encoding"] == "gzip" and b"profile,entered_at" in gzip.decompress(text_of(packed))
+    assert as_file(caller, "text/csv", **{"If-None-Match": answer["ETag"]}).status_code == 304
+    entry = AuditEntry.objects.filter(action="audience.members_exported").latest("recorded_at")
+    assert entry.purpose == EMAIL and entry.detail["format"] == "text/csv"
 
 
 # ---- Changes -------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def test_who_may_not_read_people_is_told_so_and_gets_no_rule_on_personal_data() 
 def test_the_list_costs_the_same_however_many_there_are(django_assert_max_num_queries: Any) -> None:
     caller = key()
     by_key(caller)
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         by_key(caller)
 
 

@@ -46,15 +46,17 @@ OPENED: Final = {
         rest_apikey_detail rest_apikey_history rest_apikey_limits rest_apikey_new
     """,
     "marketer": """
-        content_slot_new
-        activation_audience_new activation_audience_settings
+        content_slot_new activation_audience_new activation_audience_settings webhooks_webhook_edit
         segments_clustering_new segments_clustering_settings
         segments_listupload_detail segments_listupload_new segments_listupload_problems
         segments_segment_access segments_segment_import segments_segment_new segments_staticlist_new
         segments_persona_new segments_persona_settings
     """,
+    "marketer integrator": """
+        webhooks_webhook_new
+    """,
     "marketer compliance": """
-        content_slot_preview
+        content_slot_preview webhooks_webhook_detail
         segments_clustering_change segments_clustering_changelist segments_clustering_compare
         segments_clustering_detail segments_clustering_history segments_clustering_standing
         segments_clustering_statistics segments_clustering_together
@@ -75,7 +77,7 @@ OPENED: Final = {
     "marketer compliance integrator": """
         content_slot_change content_slot_changelist content_slot_detail content_slot_history
         activation_audience_change activation_audience_changelist activation_audience_detail
-        activation_audience_history
+        activation_audience_history webhooks_webhook_change webhooks_webhook_changelist webhooks_webhook_history
         jobs_job_change jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_change
         profiles_eventname_changelist profiles_eventname_history profiles_trait_change
         profiles_trait_changelist profiles_trait_history segments_segment_change segments_segment_changelist
@@ -88,6 +90,8 @@ OPENED: Final = {
     "nobody": """
         content_slot_add content_slot_delete content_slot_delete_one
         activation_audience_add activation_audience_delete activation_audience_delete_one
+        webhooks_webhook_add webhooks_webhook_delete webhooks_webhook_delete_one webhooks_webhook_secret
+        webhooks_webhook_replay webhooks_webhook_act
         segments_clustering_accept segments_clustering_add segments_clustering_decline
         segments_clustering_delete segments_clustering_delete_one segments_clustering_rename
         segments_clustering_run segments_clustering_segment
@@ -183,6 +187,7 @@ DONE: Final = {
     "marketer": """
         content_slot_delete_one content_slot_detail content_slot_new
         activation_audience_new activation_audience_settings activation_audience_delete_one
+        webhooks_webhook_edit webhooks_webhook_delete_one webhooks_webhook_secret webhooks_webhook_replay webhooks_webhook_act
         segments_clustering_accept segments_clustering_decline segments_clustering_delete_one
         segments_clustering_new segments_clustering_rename segments_clustering_run segments_clustering_segment
         segments_clustering_settings
@@ -202,7 +207,7 @@ DONE: Final = {
         segments_rfmrun_start
     """,
     "marketer compliance": """
-        content_slot_preview
+        content_slot_preview webhooks_webhook_detail
         segments_clustering_changelist segments_clustering_compare segments_clustering_detail
         segments_clustering_history segments_clustering_standing segments_clustering_statistics segments_clustering_together
         consent_notice_bytes consent_notice_changelist consent_notice_compare consent_notice_detail
@@ -224,6 +229,7 @@ DONE: Final = {
     "marketer compliance integrator": """
         content_slot_changelist content_slot_history
         activation_audience_changelist activation_audience_detail activation_audience_history
+        webhooks_webhook_changelist webhooks_webhook_history
         jobs_job_changelist jobs_job_detail jobs_job_history profiles_eventname_changelist
         profiles_eventname_history profiles_trait_changelist profiles_trait_history
         segments_segment_build segments_segment_changelist segments_segment_check
@@ -234,11 +240,13 @@ DONE: Final = {
         segments_segment_standing segments_staticlist_changelist segments_staticlist_history
     """,
     "marketer integrator": """
+        webhooks_webhook_new
         jobs_job_cancel profiles_eventname_measure profiles_trait_measure
     """,
     "nobody": """
         content_slot_add content_slot_change content_slot_delete
         activation_audience_add activation_audience_change activation_audience_delete
+        webhooks_webhook_add webhooks_webhook_change webhooks_webhook_delete
         segments_clustering_add segments_clustering_change segments_clustering_delete
         accountability_publishedrecord_add accountability_publishedrecord_change
         accountability_publishedrecord_delete accountability_publishedrecord_history
