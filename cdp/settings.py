@@ -278,6 +278,9 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "cdp.rest.openapi.add_problems",
         "segments.serializers.add_rule_schema",
+        "cdp.rest.description.let_null_be",
+        "cdp.rest.description.put_in_rooms",
+        "cdp.rest.description.add_examples",
     ],
     "ENUM_NAME_OVERRIDES": {
         "AudienceChannelEnum": "cdp.activation.models.Channel",

@@ -16,7 +16,10 @@ class PurposeSerializer(serializers.ModelSerializer[Purpose]):
     """Why people's data is read."""
 
     parent = serializers.SlugRelatedField[Purpose](  # type: ignore[assignment]  # DRF takes declared fields away first
-        slug_field="key", read_only=True, help_text="Who says no to this one says no to the purpose as well."
+        slug_field="key",
+        read_only=True,
+        allow_null=True,
+        help_text="Who says no to this one says no to the purpose as well.",
     )
 
     class Meta:

@@ -59,6 +59,12 @@ class PrivacyRequestSerializer(serializers.ModelSerializer[PrivacyRequest]):
     )
     due_on = serializers.DateField(help_text="The last day on which it is answered in time.")
     was_due_on = serializers.DateField(allow_null=True, help_text="Before it was extended.")
+    objects_to = serializers.ChoiceField(
+        ObjectsTo.choices, allow_blank=True, read_only=True, help_text="Of an objection; else empty."
+    )
+    identity_method = serializers.ChoiceField(
+        IdentityMethod.choices, allow_blank=True, read_only=True, help_text="Empty until they showed who they are."
+    )
 
     class Meta:
         model = PrivacyRequest

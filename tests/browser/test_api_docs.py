@@ -8,17 +8,22 @@ from tests.browser.conftest import Console
 from tests.browser.looks import NARROW, WIDE, picture
 from tests.factories import BY
 
+PATIENCE = 5_000
 
-def open_docs(console: Console) -> Page:
+
+def open_docs(console: Console, operation: str = "") -> Page:
+    """The page, with this operation open."""
     console.page.goto(f"{console.url}/api/v1/docs/")
-    expect(console.page.get_by_text("/api/v1/purposes/", exact=True)).to_be_visible()
+    expect(console.page.locator("#operations-tag-purposes")).to_be_visible(timeout=PATIENCE)
+    if operation:
+        console.page.locator(f"#operations-tag-{operation.partition('-')[0]}").click()
+        console.page.locator(f"#operations-{operation}").get_by_role("button").first.click()
     return console.page
 
 
 def try_out(page: Page, operation: str) -> None:
-    """Opens the operation and sends it as it stands."""
+    """Sends the operation that is open as it stands."""
     section = page.locator(f"#operations-{operation}")
-    section.get_by_role("button").first.click()
     section.get_by_role("button", name="Try it out").click()
     section.get_by_role("button", name="Execute").click()
 
@@ -30,6 +35,10 @@ def test_the_reference_is_shown_without_a_complaint_at_every_width_and_in_both_t
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)
             picture(page, f"api-docs-{width}-{theme}")
+    assert page.locator(".opblock").count() == 0, "what nobody opened is drawn, too"
+    page.get_by_placeholder("Filter by tag").fill("segm")
+    expect(page.locator("#operations-tag-purposes")).to_have_count(0)
+    page.locator("#operations-tag-segments").click()
     page.locator("#operations-segments-segments_create").get_by_role("button").first.click()
     expect(page.get_by_text("Order Completed").first).to_be_visible()  # a rule to start from
     picture(page, "api-docs-open")
@@ -38,7 +47,7 @@ def test_the_reference_is_shown_without_a_complaint_at_every_width_and_in_both_t
 
 def test_a_call_is_tried_out_with_a_key(console: Console) -> None:
     _, secret = create_api_key(name="Try-out", scopes=[Scope.SEGMENTS_READ], by=BY)
-    page = open_docs(console)
+    page = open_docs(console, "purposes-purposes_list")
     page.get_by_role("button", name="Authorize").click()
     page.get_by_label("auth-bearer-value").fill(secret)
     page.get_by_label("Apply credentials").first.click()
@@ -49,9 +58,8 @@ def test_a_call_is_tried_out_with_a_key(console: Console) -> None:
 
 def test_somebody_logged_in_tries_out_what_writes_with_the_session(console: Console) -> None:
     console.log_in("marketer")
-    page = open_docs(console)
+    page = open_docs(console, "segments-segments_preview")
     section = page.locator("#operations-segments-segments_preview")
-    section.get_by_role("button").first.click()
     section.get_by_role("button", name="Try it out").click()
     section.locator("textarea").fill('{"rule": {"version": 1, "everyone": true}}')
     section.get_by_role("button", name="Execute").click()

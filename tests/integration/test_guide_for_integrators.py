@@ -3,11 +3,13 @@
 import re
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from cdp.activation.keeping import keep_all
 from cdp.ingestion.models import InboxMessage
 from cdp.rest.models import Scope
 from cdp.rest.services import create_api_key
@@ -16,6 +18,7 @@ from tests.factories import BY, tracker
 from tests.harness.processes import Processes
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs/guides/integrators.md"
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -59,6 +62,15 @@ def test_every_command_of_the_guide_works(live_site: str, processes: Processes, 
     assert '"state":"cancelled"' in said
     assert said.count('"value":"ann@example.com"') == 2
     assert '"status": "ready"' in run(blocks("Watching the platform"), environ, tmp_path)
+
+    said = run(blocks("In ten minutes"), environ, tmp_path)
+    assert said.count('"key":"quick-start"') >= 3
+    keep_all()
+    (script,) = PYTHON.findall(GUIDE.read_text().partition("## In ten minutes")[2].partition("\n## ")[0])
+    told = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True
+    ).stdout
+    assert "'quick-start'" in told and "go on from" in told
 
 
 def test_the_guide_names_every_address_and_every_scope() -> None:

@@ -17,8 +17,10 @@
       spec,
       domNode: place,
       deepLinking: true,
-      docExpansion: "list",
-      defaultModelsExpandDepth: 0,
+      // Drawn when somebody opens it: all operations at once take a browser seconds.
+      docExpansion: "none",
+      filter: true,
+      defaultModelsExpandDepth: -1,
       requestInterceptor: request => {
         // A session alone is not enough for what changes something: the page must prove that it is ours.
         if (new URL(request.url, location.href).origin === location.origin) request.headers["X-CSRFToken"] = place.dataset.csrf;
