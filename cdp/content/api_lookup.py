@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, Final
 
+from django.core.validators import slug_re
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -21,7 +22,6 @@ from cdp.rest.views import ApiView
 from consent.querysets import purpose_or_error
 from segments.api_people import InSegmentSerializer
 from segments.lookup import Standing, look_up
-from segments.services import KEY
 
 MOST_SLOTS: Final = 20
 
@@ -137,7 +137,7 @@ def slot_keys(written: str) -> list[str]:
         DomainError: too many, or one that can't be a key.
     """
     keys = list(dict.fromkeys(one.strip() for one in written.split(",") if one.strip()))
-    if not all(KEY.fullmatch(one) for one in keys):
+    if not all(slug_re.match(one) for one in keys):
         raise DomainError("slots_malformed", "slots are keys with commas between them: hero,banner.", "/slots")
     if len(keys) > MOST_SLOTS:
         raise DomainError("slots_too_many", f"Ask for {MOST_SLOTS} slots at most; received {len(keys)}.", "/slots")
