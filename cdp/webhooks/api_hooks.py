@@ -6,7 +6,6 @@ What is made here is a webhook like any other (`cdp.webhooks.api`). It is signed
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
@@ -97,7 +96,7 @@ class HookSamples(ApiView):
         operation_id="hooks_samples",
         summary="Show bodies as they look",
         parameters=[SampleQuery],
-        responses=OpenApiTypes.OBJECT,
+        responses={200: {"type": "array", "items": {"type": "object", "additionalProperties": {}}}},
     )
     def get(self, request: Request) -> Response:
         """A list with one body of the event, of nobody: for tools that ask what comes before anything came."""
