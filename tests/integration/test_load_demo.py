@@ -18,8 +18,8 @@ from cdp.jobs.models import Job, JobState
 from cdp.profiles.models import Event, EventTotal, Profile, Workspace
 from cdp.profiles.services import events_without_partition
 from demo.accounts import ROLES
-from demo.audiences import AUDIENCES
 from demo.shop import messages
+from demo.shop_segments import SEGMENTS
 from segments.models import Segment
 from tests.conftest import OwnDatabase
 from tests.harness.processes import Processes
@@ -58,7 +58,7 @@ def test_everything_the_simulator_says_becomes_an_event_and_nothing_is_quarantin
     assert Quarantined.objects.count() == InboxMessage.objects.count() == events_without_partition() == 0
     assert Workspace.current().is_simulated, "made-up people are labelled as such"
     live = Segment.objects.filter(status="live")
-    assert live.count() == len(AUDIENCES) >= 12
+    assert live.count() == len(SEGMENTS) >= 12
     assert sum(segment.memberships.exists() for segment in live) >= 10
 
     credentials = json.loads((home / "credentials.json").read_text())

@@ -26,8 +26,8 @@ from consent.models import ConsentRecord, Decision, Method, Purpose
 from consent.querysets import permitted
 from consent.services import Said, append_consents
 from demo import cdnow
-from demo.audiences import OF_CDNOW, make_audiences, run_here
 from demo.loading import LOADER, Loaded, gather_statistics, once, quarantined, refuse_if_in_use, send
+from demo.shop_segments import OF_CDNOW, make_segments, run_here
 from segments.models import Segment
 from segments.previews import preview
 from segments.services import request_refresh
@@ -65,7 +65,7 @@ class Command(BaseCommand):
         self.stdout.write(
             f"  {kept:,} purchases of {Profile.objects.count():,} people kept; {quarantined():,} quarantined"
         )
-        matches = self.count(make_audiences(OF_CDNOW), expected=cdnow.counted(path))
+        matches = self.count(make_segments(OF_CDNOW), expected=cdnow.counted(path))
         if kept != cdnow.PURCHASES or not matches:
             raise CommandError("what the platform holds differs from the file")
 

@@ -22,10 +22,11 @@ from cdp.profiles.services import ensure_partitions
 from cdp.serve import HOME
 from demo.accounts import open_access
 from demo.analyses import make_analyses
-from demo.audiences import let_see, make_audiences
 from demo.catalogue import CURRENCY, SHOP_NAME
+from demo.handed_on import make_handed_on
 from demo.loading import LOADER, gather_statistics, once, quarantined, refuse_if_in_use, send
 from demo.shop import DAYS, PEOPLE, SEED, first_day, messages
+from demo.shop_segments import let_see, make_segments
 from demo.traits import enter_traits
 from demo.welcome import make_welcome
 from segments.fields.measuring import request_measurement
@@ -68,12 +69,13 @@ class Command(BaseCommand):
             if hold is not None:
                 self.load(hold, access.write_keys, consumers)
         marketer = get_user_model().objects.get(username="marketer")
-        segments = make_audiences(owner=marketer)
+        segments = make_segments(owner=marketer)
         let_see(segments, user=access.api_key.user)
         if not FieldStatistics.objects.exists():
             count_fields()
         make_analyses(owner=marketer)
         make_welcome(user=marketer)
+        make_handed_on(user=marketer)
         if hold is not None:
             for segment in segments:
                 self.stdout.write(f"  {segment.member_count:>9,} {segment.name}")

@@ -22,7 +22,7 @@ from segments.tasks import refresh
 Rule = dict[str, Any]
 
 
-class Audience(NamedTuple):
+class ShopSegment(NamedTuple):
     """One segment to make."""
 
     key: str
@@ -61,56 +61,56 @@ def is_(trait: str, value: object, op: str = "equals") -> Rule:
 
 
 # A segment stands behind those that its rule reads.
-AUDIENCES: Final = (
-    Audience(
+SEGMENTS: Final = (
+    ShopSegment(
         "loyal-customers",
         "Loyal customers",
         "Three orders or more, the last within four months.",
         every(did("Order Completed", 3), did("Order Completed", days=120)),
     ),
-    Audience(
+    ShopSegment(
         "lapsed-customers",
         "Lapsed customers",
         "Bought once, and nothing for half a year.",
         every(did("Order Completed"), no(did("Order Completed", days=180))),
     ),
-    Audience(
+    ShopSegment(
         "cart-abandoners",
         "Cart abandoners",
         "Got as far as the checkout in the last 30 days and bought nothing in them.",
         every(did("Checkout Started", days=30), no(did("Order Completed", days=30))),
     ),
-    Audience(
+    ShopSegment(
         "big-spenders-30-days",
         "Big spenders, 30 days",
         "Spent 250 or more in the last 30 days, refunds taken off.",
         spent("gte", 250, days=30),
     ),
-    Audience(
+    ShopSegment(
         "german-newsletter-readers",
         "German newsletter readers",
         "Live in Germany and opened a newsletter in the last 60 days.",
         every(is_("country", "DE"), did("Newsletter Opened", days=60)),
     ),
-    Audience(
+    ShopSegment(
         "bargain-hunters",
         "Bargain hunters",
         "Two orders or more with a sale's coupon.",
         did("Order Completed", 2, where=({"property": "coupon", "op": "exists"},)),
     ),
-    Audience(
+    ShopSegment(
         "new-customers",
         "New customers",
         "Opened their account in the last 30 days.",
         is_("customer_since", {"days": 30}, "within_last"),
     ),
-    Audience(
+    ShopSegment(
         "window-shoppers",
         "Window shoppers",
         "Looked at six products or more in the last 90 days, and never bought.",
         every(did("Product Viewed", 6, days=90), no(did("Order Completed"))),
     ),
-    Audience(
+    ShopSegment(
         "outdoor-people",
         "Outdoor people",
         "Say that they like it, or looked at four outdoor products in the last 90 days.",
@@ -123,13 +123,13 @@ AUDIENCES: Final = (
             ]
         },
     ),
-    Audience(
+    ShopSegment(
         "regular-visitors",
         "Regular visitors",
         "Came to the site on four visits or more in the last 60 days.",
         did("Session Started", 4, days=60),
     ),
-    Audience(
+    ShopSegment(
         "buys-premium-shoes",
         "Buys premium shoes",
         "Bought shoes at 120 or more a pair in the last year.",
@@ -142,20 +142,20 @@ AUDIENCES: Final = (
             ),
         ),
     ),
-    Audience("gold-tier", "Gold tier", "Everybody in the highest loyalty tier.", is_("loyalty_tier", "gold")),
-    Audience(
+    ShopSegment("gold-tier", "Gold tier", "Everybody in the highest loyalty tier.", is_("loyalty_tier", "gold")),
+    ShopSegment(
         "unhappy-with-support",
         "Unhappy with support",
         "Gave a support ticket two points or fewer in the last half year.",
         did("Support Ticket Closed", days=180, where=({"property": "satisfaction", "op": "lte", "value": 2},)),
     ),
-    Audience(
+    ShopSegment(
         "sends-goods-back",
         "Sends goods back",
         "Two refunds or more.",
         did("Order Refunded", 2),
     ),
-    Audience(
+    ShopSegment(
         "win-back-candidates",
         "Win-back candidates",
         "Lapsed, not unhappy with support, and still worth it: spent 100 or more.",
@@ -165,28 +165,28 @@ AUDIENCES: Final = (
 
 # The ones of the CDNOW log, whose members are also counted straight from the file.
 OF_CDNOW: Final = (
-    Audience(cdnow.RECENT, "Bought in the last 90 days", "", did(cdnow.EVENT, days=90)),
-    Audience(
+    ShopSegment(cdnow.RECENT, "Bought in the last 90 days", "", did(cdnow.EVENT, days=90)),
+    ShopSegment(
         cdnow.LAPSED,
         "Spent more than 100, silent for 180 days",
         "More than 100 dollars ever, and nothing in the last 180 days.",
         every(spent("gt", 100), no(did(cdnow.EVENT, days=180))),
     ),
-    Audience(cdnow.ONCE, "Exactly one purchase", "", {"performed": cdnow.EVENT, "op": "equals", "value": 1}),
+    ShopSegment(cdnow.ONCE, "Exactly one purchase", "", {"performed": cdnow.EVENT, "op": "equals", "value": 1}),
 )
 
 
-def make_audiences(audiences: Iterable[Audience] = AUDIENCES, *, owner: User | None = None) -> list[Segment]:
+def make_segments(wanted: Iterable[ShopSegment] = SEGMENTS, *, owner: User | None = None) -> list[Segment]:
     """The segments, live and refreshed. One that is there already stays as somebody may have changed it."""
     made = []
-    for audience in audiences:
-        segment = Segment.objects.filter(key=audience.key).first()
+    for one in wanted:
+        segment = Segment.objects.filter(key=one.key).first()
         if segment is None:
             segment = create_segment(
-                key=audience.key,
-                name=audience.name,
-                description=audience.description,
-                rule={"version": 1, **audience.rule},
+                key=one.key,
+                name=one.name,
+                description=one.description,
+                rule={"version": 1, **one.rule},
                 owner=owner,
                 by=LOADER,
             )

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from cdp.profiles.catalogue import PLATFORM_NAMES
-from demo.audiences import AUDIENCES, Audience
 from demo.shop import messages
+from demo.shop_segments import SEGMENTS, ShopSegment
 from demo.traits import TRAITS
 from segments.rules import Catalog, EventInfo, SegmentInfo, TraitInfo, Type, describe, load
 
@@ -20,22 +20,18 @@ CATALOG = Catalog(
         name: EventInfo(id=n, name=name, label=name)
         for n, name in enumerate({m["event"] for m in SENT if "event" in m} | PLATFORM_NAMES)
     },
-    segments={a.key: SegmentInfo(id=n, key=a.key, name=a.name, usable=True) for n, a in enumerate(AUDIENCES)},
+    segments={a.key: SegmentInfo(id=n, key=a.key, name=a.name, usable=True) for n, a in enumerate(SEGMENTS)},
 )
 
 
 def test_there_are_a_dozen_with_keys_and_names_of_their_own() -> None:
-    assert len(AUDIENCES) >= 12
-    assert (
-        len({audience.key for audience in AUDIENCES})
-        == len({audience.name for audience in AUDIENCES})
-        == len(AUDIENCES)
-    )
+    assert len(SEGMENTS) >= 12
+    assert len({one.key for one in SEGMENTS}) == len({one.name for one in SEGMENTS}) == len(SEGMENTS)
 
 
-@pytest.mark.parametrize("audience", AUDIENCES, ids=lambda audience: audience.key)
-def test_the_rule_names_only_what_the_shop_sends_or_what_follows_from_it(audience: Audience) -> None:
-    rule = load({"version": 1, **audience.rule}, CATALOG)
+@pytest.mark.parametrize("one", SEGMENTS, ids=lambda one: one.key)
+def test_the_rule_names_only_what_the_shop_sends_or_what_follows_from_it(one: ShopSegment) -> None:
+    rule = load({"version": 1, **one.rule}, CATALOG)
     assert describe(rule, CATALOG)
 
 
