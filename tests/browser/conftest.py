@@ -73,9 +73,9 @@ class Console:
         self.page.get_by_role("button", name="Log out").click()
         self.page.get_by_role("heading", name="You are logged out").wait_for()
 
-    def look(self, name: str, *, is_pictured: bool = True) -> None:
+    def look(self, name: str, *, is_pictured: bool = True, is_quick: bool = False) -> None:
         """Fails unless this screen can be used by everybody, and nothing complained on the way to it."""
-        look(self.page, name, is_pictured=is_pictured)
+        look(self.page, name, is_pictured=is_pictured, is_quick=is_quick)
         assert not self.complaints, self.complaints
 
 

@@ -24,12 +24,17 @@ LOOKS: tuple[tuple[tuple[int, int], Literal["light", "dark"], list[str]], ...] =
     (NARROW, "light", RULES),
     (NARROW, "dark", []),
 )
+# For hundreds of pages in a row: each width and each theme once. Screens are looked at in full where they are used.
+QUICK_LOOKS: tuple[tuple[tuple[int, int], Literal["light", "dark"], list[str]], ...] = (
+    (WIDE, "light", RULES),
+    (NARROW, "dark", RULES_OF_COLOUR),
+)
 
 
-def look(page: Page, name: str, *, full_page: bool = True, is_pictured: bool = True) -> None:
+def look(page: Page, name: str, *, full_page: bool = True, is_pictured: bool = True, is_quick: bool = False) -> None:
     """Fails unless this screen can be used by everybody. The window is wide and light again afterwards."""
     page.wait_for_load_state()  # whoever only pressed a link is on a page that isn't there yet
-    for (width, height), theme, rules in LOOKS:
+    for (width, height), theme, rules in QUICK_LOOKS if is_quick else LOOKS:
         if not rules and not (PICTURES and is_pictured):
             continue
         page.set_viewport_size({"width": width, "height": height})

@@ -50,8 +50,8 @@ SAY = """
 def test_a_follower_ends_with_exactly_the_members_whoever_is_killed(
     processes: Processes, tmp_path: Path, drill_scale: Callable[..., int]
 ) -> None:
-    wanted = drill_scale(full=100_000, quick=400)
-    kills, keeper_kills = drill_scale(full=50, quick=2), drill_scale(full=10, quick=1)
+    wanted = drill_scale(full=100_000, quick=200)
+    kills, keeper_kills = drill_scale(full=50, quick=1), drill_scale(full=10, quick=1)
     with connection.cursor() as cursor:
         cursor.execute(PEOPLE, [drill_scale(full=20_000, quick=300)])
         people = [row[0] for row in cursor.fetchall()]

@@ -207,7 +207,7 @@ def test_sequencers_are_killed_and_servers_stopped_and_the_log_is_whole(
     tmp_path: Path, drill_scale: Callable[..., int]
 ) -> None:
     """Sixteen writers go on meanwhile. What they were told is committed is in the tree, once, and all checkpoints agree."""
-    kills, stops = drill_scale(full=10, quick=2), drill_scale(full=2, quick=1)
+    kills, stops = drill_scale(full=10, quick=1), drill_scale(full=2, quick=1)
     make_key(tmp_path / "key.pem")
     signer = load_signer(tmp_path / "key.pem", name="test.example/audit")
     with embedded.postgres(tmp_path / "server", profile="demo", database="cdp") as (app, owner, admin):

@@ -374,7 +374,7 @@ class Walk(RuleBasedStateMachine):
 
 def test_no_order_of_events_ever_widens_a_permission(drill_scale: Callable[..., int]) -> None:
     Walk.permitted = Walk.denied = Walk.parted = 0
-    run_state_machine_as_test(Walk, settings=how(drill_scale(full=400, quick=15), drill_scale(full=60, quick=40)))
+    run_state_machine_as_test(Walk, settings=how(drill_scale(full=400, quick=10), drill_scale(full=60, quick=40)))
     # A short walk may part nobody.
     parted = drill_scale(full=50, quick=0)
     assert Walk.permitted > 50 and Walk.denied > 50 and Walk.parted >= parted, "too little happened to prove anything"

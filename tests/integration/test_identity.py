@@ -461,7 +461,7 @@ def test_any_story_keeps_the_books(db: None, drill_scale: Any) -> None:
     run_state_machine_as_test(
         Story,
         settings=settings(
-            max_examples=drill_scale(full=400, quick=25),
+            max_examples=drill_scale(full=400, quick=18),
             stateful_step_count=drill_scale(full=30, quick=12),
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -35,7 +35,7 @@ def test_every_rule_of_the_spec_tables_is_valid() -> None:
         VALIDATOR.validate(document(condition))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(documents(st.one_of(leaf_forms(Drawn())), conditions(Drawn())))
 def test_every_generated_rule_is_valid(generated: dict[str, Any]) -> None:
     load(copy.deepcopy(generated), CATALOG)
