@@ -5,6 +5,7 @@ from typing import IO, Any, Final
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -34,7 +35,9 @@ class CsvParser(BaseParser):
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
         # On disk once it is large: however many are uploaded at once, each takes the memory of a small one.
-        file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  (closed when nobody holds it any more)
+        file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  (the view closes it, whatever comes of the request)
+        if parser_context is not None:
+            parser_context["view"].opened = file
         size = 0
         while part := stream.read(IN_MEMORY):
             size += len(part)
@@ -114,6 +117,14 @@ class ConsentImports(ApiView):
     pagination_class = KeysetPagination
     keyset = ("id",)
     keyset_descends = True
+    opened: IO[bytes] | None = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        finally:
+            if self.opened is not None:
+                self.opened.close()
 
     @extend_schema(
         operation_id="consent_imports_list", summary="List files of decisions", responses=ImportSerializer(many=True)
@@ -140,8 +151,7 @@ class ConsentImports(ApiView):
         content = request.data
         if not isinstance(content, SpooledTemporaryFile):
             raise DomainError("file_missing", "Send the file as the body, with Content-Type: text/csv.")
-        with content:
-            file = upload(name=asked["name"], content=content, creates_people=asked["create"], by=actor_of(request))
+        file = upload(name=asked["name"], content=content, creates_people=asked["create"], by=actor_of(request))
         headers = {"Location": reverse("api:consent-import", args=[file.uuid])}
         return Response(_shown(file), status=status.HTTP_201_CREATED, headers=headers)
 

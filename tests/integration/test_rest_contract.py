@@ -5,6 +5,7 @@ addresses somewhere is said in `tests.integration.hostile_world`. Each request i
 """
 
 import copy
+import gc
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -62,6 +63,13 @@ class Requests:
 
     world: World
     cases: Mapping[str, list[Case]]
+
+
+@pytest.fixture(autouse=True)
+def _what_is_let_go_here_is_told_of_here() -> Iterator[None]:
+    """Or Python comes to it in the midst of another test, which then fails for it."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
