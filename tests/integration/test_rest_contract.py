@@ -37,8 +37,6 @@ from tests.integration import hostile_rest
 from tests.integration.callers import key, logged_in
 from tests.integration.hostile_world import World, make_world
 
-# A body that a refusal left unread is let go by whoever made the request up, when Python comes to it.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 NOT_COUNTED = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 CHECKS = [
     not_a_server_error,
