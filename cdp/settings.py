@@ -140,6 +140,7 @@ INSTALLED_APPS = [
     "segments",
     "cdp.activation",
     "cdp.webhooks",
+    "cdp.exports",
     "cdp.collecting",
     "cdp.content",
     "cdp.accountability",
@@ -436,6 +437,13 @@ WEBHOOK_DAYS = env_int("CDP_WEBHOOK_DAYS", 30)
 OUTBOUND_ALLOW = env_names("CDP_OUTBOUND_ALLOW", "")
 # Whose certificates are believed, where that isn't the machine's own list: a file in PEM.
 OUTBOUND_CA_FILE = os.environ.get("CDP_OUTBOUND_CA_FILE", "")
+# Where files of exports lie until their days are over. Web processes and workers share it.
+EXPORT_DIR = os.environ.get("CDP_EXPORTS", str(BASE_DIR / ".exports" / "audiences"))
+EXPORT_DAYS = env_int("CDP_EXPORT_DAYS", 7)
+# Under which exports may be left on this machine, in folders of their own; no such destinations without it.
+EXPORT_FOLDERS = os.environ.get("CDP_EXPORT_FOLDERS", "")
+# How long to wait before a destination is tried again, one after another.
+EXPORT_RETRY_SECONDS = [5, 30, 120]
 OUTBOUND_USER_AGENT = "customer-data-platform/1"
 
 # ---- Email -------------------------------------------------------------------------------------------------

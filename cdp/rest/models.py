@@ -40,6 +40,8 @@ class Scope(models.TextChoices):
     SOURCES_WRITE = "sources:write", "Replay messages from quarantine"
     JOBS_READ = "jobs:read", "Follow jobs"
     JOBS_WRITE = "jobs:write", "Stop jobs"
+    EXPORTS_READ = "exports:read", "See exports, their schedules and destinations"
+    EXPORTS_WRITE = "exports:write", "Take the members of audiences out as files"
     WEBHOOKS_READ = "webhooks:read", "See webhooks, and what they sent"
     WEBHOOKS_WRITE = "webhooks:write", "Make, change and try webhooks"
     KEYS_READ = "keys:read", "List API keys and what they may do"
@@ -69,6 +71,8 @@ HANDED_ON_BY: Final[dict[str, str]] = {
     Scope.SOURCES_WRITE: "ingestion.replay_quarantined",
     Scope.JOBS_READ: "jobs.view_job",
     Scope.JOBS_WRITE: "jobs.change_job",
+    Scope.EXPORTS_READ: "exports.view_export",
+    Scope.EXPORTS_WRITE: "exports.add_export",
     Scope.WEBHOOKS_READ: "webhooks.view_webhook",
     Scope.WEBHOOKS_WRITE: "webhooks.change_webhook",
     Scope.KEYS_READ: "rest.view_apikey",
