@@ -233,6 +233,77 @@ class _Stream(httpcore2.NetworkStream):
         return self.inner.get_extra_info(info)
 
 
+def judged(host: str, port: int, *, resolve: Resolve, pointer: str = "/url") -> list[str]:
+    """The addresses of this name, each of which may be connected to.
+
+    Raises:
+        OSError: it leads nowhere.
+        Refused: it leads inside a network.
+    """
+    literal = _literal(host)
+    found = [str(literal)] if literal is not None else list(dict.fromkeys(resolve(host, port)))
+    if is_trusted(host):
+        return found
+    # One address inside among others outside is refused as a whole: whoever answers so is up to something.
+    if not all((one := _literal(address)) is not None and (is_outside(one) or is_trusted(address)) for address in found):
+        raise Refused(
+            "address_inside",
+            "This name leads inside a network; only addresses on the internet can be sent to.",
+            pointer,
+        )
+    return found
+
+
+def check_host(host: str, port: int, *, own_port: int, pointer: str) -> None:
+    """Whether something other than HTTP may be spoken with this machine, as far as that shows without asking for its name.
+
+    Args:
+        own_port: the protocol's; of the others, those below 1024 belong to somebody else.
+
+    Raises:
+        Refused: with what is wrong with it.
+    """
+
+    def refused(code: str, message: str) -> Refused:
+        return Refused(code, message, pointer)
+
+    if not host or not host.isascii() or len(host) > 253 or any(ord(c) <= 32 or ord(c) == 127 or c in "\\/@?#" for c in host):
+        raise refused("host_malformed", "A host is a name like files.example.com, or an address.")
+    if is_trusted(host):
+        return
+    if port < 1024 and port != own_port:
+        raise refused("port_of_another", f"Port {port} belongs to another service.")
+    _judge_name(host, refused)
+
+
+def connected(
+    host: str, port: int, *, own_port: int, seconds: float = CONNECT_SECONDS, resolve: Resolve = ask_system
+) -> socket.socket:
+    """A connection to the machine of this name, at an address that was judged; for protocols other than HTTP.
+
+    Raises:
+        Refused: nothing is sent there.
+        Unreachable: nobody took it.
+    """
+    check_host(host, port, own_port=own_port, pointer="/host")
+    with _within(seconds):
+        try:
+            addresses = judged(host, port, resolve=resolve, pointer="/host")
+        except httpcore2.ConnectTimeout:
+            raise Unreachable("took_too_long") from None
+        except (OSError, UnicodeError):
+            raise Unreachable("not_connected") from None
+        why = "not_connected"
+        for address in addresses:
+            try:
+                return socket.create_connection((address, port), timeout=_left(seconds) or 0.001)
+            except TimeoutError:
+                why = "took_too_long"
+            except OSError:
+                why = "not_connected"
+    raise Unreachable(why)
+
+
 class _Judging(httpcore2.NetworkBackend):
     """Connects to addresses that it has judged, and to no name."""
 
@@ -264,23 +335,10 @@ class _Judging(httpcore2.NetworkBackend):
         raise httpcore2.ConnectError("sockets of this machine are never connected to")
 
     def _judged(self, host: str, port: int) -> list[str]:
-        literal = _literal(host)
         try:
-            found = [str(literal)] if literal is not None else list(dict.fromkeys(self.resolve(host, port)))
+            return judged(host, port, resolve=self.resolve)
         except (OSError, UnicodeError):
             raise httpcore2.ConnectError("not resolved") from None
-        if is_trusted(host):
-            return found
-        # One address inside among others outside is refused as a whole: whoever answers so is up to something.
-        if not all(
-            (one := _literal(address)) is not None and (is_outside(one) or is_trusted(address)) for address in found
-        ):
-            raise Refused(
-                "address_inside",
-                "This name leads inside a network; only addresses on the internet can be sent to.",
-                "/url",
-            )
-        return found
 
 
 class Outbound:
@@ -309,11 +367,13 @@ class Outbound:
         content: bytes | Iterator[bytes] = b"",
         headers: Mapping[str, str] | None = None,
         seconds: float = SECONDS,
+        pause: float | None = None,
     ) -> Answer:
         """The answer, whatever its status; a redirect is an answer like others.
 
         Args:
             seconds: for all of it: finding the name, connecting, sending, and reading.
+            pause: for which nothing may move; as long as all of it without one.
 
         Raises:
             Refused: nothing is sent to this address.
@@ -322,7 +382,7 @@ class Outbound:
         checked_url(url)
         began = time.monotonic()
         sent = {"User-Agent": settings.OUTBOUND_USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
-        limits = dict.fromkeys(("pool", "read", "write"), seconds) | {"connect": min(seconds, CONNECT_SECONDS)}
+        limits = dict.fromkeys(("pool", "read", "write"), min(seconds, pause or seconds)) | {"connect": min(seconds, CONNECT_SECONDS)}
         with (
             _within(seconds),
             _said_plainly(),

@@ -19,6 +19,7 @@ from cdp.exports.keeping import folder, path_of
 from cdp.exports.manifest import manifest_of
 from cdp.exports.models import MEDIA_TYPES, Export
 from cdp.exports.places import PlaceError
+from cdp.outbound import Refused
 
 PASSES: frozenset[str] = frozenset({"not_connected", "took_too_long", "broke_off"})
 """What may be otherwise in a minute."""
@@ -46,6 +47,9 @@ def hand_over(export: Export, *, progress: Callable[[int, int, str], None]) -> N
             )
             _put_manifest(export, place.put)
             break
+        except Refused as error:
+            _tell(export, error.message[:200])
+            raise DomainError(error.code, f"{destination.name} didn't take the file: {error.message}") from None
         except PlaceError as error:
             wait = next(waits, None)
             if error.why not in PASSES or wait is None:

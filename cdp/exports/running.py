@@ -26,6 +26,7 @@ from cdp.errors import Conflict, DomainError
 from cdp.exports.access import refuse_who_may_not
 from cdp.exports.asking import Stretch, question
 from cdp.exports.fields import chosen
+from cdp.exports.handing import hand_over
 from cdp.exports.keeping import folder, path_of
 from cdp.exports.models import Export
 from cdp.exports.writing import Written, asked, reading, write
@@ -72,8 +73,6 @@ def make(export: Export, *, progress: Progress) -> dict[str, Any]:
     if not _is_still_there(export):
         _enter(export, _write(export, progress), progress)
     if export.destination is not None:
-        from cdp.exports.handing import hand_over
-
         hand_over(export, progress=_Slowly(progress))
     _finish(export, progress)
     return {"rows": export.rows, "bytes": export.bytes}

@@ -181,7 +181,7 @@ def change_schedule(*, schedule: Schedule, by: Actor, user: User, **changes: Any
         DomainError: it can't be planned or made so.
         Forbidden: this user may not have it so.
     """
-    schedule = Schedule.objects.select_for_update().select_related("destination").get(pk=schedule.pk)
+    schedule = Schedule.objects.select_for_update(of=("self",)).select_related("destination").get(pk=schedule.pk)
     before = _told(schedule)
     spec = Spec(**{name: changes.get(name, getattr(schedule, name)) for name in OF_SPEC})
     for name, value in spec.checked(schedule.audience, user).items():
