@@ -8,6 +8,8 @@ from cdp.collecting.api import Consents, PersonConsent, PersonConsentHistory, Pe
 from cdp.collecting.api_files import ConsentImportApply, ConsentImportDetail, ConsentImports
 from cdp.content.api import SlotDetail, Slots
 from cdp.content.api_lookup import SegmentsOfPerson
+from cdp.exports.api import ExportCancel, ExportDetail, ExportFields, ExportFile, ExportLink, ExportManifest, Exports
+from cdp.exports.api_planned import DestinationDetail, Destinations, DestinationTry, ScheduleDetail, Schedules
 from cdp.ingestion.api import Quarantine, QuarantineReplay, Sources
 from cdp.jobs.api import JobCancel, JobDetail, JobList
 from cdp.pages.api import Links
@@ -131,6 +133,18 @@ urlpatterns = [
     path("consents/history/<path:identifier>/", PersonConsentHistory.as_view(), name="consent-history"),
     path("consents/consent-mode/<path:identifier>/", PersonConsentMode.as_view(), name="consent-mode"),
     path("links/", Links.as_view(), name="links"),
+    path("exports/", Exports.as_view(), name="exports"),
+    path("exports/fields/", ExportFields.as_view(), name="export-fields"),
+    path("exports/<uuid:uuid>/", ExportDetail.as_view(), name="export"),
+    path("exports/<uuid:uuid>/cancel/", ExportCancel.as_view(), name="export-cancel"),
+    path("exports/<uuid:uuid>/file/", ExportFile.as_view(), name="export-file"),
+    path("exports/<uuid:uuid>/manifest/", ExportManifest.as_view(), name="export-manifest"),
+    path("exports/<uuid:uuid>/link/", ExportLink.as_view(), name="export-link"),
+    path("export-schedules/", Schedules.as_view(), name="export-schedules"),
+    path("export-schedules/<uuid:uuid>/", ScheduleDetail.as_view(), name="export-schedule"),
+    path("export-destinations/", Destinations.as_view(), name="export-destinations"),
+    path("export-destinations/<uuid:uuid>/", DestinationDetail.as_view(), name="export-destination"),
+    path("export-destinations/<uuid:uuid>/try/", DestinationTry.as_view(), name="export-destination-try"),
     path("webhooks/", Webhooks.as_view(), name="webhooks"),
     path("webhooks/<uuid:uuid>/", WebhookDetail.as_view(), name="webhook"),
     path("webhooks/<uuid:uuid>/test/", WebhookTest.as_view(), name="webhook-test"),

@@ -245,7 +245,9 @@ def judged(host: str, port: int, *, resolve: Resolve, pointer: str = "/url") -> 
     if is_trusted(host):
         return found
     # One address inside among others outside is refused as a whole: whoever answers so is up to something.
-    if not all((one := _literal(address)) is not None and (is_outside(one) or is_trusted(address)) for address in found):
+    if not all(
+        (one := _literal(address)) is not None and (is_outside(one) or is_trusted(address)) for address in found
+    ):
         raise Refused(
             "address_inside",
             "This name leads inside a network; only addresses on the internet can be sent to.",
@@ -267,7 +269,12 @@ def check_host(host: str, port: int, *, own_port: int, pointer: str) -> None:
     def refused(code: str, message: str) -> Refused:
         return Refused(code, message, pointer)
 
-    if not host or not host.isascii() or len(host) > 253 or any(ord(c) <= 32 or ord(c) == 127 or c in "\\/@?#" for c in host):
+    if (
+        not host
+        or not host.isascii()
+        or len(host) > 253
+        or any(ord(c) <= 32 or ord(c) == 127 or c in "\\/@?#" for c in host)
+    ):
         raise refused("host_malformed", "A host is a name like files.example.com, or an address.")
     if is_trusted(host):
         return
@@ -382,7 +389,9 @@ class Outbound:
         checked_url(url)
         began = time.monotonic()
         sent = {"User-Agent": settings.OUTBOUND_USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
-        limits = dict.fromkeys(("pool", "read", "write"), min(seconds, pause or seconds)) | {"connect": min(seconds, CONNECT_SECONDS)}
+        limits = dict.fromkeys(("pool", "read", "write"), min(seconds, pause or seconds)) | {
+            "connect": min(seconds, CONNECT_SECONDS)
+        }
         with (
             _within(seconds),
             _said_plainly(),

@@ -6,6 +6,7 @@ from django.urls import include, path
 from cdp import health, metrics
 from cdp.content.public import personalize
 from cdp.content.public import script as slots_script
+from cdp.exports.fetching import fetch_by_link
 from cdp.well_known import gpc
 
 urlpatterns = [
@@ -17,6 +18,7 @@ urlpatterns = [
     path("api/v1/", include("cdp.api_urls")),
     path("v1/personalize/<str:write_key>", personalize),
     path("slots.js", slots_script, name="slots-script"),
+    path("exports/<str:token>", fetch_by_link, name="export-file"),
     path("", include("cdp.ingestion.urls")),
     path("", include("cdp.pages.urls")),
     path("demo/", include("demo.urls")),

@@ -93,7 +93,9 @@ def question(stretch: Stretch, fields: Sequence[Field], *, format: str, is_for_s
     """The statement for a file of these people with these fields."""
     columns = [Column(name="profile", kind=Kind.TEXT, sql="m.profile_uuid")]
     if stretch.after is not None:
-        columns.insert(0, Column(name="change", kind=Kind.TEXT, sql="CASE WHEN m.is_in THEN 'entered' ELSE 'exited' END"))
+        columns.insert(
+            0, Column(name="change", kind=Kind.TEXT, sql="CASE WHEN m.is_in THEN 'entered' ELSE 'exited' END")
+        )
     columns += [_column(one, is_json=format == Format.NDJSON) for one in fields]
     people, params = _people(stretch)
     traits = "LEFT JOIN profiles_profile p ON p.id = m.profile_id AND m.is_in" if _needs_profile(fields) else ""
@@ -113,7 +115,9 @@ def question(stretch: Stretch, fields: Sequence[Field], *, format: str, is_for_s
 
 
 def _people(stretch: Stretch) -> tuple[str, tuple[Any, ...]]:
-    inside, params = _compiled(stretch.permitting.order_by("profile_id").values_list("profile_id", "profile_uuid", "entered_at"))
+    inside, params = _compiled(
+        stretch.permitting.order_by("profile_id").values_list("profile_id", "profile_uuid", "entered_at")
+    )
     names = "(profile_id, profile_uuid, entered_at)"
     sql = f"SELECT e.*, true AS is_in FROM ({inside}) AS e {names}"  # noqa: S608
     if stretch.after is None:

@@ -42,7 +42,7 @@ class Part:
 
 PARTS: Final[dict[str, tuple[Part, ...]]] = {
     models.Place.S3: (
-        Part(name="endpoint", label="Address of the store", help="Empty for Amazon's own. Else as https://storage.example.com", is_needed=False),
+        Part(name="endpoint", label="Address of the store", help="Empty for Amazon's own.", is_needed=False),
         Part(name="region", label="Region", usual="us-east-1"),
         Part(name="bucket", label="Bucket"),
         Part(name="prefix", label="Path within the bucket", is_needed=False),
@@ -54,7 +54,7 @@ PARTS: Final[dict[str, tuple[Part, ...]]] = {
         Part(name="port", label="Port", usual="22"),
         Part(name="username", label="User name"),
         Part(name="path", label="Folder", help="As its user sees it. Empty: where a log-in leads.", is_needed=False),
-        Part(name="host_key", label="Host key", help="A line as “ssh-ed25519 AAAA…”, from the server's operator. Another key, and nothing is sent."),
+        Part(name="host_key", label="Host key", help="As “ssh-ed25519 AAAA…”. With another key nothing is sent."),
         Part(name="password", label="Password", is_needed=False, is_secret=True, help="Or a private key."),
         Part(name="private_key", label="Private key", is_needed=False, is_secret=True, help="Ed25519, ECDSA or RSA, without a passphrase."),
     ),
@@ -70,7 +70,9 @@ PARTS: Final[dict[str, tuple[Part, ...]]] = {
 
 
 @transaction.atomic
-def create_destination(*, name: str, place: str, values: Mapping[str, str], by: Actor, user: User | None = None) -> Destination:
+def create_destination(
+    *, name: str, place: str, values: Mapping[str, str], by: Actor, user: User | None = None
+) -> Destination:
     """A destination, which nobody has tried yet.
 
     Args:
@@ -95,8 +97,11 @@ def create_destination(*, name: str, place: str, values: Mapping[str, str], by: 
 
 
 @transaction.atomic
-def change_destination(*, destination: Destination, by: Actor, name: str | None = None, values: Mapping[str, str] | None = None) -> Destination:
-    """The destination, changed. What isn't named stays; a secret goes only when its place changes to another machine: it was given for that one.
+def change_destination(
+    *, destination: Destination, by: Actor, name: str | None = None, values: Mapping[str, str] | None = None
+) -> Destination:
+    """The destination, changed. What isn't named stays; a secret must be given anew where it leads
+    elsewhere: it was given for that address.
 
     Raises:
         DomainErrors: each thing that can't be so.
@@ -110,10 +115,16 @@ def change_destination(*, destination: Destination, by: Actor, name: str | None 
     has_new_secret = False
     if values is not None:
         secrets = _secrets(destination)
-        merged = {**destination.address, **secrets, **{key: value for key, value in values.items() if value or key not in secrets}}
+        merged = {
+            **destination.address,
+            **secrets,
+            **{key: value for key, value in values.items() if value or key not in secrets},
+        }
         has_new_secret = any(values.get(key) for key in _secret_names(destination.place))
         if _leads_elsewhere(destination.address, merged) and secrets and not has_new_secret:
-            raise DomainError("secret_missing", "Give the secret anew: the one there is was for another address.", "/values")
+            raise DomainError(
+                "secret_missing", "Give the secret anew: the one there is was for another address.", "/values"
+            )
         _set(destination, merged)
         destination.tried_at, destination.failure = None, ""
     try:
@@ -141,7 +152,9 @@ def delete_destination(*, destination: Destination, by: Actor) -> None:
             models.Export.objects.filter(destination=destination, finished_at__isnull=False).update(destination=None)
             destination.delete()
     except ProtectedError:
-        raise Conflict("destination_in_use", "Schedules or exports that aren't finished go there; see to them first.") from None
+        raise Conflict(
+            "destination_in_use", "Schedules or exports that aren't finished go there; see to them first."
+        ) from None
 
 
 def try_destination(*, destination: Destination, by: Actor) -> str:
@@ -205,13 +218,19 @@ def _secrets(destination: Destination) -> dict[str, str]:
 
 
 def _leads_elsewhere(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    return any(before.get(one) != after.get(one) for one in ("endpoint", "host", "port", "url", "host_key") if one in after)
+    return any(
+        before.get(one) != after.get(one) for one in ("endpoint", "host", "port", "url", "host_key") if one in after
+    )
 
 
-def _set(destination: Destination, values: Mapping[str, str], *) -> None:
+def _set(destination: Destination, values: Mapping[str, str]) -> None:
     parts = PARTS[destination.place]
     errors: list[DomainError] = [
-        DomainError("part_unknown", f"There is no such thing to say of a place like this; there is {', '.join(p.name for p in parts)}.", f"/values/{name}")
+        DomainError(
+            "part_unknown",
+            f"There is no such thing to say of a place like this; there is {', '.join(p.name for p in parts)}.",
+            f"/values/{name}",
+        )
         for name in values
         if name not in {one.name for one in parts}
     ]
@@ -239,11 +258,17 @@ def _check_s3(given: dict[str, str]) -> None:
     if given["endpoint"]:
         parts = checked_url(given["endpoint"], pointer="/endpoint")
         if parts.query or parts.path.strip("/"):
-            raise DomainError("endpoint_with_path", "The store's address ends with its name; the bucket has a field of its own.", "/endpoint")
+            raise DomainError(
+                "endpoint_with_path",
+                "The store's address ends with its name; the bucket has a field of its own.",
+                "/endpoint",
+            )
     if not REGION.fullmatch(given["region"]):
         raise DomainError("region_malformed", "A region is a word like eu-central-1.", "/region")
     if not BUCKET.fullmatch(given["bucket"]) or ".." in given["bucket"]:
-        raise DomainError("bucket_malformed", "A bucket's name has small letters, digits, hyphens and full stops.", "/bucket")
+        raise DomainError(
+            "bucket_malformed", "A bucket's name has small letters, digits, hyphens and full stops.", "/bucket"
+        )
     given["prefix"] = checked_prefix(given["prefix"], pointer="/prefix")
 
 
@@ -271,7 +296,9 @@ def _check_http(given: dict[str, str]) -> None:
 
 def _check_folder(given: dict[str, str]) -> None:
     if not settings.EXPORT_FOLDERS:
-        raise DomainError("folders_off", "The platform's operator allows no folders on this machine (CDP_EXPORT_FOLDERS).", "/path")
+        raise DomainError(
+            "folders_off", "The platform's operator allows no folders on this machine (CDP_EXPORT_FOLDERS).", "/path"
+        )
     given["path"] = checked_prefix(given["path"], pointer="/path")
 
 

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from cdp.audit.services import record
 from cdp.audit.actors import SYSTEM
+from cdp.audit.services import record
 from cdp.errors import DomainError
 from cdp.exports.destinations import place_of
 from cdp.exports.keeping import folder, path_of
@@ -54,14 +54,21 @@ def hand_over(export: Export, *, progress: Callable[[int, int, str], None]) -> N
             wait = next(waits, None)
             if error.why not in PASSES or wait is None:
                 _tell(export, f"{error.why}: {error.detail}"[:200])
-                raise DomainError(f"place_{error.why}", f"{destination.name} didn't take the file: {error.detail}") from None
+                raise DomainError(
+                    f"place_{error.why}", f"{destination.name} didn't take the file: {error.detail}"
+                ) from None
             until = time.monotonic() + wait
             while time.monotonic() < until:
                 progress(0, size, "waiting to try again")
                 time.sleep(min(1.0, wait))
     _tell(export, "")
     with transaction.atomic():
-        detail = {"export": str(export.uuid), "destination": destination.name, "sha256": export.sha256, "count": export.rows}
+        detail = {
+            "export": str(export.uuid),
+            "destination": destination.name,
+            "sha256": export.sha256,
+            "count": export.rows,
+        }
         purpose = export.audience.purpose.key
         record(by=SYSTEM, action="export.handed_over", object=export.audience, purpose=purpose, detail=detail)
 

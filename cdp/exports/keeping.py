@@ -83,7 +83,9 @@ def delete_files(exports: Iterable[Export], *, why: Gone, by: Actor) -> int:
     count = 0
     for export in exports:
         with transaction.atomic():
-            locked = Export.objects.select_for_update(of=("self",)).select_related("audience__purpose").get(pk=export.pk)
+            locked = (
+                Export.objects.select_for_update(of=("self",)).select_related("audience__purpose").get(pk=export.pk)
+            )
             if not locked.file:
                 continue
             path_of(locked).unlink(missing_ok=True)

@@ -51,7 +51,9 @@ class Destination(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
     tried_at = models.DateTimeField(null=True, editable=False, help_text="When it was last tried or handed something.")
-    failure = models.CharField(max_length=200, blank=True, editable=False, help_text="What went wrong then; empty: nothing.")
+    failure = models.CharField(
+        max_length=200, blank=True, editable=False, help_text="What went wrong then; empty: nothing."
+    )
 
     class Meta:
         ordering = ["name"]
@@ -97,18 +99,23 @@ class OffReason(models.TextChoices):
 
 
 class Schedule(Wanted):
-    """An export made again and again, as whoever it belongs to may read people. ``planned_to`` is the last planned moment that was seen to."""
+    """An export made again and again, as whoever it belongs to may read people. ``planned_to`` is the last planned
+    moment that was seen to."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(max_length=150)
     is_delta = models.BooleanField(
-        "only what changed", default=False, help_text="Who entered and who left since the file before; the first one is full."
+        "only what changed",
+        default=False,
+        help_text="Who entered and who left since the file before; the first one is full.",
     )
     every = models.CharField(max_length=4, choices=Every.choices, default=Every.DAY)
     hour = models.SmallIntegerField(default=6, help_text="In the workspace's time zone.")
     weekday = models.SmallIntegerField(default=0, help_text="0 is Monday.")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", editable=False)
-    off_reason = models.CharField(max_length=16, choices=OffReason.choices, blank=True, default=OffReason.NONE, editable=False)
+    off_reason = models.CharField(
+        max_length=16, choices=OffReason.choices, blank=True, default=OffReason.NONE, editable=False
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     planned_to = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -148,7 +155,9 @@ class Export(Wanted):
     planned_for = models.DateTimeField(null=True, editable=False)
     since = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
     after = models.BigIntegerField(null=True, editable=False)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
     job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     as_of = models.DateTimeField(null=True, editable=False)
@@ -157,11 +166,15 @@ class Export(Wanted):
     rows = models.BigIntegerField(null=True, editable=False)
     bytes = models.BigIntegerField(null=True, editable=False)
     sha256 = models.CharField(max_length=64, blank=True, editable=False)
-    file = models.CharField(max_length=100, blank=True, editable=False, help_text="Its name in our folder while it is kept.")
+    file = models.CharField(
+        max_length=100, blank=True, editable=False, help_text="Its name in our folder while it is kept."
+    )
     finished_at = models.DateTimeField(null=True, editable=False)
     expires_at = models.DateTimeField(null=True, editable=False)
     gone = models.CharField(max_length=8, choices=Gone.choices, blank=True, default=Gone.NONE, editable=False)
-    has_personal = models.BooleanField(default=False, editable=False, help_text="Whether a field of it is personal data.")
+    has_personal = models.BooleanField(
+        default=False, editable=False, help_text="Whether a field of it is personal data."
+    )
     downloads = models.IntegerField(default=0, editable=False)
 
     class Meta:
@@ -187,7 +200,12 @@ class Export(Wanted):
     @property
     def is_kept(self) -> bool:
         """Whether the file can be had here."""
-        return bool(self.file) and self.finished_at is not None and self.expires_at is not None and self.expires_at > timezone.now()
+        return (
+            bool(self.file)
+            and self.finished_at is not None
+            and self.expires_at is not None
+            and self.expires_at > timezone.now()
+        )
 
     @property
     def state(self) -> str:

@@ -67,7 +67,11 @@ def _request(pk: int, *, now: datetime, zone: str) -> int:
         schedule.save(update_fields=["off_reason"])
         detail = {"why": error.code}
         record(
-            by=SYSTEM, action="export_schedule.turned_off", object=schedule, purpose=schedule.audience.purpose.key, detail=detail
+            by=SYSTEM,
+            action="export_schedule.turned_off",
+            object=schedule,
+            purpose=schedule.audience.purpose.key,
+            detail=detail,
         )
         return 0
     schedule.save(update_fields=["planned_to"])
@@ -77,6 +81,4 @@ def _request(pk: int, *, now: datetime, zone: str) -> int:
 
 def _is_busy(schedule: Schedule) -> bool:
     """Whether its last file is still being made: the next one waits, and then makes up for it."""
-    return schedule.exports.filter(
-        finished_at=None, job__state__in=[JobState.QUEUED, JobState.RUNNING]
-    ).exists()
+    return schedule.exports.filter(finished_at=None, job__state__in=[JobState.QUEUED, JobState.RUNNING]).exists()

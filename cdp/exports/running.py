@@ -114,9 +114,7 @@ def _write(export: Export, progress: Progress) -> _Made:
             keep_on=lambda rows: slowly(rows, max(rows, total), "writing"),
         )
         withheld = [] if after is None and written.rows == audience.size else _withheld(raw, stretch)
-    return _Made(
-        file=name, written=written, as_of=as_of, after=after, position=audience.position, withheld=withheld
-    )
+    return _Made(file=name, written=written, as_of=as_of, after=after, position=audience.position, withheld=withheld)
 
 
 def _standing(raw: psycopg.Connection[Any], audience: int) -> tuple[int, int, int, bool]:

@@ -42,7 +42,9 @@ class Spec:
         if self.is_gzipped and self.format == Format.PARQUET:
             raise DomainError("parquet_gzipped", "Parquet is compressed within; leave gzip away.", "/is_gzipped")
         if not exportable_audiences(user).filter(pk=audience.pk).exists():
-            raise DomainError("no_export", "You may not take the members of this audience out.", "/audience", status=403)
+            raise DomainError(
+                "no_export", "You may not take the members of this audience out.", "/audience", status=403
+            )
         fields = chosen(self.fields, may_reveal=may_reveal(user))
         return {
             "format": self.format,
@@ -98,7 +100,11 @@ def make_planned(*, schedule: Schedule, planned_for: Any, by: Actor) -> Export:
     """The schedule's next file: of what changed since its last, where it is one of changes and has one."""
     last = None
     if schedule.is_delta:
-        last = schedule.exports.filter(finished_at__isnull=False, audience=schedule.audience).order_by("-finished_at").first()
+        last = (
+            schedule.exports.filter(finished_at__isnull=False, audience=schedule.audience)
+            .order_by("-finished_at")
+            .first()
+        )
     wanted = {
         name: getattr(schedule, name)
         for name in ("audience", "format", "is_gzipped", "is_for_spreadsheets", "fields", "destination")
@@ -200,7 +206,11 @@ def change_schedule(*, schedule: Schedule, by: Actor, user: User, **changes: Any
     changed = {name: [before[name], after[name]] for name in after if before[name] != after[name]}
     if changed:
         record(
-            by=by, action="export_schedule.changed", object=schedule, purpose=schedule.audience.purpose.key, detail=changed
+            by=by,
+            action="export_schedule.changed",
+            object=schedule,
+            purpose=schedule.audience.purpose.key,
+            detail=changed,
         )
     return schedule
 
@@ -209,7 +219,11 @@ def change_schedule(*, schedule: Schedule, by: Actor, user: User, **changes: Any
 def delete_schedule(*, schedule: Schedule, by: Actor) -> None:
     """Takes the schedule away; the files it made stay for their days."""
     record(
-        by=by, action="export_schedule.deleted", object=schedule, purpose=schedule.audience.purpose.key, detail=_told(schedule)
+        by=by,
+        action="export_schedule.deleted",
+        object=schedule,
+        purpose=schedule.audience.purpose.key,
+        detail=_told(schedule),
     )
     schedule.delete()
 

@@ -9,9 +9,7 @@ from cdp.exports.services import KIND
 from cdp.jobs.services import lease
 
 
-@shared_task(
-    bind=True, name=KIND, autoretry_for=(OperationalError,), retry_backoff=True, max_retries=5, acks_late=True
-)
+@shared_task(bind=True, name=KIND, autoretry_for=(OperationalError,), retry_backoff=True, max_retries=5, acks_late=True)
 def make(self: Task, job_id: int) -> None:
     with lease(job_id, worker=self.request.hostname or "") as held:
         if held is not None:

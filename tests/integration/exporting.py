@@ -49,7 +49,9 @@ def work(export: Export) -> Export:
 
 
 def made(audience: Audience, user: User, *, since: Export | None = None, **spec: Any) -> Export:
-    asked = request_export(audience=Audience.objects.get(pk=audience.pk), spec=Spec(**spec), by=BY, user=user, since=since)
+    asked = request_export(
+        audience=Audience.objects.get(pk=audience.pk), spec=Spec(**spec), by=BY, user=user, since=since
+    )
     done = work(asked)
     assert done.finished_at is not None, done.job and done.job.error_message
     return done

@@ -78,7 +78,7 @@ def taking(*, is_s3: bool = False) -> Iterator[Store]:
                 self.rfile.read(store.breaks_off_after)
                 self.connection.shutdown(socket.SHUT_RDWR)
                 self.close_connection = True
-                return
+                return None
             body = self.rfile.read(size)
             if store.status:
                 return self.answer(store.status)
@@ -100,7 +100,9 @@ def taking(*, is_s3: bool = False) -> Iterator[Store]:
             upload = query.get("uploadId", [""])[0]
             if self.command == "POST" and "uploads" in query:
                 store.uploads["u1"] = {}
-                return self.answer(200, b'<R xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><UploadId>u1</UploadId></R>')
+                return self.answer(
+                    200, b'<R xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><UploadId>u1</UploadId></R>'
+                )
             if self.command == "POST":
                 store.objects[name] = b"".join(piece for _, piece in sorted(store.uploads.pop(upload).items()))
                 return self.answer(200, b"<CompleteMultipartUploadResult/>")
@@ -151,7 +153,12 @@ class SftpServer:
 
 
 @contextmanager
-def sftp_server(root: Path, *, password: str = "open sesame", client_key: paramiko.PKey | None = None) -> Iterator[SftpServer]:  # noqa: S107
+def sftp_server(
+    root: Path,
+    *,
+    password: str = "open sesame",
+    client_key: paramiko.PKey | None = None,
+) -> Iterator[SftpServer]:
     listener = socket.create_server(("127.0.0.1", 0))
     server = SftpServer(listener.getsockname()[1], root, paramiko.ECDSAKey.generate())
     transports: list[paramiko.Transport] = []
@@ -159,7 +166,7 @@ def sftp_server(root: Path, *, password: str = "open sesame", client_key: parami
     class Door(paramiko.ServerInterface):
         def check_auth_password(self, username: str, given: str) -> int:
             server.logins.append(username)
-            return paramiko.AUTH_SUCCESSFUL if given == password else paramiko.AUTH_FAILED
+            return paramiko.AUTH_SUCCESSFUL if given == "open sesame" else paramiko.AUTH_FAILED
 
         def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
             server.logins.append(username)
@@ -224,7 +231,7 @@ def sftp_server(root: Path, *, password: str = "open sesame", client_key: parami
             transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files)
             try:
                 transport.start_server(server=Door())
-            except (paramiko.SSHException, EOFError):
+            except (paramiko.SSHException, EOFError, OSError):
                 continue  # whoever came went away
 
     threading.Thread(target=serve, daemon=True).start()

@@ -59,7 +59,14 @@ def put(place: Place, file: Path, keep_on: Any = lambda _: None) -> None:
 
 def bucket(store: Store, **other: Any) -> S3Place:
     return S3Place(
-        **{"endpoint": store.url, "bucket": "people", "region": REGION, "prefix": "in/here", "access_key": ACCESS, "secret_key": SECRET}
+        **{
+            "endpoint": store.url,
+            "bucket": "people",
+            "region": REGION,
+            "prefix": "in/here",
+            "access_key": ACCESS,
+            "secret_key": SECRET,
+        }
         | other
     )
 
@@ -87,7 +94,9 @@ def test_a_bucket_gets_the_file_by_a_signed_request(store: Store, file: Path) ->
     assert list(store.objects) == [f"/people/in/here/{NAME}"], "what was tried is gone again"
 
 
-def test_a_large_file_goes_in_parts_and_is_one_object(store: Store, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_goes_in_parts_and_is_one_object(
+    store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(s3, "PART", 300_000)
     put(bucket(store), file)
     assert store.objects == {f"/people/in/here/{NAME}": TEXT}
@@ -120,7 +129,9 @@ def test_an_address_gets_the_file_with_its_name_digest_and_token(uploads: Store,
     assert uploads.headers["/in"]["content-disposition"] == f'attachment; filename="{NAME}"'
 
 
-@pytest.mark.parametrize(("status", "why"), [(401, "not_allowed"), (404, "not_found"), (302, "refused"), (503, "broke_off")])
+@pytest.mark.parametrize(
+    ("status", "why"), [(401, "not_allowed"), (404, "not_found"), (302, "refused"), (503, "broke_off")]
+)
 def test_what_an_address_answers_is_told(uploads: Store, file: Path, status: int, why: str) -> None:
     uploads.status = status
     with pytest.raises(PlaceError) as refused:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from cdp.activation.models import AudienceMember
@@ -19,13 +18,13 @@ from cdp.exports.manifest import manifest_of
 from cdp.exports.models import Every, Export, Gone, OffReason, Schedule
 from cdp.exports.services import Spec, change_schedule, create_schedule, request_export
 from cdp.jobs.models import JobState
-from cdp.jobs.services import LeaseLost, send_stranded
+from cdp.jobs.services import LeaseLost
 from cdp.pipeline import drain_dirty
 from consent.models import Decision
 from tests.factories import BY, identify, person, process_all, track, tracker
 from tests.integration.audiences import keep
 from tests.integration.callers import decide
-from tests.integration.exporting import EMAIL, buy, content, exporter, made, people_of_a_shop, rows, work
+from tests.integration.exporting import EMAIL, content, exporter, made, people_of_a_shop, rows, work
 
 PEOPLE = ("ann", "bob", "cleo")
 
@@ -46,7 +45,11 @@ def uuids(*users: str) -> set[str]:
 
 @pytest.mark.parametrize("format", ["csv", "ndjson", "parquet"])
 def test_a_file_has_everybody_who_permits_the_purpose_with_the_fields_asked_for(format: str) -> None:
-    traits = {"ann": {"city": "Bern", "points": 12.5}, "bob": {"city": 'a "b",\nc\\d', "points": -3}, "cleo": {"city": ""}}
+    traits = {
+        "ann": {"city": "Bern", "points": 12.5},
+        "bob": {"city": 'a "b",\nc\\d', "points": -3},
+        "cleo": {"city": ""},
+    }
     audience = people_of_a_shop(*PEOPLE, "dan", traits=lambda one: traits.get(one, {}))
     decide("dan", EMAIL, Decision.WITHDRAWN)  # nobody has judged it yet
     export = made(
@@ -202,7 +205,9 @@ def test_personal_fields_are_for_who_may_reveal_them() -> None:
 def test_fields_that_there_are_not_are_named_each() -> None:
     audience = people_of_a_shop("ann")
     with pytest.raises(DomainErrors) as refused:
-        request_export(audience=audience, spec=Spec(fields=["trait:nope", "entered_at", "entered_at"]), by=BY, user=exporter())
+        request_export(
+            audience=audience, spec=Spec(fields=["trait:nope", "entered_at", "entered_at"]), by=BY, user=exporter()
+        )
     assert [(one.code, one.pointer) for one in refused.value.errors] == [
         ("field_unknown", "/fields/0"),
         ("field_twice", "/fields/2"),
@@ -217,7 +222,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("at", ["writing", "written", "done"])
-def test_a_worker_killed_at_any_point_leaves_one_whole_file_once_another_took_over(at: str, folder: Path, settings: Any) -> None:
+def test_a_worker_killed_at_any_point_leaves_one_whole_file_once_another_took_over(
+    at: str, folder: Path, settings: Any
+) -> None:
     settings.JOB_LEASE_SECONDS = 60
     audience = people_of_a_shop(*PEOPLE)
     asked = request_export(audience=audience, spec=Spec(), by=BY, user=exporter())

@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -51,10 +51,8 @@ class FolderPlace:
         try:
             for part in checked_prefix(self.path, pointer="/path").split("/"):
                 if part:
-                    try:
+                    with suppress(FileExistsError):
                         os.mkdir(part, 0o750, dir_fd=handle)
-                    except FileExistsError:
-                        pass
                     inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
                     os.close(handle)
                     handle = inner
@@ -64,10 +62,8 @@ class FolderPlace:
 
 
 def _remove(name: str, folder: int) -> None:
-    try:
+    with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        pass
 
 
 @contextmanager

@@ -34,7 +34,9 @@ class HttpPlace:
 
     def check(self) -> None:
         """Sends a small file; there is no way to have it removed that every receiver knows."""
-        self._send(CHECK_NAME, iter([CHECK]), len(CHECK), content_type="text/plain", sha256=sha256_of(CHECK).hexdigest())
+        self._send(
+            CHECK_NAME, iter([CHECK]), len(CHECK), content_type="text/plain", sha256=sha256_of(CHECK).hexdigest()
+        )
 
     def _send(self, name: str, content: Iterator[bytes], size: int, *, content_type: str, sha256: str) -> None:
         headers = {

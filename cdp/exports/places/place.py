@@ -66,7 +66,9 @@ def checked_name(name: str) -> str:
         DomainError: a place could take it for something else than a name.
     """
     if not NAME.fullmatch(name):
-        raise DomainError("name_malformed", "A file's name has letters, digits, “.”, “_” and “-”, and begins with no full stop.")
+        raise DomainError(
+            "name_malformed", "A file's name has letters, digits, “.”, “_” and “-”, and begins with no full stop."
+        )
     return name
 
 
@@ -78,7 +80,9 @@ def checked_prefix(prefix: str, *, pointer: str) -> str:
     """
     parts = [one for one in prefix.split("/") if one]
     if not all(NAME.fullmatch(one) for one in parts) or len(prefix) > 500:
-        raise DomainError("path_malformed", "A path has parts of letters, digits, “.”, “_” and “-”, none of them “..”.", pointer)
+        raise DomainError(
+            "path_malformed", "A path has parts of letters, digits, “.”, “_” and “-”, none of them “..”.", pointer
+        )
     return "/".join(parts)
 
 

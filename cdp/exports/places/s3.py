@@ -7,6 +7,7 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256 as sha256_of
 from pathlib import Path
@@ -41,7 +42,8 @@ REGION: Final = re.compile(r"[a-z0-9-]{1,40}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class S3Place:
-    """``endpoint`` is the store's address, AWS's own of the region without one. Buckets are named in the path, which all stores understand."""
+    """``endpoint`` is the store's address, AWS's own of the region without one. Buckets are named in the path: all stores
+    understand that."""
 
     bucket: str
     region: str
@@ -105,10 +107,9 @@ class S3Place:
             raise
 
     def _give_up(self, sender: Outbound, key: str, upload: str) -> None:
-        try:
+        # Else the store's own rule for unfinished uploads will; nothing can be seen of it under the name.
+        with suppress(PlaceError, DomainError):
             self._asked(sender, "DELETE", key, query={"uploadId": upload})
-        except (PlaceError, DomainError):
-            pass  # the store's own rule for unfinished uploads will; nothing can be seen of it under the name
 
     def _key(self, name: str) -> str:
         prefix = checked_prefix(self.prefix, pointer="/prefix")

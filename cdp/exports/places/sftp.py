@@ -3,9 +3,8 @@
 import base64
 import io
 import posixpath
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -100,10 +99,9 @@ def _leave(sftp: paramiko.SFTPClient, path: str, content: Iterator[bytes], size:
 
 
 def _remove(sftp: paramiko.SFTPClient, path: str) -> None:
-    try:
+    # It isn't there, or nobody is any more.
+    with suppress(OSError, EOFError, paramiko.SSHException):
         sftp.remove(path)
-    except (OSError, EOFError, paramiko.SSHException):
-        pass  # it isn't there, or nobody is any more
 
 
 @contextmanager
@@ -130,7 +128,7 @@ def _said() -> Iterator[None]:
         raise PlaceError("not_allowed", "This user may not write there.") from None
     except FileNotFoundError:
         raise PlaceError("not_found", "The folder isn't there.") from None
-    except (TimeoutError, socket.timeout):
+    except TimeoutError:
         raise PlaceError("took_too_long", "It took too long.") from None
     except (paramiko.SSHException, EOFError, OSError):
         raise PlaceError("broke_off", "The connection broke off.") from None
@@ -186,10 +184,14 @@ def parsed_private_key(text: str) -> paramiko.PKey:
         try:
             return kind.from_private_key(io.StringIO(text))
         except paramiko.PasswordRequiredException:
-            raise DomainError("private_key_locked", "This private key is locked by a passphrase; use one without.", "/private_key") from None
+            raise DomainError(
+                "private_key_locked", "This private key is locked by a passphrase; use one without.", "/private_key"
+            ) from None
         except (paramiko.SSHException, ValueError, IndexError):
             continue
-    raise DomainError("private_key_malformed", "A private key is in PEM or OpenSSH's format: Ed25519, ECDSA or RSA.", "/private_key")
+    raise DomainError(
+        "private_key_malformed", "A private key is in PEM or OpenSSH's format: Ed25519, ECDSA or RSA.", "/private_key"
+    )
 
 
 def checked_path(path: str) -> str:
