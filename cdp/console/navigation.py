@@ -93,6 +93,12 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
             permission="activation.view_audience",
         ),
         Screen(
+            label="Exports",
+            icon="download",
+            view="admin:exports_export_changelist",
+            permission="exports.view_export",
+        ),
+        Screen(
             label="Webhooks",
             icon="bolt",
             view="admin:webhooks_webhook_changelist",

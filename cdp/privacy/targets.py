@@ -19,6 +19,8 @@ from cdp.collecting.forgetting import forget_rows
 from cdp.database import bound_cursor
 from cdp.erasure import erase_profile
 from cdp.errors import DomainError
+from cdp.exports.keeping import delete_files, files_that_may_hold
+from cdp.exports.models import Gone
 from cdp.identity.merging import survivor_of
 from cdp.pipeline import drain_dirty
 from cdp.privacy.correcting import correct, remove
@@ -151,6 +153,8 @@ def _delete_files(request: PrivacyRequest, by: Actor) -> Counts:
         store.lock_profiles(sorted(request.subject_ids))
     theirs = PrivacyExport.objects.filter(profile_uuid__in=_uuids(request), deleted_at__isnull=True)
     files = delete_exports(theirs.select_related("request"), by=by)
+    # Whoever is in a file of an audience isn't written down, so all of those go that they may be in.
+    files += delete_files(files_that_may_hold(request.subject_ids), why=Gone.ERASED, by=by)
     requests = PrivacyRequest.objects.filter(profile_uuid__in=_uuids(request))
     words: dict[str, Any] = {"identity_note": "", "extension_reason": "", "corrections": {}, "wrong_identifiers": []}
     notes = requests.exclude(**words).update(**words)
