@@ -296,6 +296,8 @@ SPECTACULAR_SETTINGS = {
         "ReportedDecision": "cdp.collecting.reading.DECISION_CHOICES",
         "ReportedMethod": "cdp.collecting.reading.METHOD_CHOICES",
         "Capability": "consent.models.CAPABILITIES",
+        "WebhookOffReason": "cdp.webhooks.models.OffReason",
+        "ScheduleOffReason": "cdp.exports.models.OffReason",
         "WebhookState": "cdp.webhooks.models.WebhookState",
         "WebhookEvent": "cdp.webhooks.api.EVENTS",
         "WebhookSigns": "cdp.webhooks.models.SecretKind",

@@ -18,7 +18,7 @@ urlpatterns = [
     path("api/v1/", include("cdp.api_urls")),
     path("v1/personalize/<str:write_key>", personalize),
     path("slots.js", slots_script, name="slots-script"),
-    path("exports/<str:token>", fetch_by_link, name="export-file"),
+    path("exports/<str:token>", fetch_by_link, name="export-by-link"),
     path("", include("cdp.ingestion.urls")),
     path("", include("cdp.pages.urls")),
     path("demo/", include("demo.urls")),

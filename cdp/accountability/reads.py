@@ -51,6 +51,8 @@ READS: Final[Mapping[str, Read]] = {
     "audience.members_exported": Read(label="Members of an audience, as a file", whose=Whose.NOBODY_NAMED),
     "audience.changes_read": Read(label="Who came to an audience and went", whose=Whose.NOBODY_NAMED),
     "webhook.told": Read(label="Who came to an audience and went, told to another system", whose=Whose.NOBODY_NAMED),
+    "export.downloaded": Read(label="Members of an audience, as a file that was kept", whose=Whose.NOBODY_NAMED),
+    "export.handed_over": Read(label="Members of an audience, as a file to another system", whose=Whose.NOBODY_NAMED),
     "list.people_viewed": Read(
         label="People on a list", whose=Whose.SAMPLE, fields=frozenset({"uuid", "identifiers"}), masked=PERSONAL
     ),

@@ -77,7 +77,7 @@ ONE = OpenApiExample("An export", value=EXAMPLE, response_only=True)
 MAKE = OpenApiExample("Ask for one", value={"audience": "newsletter-loyal", **SPEC}, request_only=True)
 
 
-class WantedSerializer(serializers.Serializer[Any]):
+class WantedFileSerializer(serializers.Serializer[Any]):
     """What a file is to be."""
 
     format = serializers.ChoiceField(Format.choices, default=Format.CSV)
@@ -99,7 +99,7 @@ class WantedSerializer(serializers.Serializer[Any]):
     )
 
 
-class NewExport(WantedSerializer):
+class NewExport(WantedFileSerializer):
     audience = serializers.CharField(max_length=64, help_text="An audience's key.")
     since = serializers.UUIDField(
         default=None, allow_null=True, help_text="Of a finished export: only who came and who went after it."
@@ -324,7 +324,7 @@ def as_answer(export: Export, file: Any) -> FileResponse:
     return FileResponse(file, as_attachment=True, filename=export.name, content_type=media_type, headers=headers)
 
 
-class ManifestSerializer(serializers.Serializer[Any]):
+class ExportManifestSerializer(serializers.Serializer[Any]):
     """What stands beside the file: how to know that it is whole, what is in it, and what for."""
 
     manifest = serializers.CharField()
@@ -355,7 +355,9 @@ class ExportManifest(ApiView):
     required_scope = Scope.EXPORTS_READ
     required_permission = VIEW
 
-    @extend_schema(operation_id="exports_manifest", summary="Show an export's manifest", responses=ManifestSerializer)
+    @extend_schema(
+        operation_id="exports_manifest", summary="Show an export's manifest", responses=ExportManifestSerializer
+    )
     def get(self, request: Request, uuid: UUID) -> Response:
         """Hash, counts, fields, purpose and positions of the file; it names nobody in it. 409 until the file is made."""
         Query.of(request)
@@ -365,11 +367,11 @@ class ExportManifest(ApiView):
         return Response(manifest_of(export))
 
 
-class NewLink(serializers.Serializer[Any]):
+class NewFileLink(serializers.Serializer[Any]):
     hours = serializers.IntegerField(default=24, min_value=1, max_value=MOST_HOURS, help_text="For how long it opens.")
 
 
-class LinkSerializer(serializers.Serializer[Any]):
+class FileLinkSerializer(serializers.Serializer[Any]):
     url = serializers.CharField(help_text="Opens the file for whoever has it. Keep it as you would a password.")
     expires_at = serializers.DateTimeField()
 
@@ -382,12 +384,12 @@ class ExportLink(ApiView):
     @extend_schema(
         operation_id="exports_link",
         summary="Make a link to an export's file",
-        request=NewLink,
-        responses=LinkSerializer,
+        request=NewFileLink,
+        responses=FileLinkSerializer,
     )
     def post(self, request: Request, uuid: UUID) -> Response:
         """A signed link that fetches the file without a key, until it ends. Each time is on record, in your name."""
-        given = NewLink(data=request.data)
+        given = NewFileLink(data=request.data)
         given.is_valid(raise_exception=True)
         link = make_link(
             export=had_export(request, uuid),
@@ -401,7 +403,7 @@ class ExportLink(ApiView):
 # ---- What can be in a file -------------------------------------------------------------------------------------------
 
 
-class FieldSerializer(serializers.Serializer[Any]):
+class ExportFieldSerializer(serializers.Serializer[Any]):
     key = serializers.CharField(help_text="How it is asked for, and what its column is called.")
     label = serializers.CharField()  # type: ignore[assignment]  # as above
     kind = serializers.ChoiceField([(one.value, one.value) for one in Kind])
@@ -414,7 +416,7 @@ class ExportFields(ApiView):
     required_permission = VIEW
 
     @extend_schema(
-        operation_id="exports_fields", summary="List what a file can say", responses=FieldSerializer(many=True)
+        operation_id="exports_fields", summary="List what a file can say", responses=ExportFieldSerializer(many=True)
     )
     def get(self, request: Request) -> Response:
         """The fields there are, beside the person's id, which each file has."""

@@ -1,12 +1,13 @@
 """Schedules of exports and destinations over REST."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,7 +15,7 @@ from rest_framework.response import Response
 from cdp.errors import Forbidden, NotFound
 from cdp.exports import destinations, services
 from cdp.exports.access import exportable_audiences, visible_schedules
-from cdp.exports.api import READ_OR_WRITE, SPEC, WantedSerializer, exported_audience, spec_of
+from cdp.exports.api import READ_OR_WRITE, SPEC, WantedFileSerializer, exported_audience, spec_of
 from cdp.exports.models import Destination, Every, Place, Schedule
 from cdp.exports.planning import next_planned
 from cdp.profiles.models import Workspace
@@ -44,7 +45,7 @@ MAKE = OpenApiExample(
 )
 
 
-class NewSchedule(WantedSerializer):
+class NewExportSchedule(WantedFileSerializer):
     audience = serializers.CharField(max_length=64, help_text="An audience's key.")
     name = serializers.CharField(max_length=150)
     is_delta = serializers.BooleanField(
@@ -55,7 +56,7 @@ class NewSchedule(WantedSerializer):
     weekday = serializers.IntegerField(default=0, min_value=0, max_value=6, help_text="For every week: 0 is Monday.")
 
 
-class ScheduleChange(serializers.Serializer[Any]):
+class ExportScheduleChange(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=150, required=False)
     is_on = serializers.BooleanField(required=False)
     is_delta = serializers.BooleanField(required=False)
@@ -64,7 +65,7 @@ class ScheduleChange(serializers.Serializer[Any]):
     weekday = serializers.IntegerField(min_value=0, max_value=6, required=False)
 
 
-class ScheduleSerializer(serializers.ModelSerializer[Schedule]):
+class ExportScheduleSerializer(serializers.ModelSerializer[Schedule]):
     """An export made again and again. It makes files as whoever made or changed it last may read people."""
 
     audience = serializers.CharField(source="audience.key", read_only=True)
@@ -82,15 +83,16 @@ class ScheduleSerializer(serializers.ModelSerializer[Schedule]):
         )  # fmt: skip
         read_only_fields = fields
 
-    def get_next_at(self, schedule: Schedule) -> serializers.DateTimeField | None:
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_next_at(self, schedule: Schedule) -> datetime | None:
         if not schedule.is_on:
             return None
         zone = self.context.get("zone") or Workspace.current().time_zone
-        return next_planned(schedule, now=timezone.now(), zone=zone)  # type: ignore[return-value]
+        return next_planned(schedule, now=timezone.now(), zone=zone)
 
 
 def shown(schedules: Any, *, many: bool = False) -> Any:
-    return ScheduleSerializer(schedules, many=many, context={"zone": Workspace.current().time_zone}).data
+    return ExportScheduleSerializer(schedules, many=many, context={"zone": Workspace.current().time_zone}).data
 
 
 def visible_schedule(request: Request, uuid: UUID) -> Schedule:
@@ -127,7 +129,7 @@ class Schedules(ApiView):
     @extend_schema(
         operation_id="export_schedules_list",
         summary="List schedules of exports",
-        responses=ScheduleSerializer(many=True),
+        responses=ExportScheduleSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
         """The schedules of audiences you may see."""
@@ -139,13 +141,13 @@ class Schedules(ApiView):
     @extend_schema(
         operation_id="export_schedules_create",
         summary="Plan exports",
-        request=NewSchedule,
-        responses={201: ScheduleSerializer},
+        request=NewExportSchedule,
+        responses={201: ExportScheduleSerializer},
         examples=[MAKE, ONE],
     )
     def post(self, request: Request) -> Response:
         """Have an audience's people, or who came and went, written to a file every hour, day or week."""
-        given = NewSchedule(data=request.data)
+        given = NewExportSchedule(data=request.data)
         given.is_valid(raise_exception=True)
         wanted = given.validated_data
         schedule = services.create_schedule(
@@ -169,7 +171,10 @@ class ScheduleDetail(ApiView):
     passing = ("next_at", "off_reason")
 
     @extend_schema(
-        operation_id="export_schedules_detail", summary="Show a schedule", responses=ScheduleSerializer, examples=[ONE]
+        operation_id="export_schedules_detail",
+        summary="Show a schedule",
+        responses=ExportScheduleSerializer,
+        examples=[ONE],
     )
     def get(self, request: Request, uuid: UUID) -> Response:
         """A schedule: of whom, when, and where its files go."""
@@ -179,13 +184,13 @@ class ScheduleDetail(ApiView):
     @extend_schema(
         operation_id="export_schedules_change",
         summary="Change a schedule",
-        request=ScheduleChange,
-        responses=ScheduleSerializer,
+        request=ExportScheduleChange,
+        responses=ExportScheduleSerializer,
     )
     def patch(self, request: Request, uuid: UUID) -> Response:
         """Change when it makes files, or turn it on or off. From then on it makes them as you may read people."""
         schedule = own_schedule(request, uuid)
-        given = ScheduleChange(data=request.data)
+        given = ExportScheduleChange(data=request.data)
         given.is_valid(raise_exception=True)
         services.change_schedule(schedule=schedule, by=actor_of(request), user=caller(request), **given.validated_data)
         return Response(shown(visible_schedule(request, uuid)))
@@ -219,7 +224,7 @@ NEW_PLACE = OpenApiExample(
 HELP = "; ".join(f"{kind}: {', '.join(part.name for part in parts)}" for kind, parts in destinations.PARTS.items())
 
 
-class DestinationSerializer(serializers.ModelSerializer[Destination]):
+class ExportDestinationSerializer(serializers.ModelSerializer[Destination]):
     """Where files are handed over to. Its secrets are never shown."""
 
     values = serializers.DictField(source="address", child=serializers.CharField(allow_blank=True), read_only=True)
@@ -234,7 +239,7 @@ class DestinationSerializer(serializers.ModelSerializer[Destination]):
         return destinations.has_secret(destination)
 
 
-class NewDestination(serializers.Serializer[Any]):
+class NewExportDestination(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=100)
     place = serializers.ChoiceField(Place.choices)
     values = serializers.DictField(
@@ -243,7 +248,7 @@ class NewDestination(serializers.Serializer[Any]):
     )
 
 
-class DestinationChange(serializers.Serializer[Any]):
+class ExportDestinationChange(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=100, required=False)
     values = serializers.DictField(
         child=serializers.CharField(max_length=destinations.LONGEST, allow_blank=True),
@@ -252,7 +257,7 @@ class DestinationChange(serializers.Serializer[Any]):
     )
 
 
-class TriedSerializer(serializers.Serializer[Any]):
+class DestinationTriedSerializer(serializers.Serializer[Any]):
     is_reached = serializers.BooleanField()
     failure = serializers.CharField(allow_blank=True, help_text="What went wrong.")
 
@@ -278,7 +283,9 @@ class Destinations(ApiView):
     keyset = ("id",)
 
     @extend_schema(
-        operation_id="export_destinations_list", summary="List destinations", responses=DestinationSerializer(many=True)
+        operation_id="export_destinations_list",
+        summary="List destinations",
+        responses=ExportDestinationSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
         """Where files can be handed over to."""
@@ -286,22 +293,22 @@ class Destinations(ApiView):
         found: QuerySet[Destination] = Destination.objects.all()
         pages = KeysetPagination()
         rows = pages.paginate_queryset(found, request, self)
-        return pages.get_paginated_response(DestinationSerializer(rows, many=True).data)
+        return pages.get_paginated_response(ExportDestinationSerializer(rows, many=True).data)
 
     @extend_schema(
         operation_id="export_destinations_create",
         summary="Make a destination",
-        request=NewDestination,
-        responses={201: DestinationSerializer},
+        request=NewExportDestination,
+        responses={201: ExportDestinationSerializer},
         examples=[NEW_PLACE, PLACED],
     )
     def post(self, request: Request) -> Response:
         """Make a destination: a bucket, an SFTP server, an address that takes uploads, a folder. Then try it."""
-        given = NewDestination(data=request.data)
+        given = NewExportDestination(data=request.data)
         given.is_valid(raise_exception=True)
         made = destinations.create_destination(**given.validated_data, by=actor_of(request), user=caller(request))
         return Response(
-            DestinationSerializer(made).data,
+            ExportDestinationSerializer(made).data,
             status=status.HTTP_201_CREATED,
             headers={"Location": reverse("api:export-destination", args=[made.uuid])},
         )
@@ -316,27 +323,27 @@ class DestinationDetail(ApiView):
     @extend_schema(
         operation_id="export_destinations_detail",
         summary="Show a destination",
-        responses=DestinationSerializer,
+        responses=ExportDestinationSerializer,
         examples=[PLACED],
     )
     def get(self, request: Request, uuid: UUID) -> Response:
         """Where it leads, and what came of handing something over last."""
         Query.of(request)
-        return Response(DestinationSerializer(found_destination(uuid)).data)
+        return Response(ExportDestinationSerializer(found_destination(uuid)).data)
 
     @extend_schema(
         operation_id="export_destinations_change",
         summary="Change a destination",
-        request=DestinationChange,
-        responses=DestinationSerializer,
+        request=ExportDestinationChange,
+        responses=ExportDestinationSerializer,
     )
     def patch(self, request: Request, uuid: UUID) -> Response:
         """Change its name, or where it leads."""
         destination = found_destination(uuid)
-        given = DestinationChange(data=request.data)
+        given = ExportDestinationChange(data=request.data)
         given.is_valid(raise_exception=True)
         changed = destinations.change_destination(destination=destination, by=actor_of(request), **given.validated_data)
-        return Response(DestinationSerializer(changed).data)
+        return Response(ExportDestinationSerializer(changed).data)
 
     @extend_schema(operation_id="export_destinations_delete", summary="Delete a destination", responses={204: None})
     def delete(self, request: Request, uuid: UUID) -> Response:
@@ -350,7 +357,10 @@ class DestinationTry(ApiView):
     required_permission = DESTINATION["CHANGE"]
 
     @extend_schema(
-        operation_id="export_destinations_try", summary="Try a destination", request=None, responses=TriedSerializer
+        operation_id="export_destinations_try",
+        summary="Try a destination",
+        request=None,
+        responses=DestinationTriedSerializer,
     )
     def post(self, request: Request, uuid: UUID) -> Response:
         """Put a small file there, and remove it where that can be. It says nothing of anybody."""

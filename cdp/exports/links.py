@@ -43,7 +43,7 @@ def make_link(*, export: Export, user: User, by: Actor, hours: int = 24) -> Link
     detail = {"export": str(export.uuid), "until": until.isoformat()}
     purpose = export.audience.purpose.key
     record(by=by, action="export.link_made", object=export.audience, purpose=purpose, detail=detail)
-    return Link(path=reverse("export-file", args=[token]), expires_at=until)
+    return Link(path=reverse("export-by-link", args=[token]), expires_at=until)
 
 
 def open_link(token: str, *, ip_prefix: str) -> tuple[Export, BinaryIO]:

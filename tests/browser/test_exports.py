@@ -12,7 +12,9 @@ from tests.integration.exporting import people_of_a_shop, work
 from tests.integration.storage import taking
 
 
-def test_an_audience_is_exported_linked_to_planned_and_handed_over(console: Console, settings: Any, tmp_path: Path) -> None:
+def test_an_audience_is_exported_linked_to_planned_and_handed_over(
+    console: Console, settings: Any, tmp_path: Path
+) -> None:
     settings.EXPORT_DIR = str(tmp_path / "exports")
     settings.OUTBOUND_ALLOW = ["127.0.0.1"]
     people_of_a_shop("ann", "bob", traits=lambda one: {"city": "Bern", "email": f"{one}@example.com"})

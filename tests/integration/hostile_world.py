@@ -27,6 +27,9 @@ from cdp.collecting import files
 from cdp.collecting.models import ConsentImport
 from cdp.content.models import Slot
 from cdp.content.services import create_slot
+from cdp.exports.destinations import create_destination
+from cdp.exports.models import Destination, Export, Place, Schedule
+from cdp.exports.services import Spec, create_schedule, request_export
 from cdp.identity.merging import merge_profiles
 from cdp.identity.models import Merge
 from cdp.ingestion.models import Quarantined, WriteKey
@@ -141,6 +144,7 @@ def make_world() -> World:
     Lockout.objects.create(kind="network", counter="tests", began_at=now, until=now + timedelta(minutes=5))
     caller = key(sees=[segment])
     _webhooks(news, master, caller.user)
+    _exports(master)
     return World(master=master, caller=caller, ann=ann, write_key=shop.key)
 
 
@@ -151,6 +155,20 @@ def _webhooks(purpose: Purpose, *owners: User) -> None:
         url = "https://hooks.example.com/cdp"
         made = create_webhook(url=url, purpose=purpose, user=owner, by=BY, **hears).webhook  # type: ignore[arg-type]
         send_test(webhook=made, by=BY)
+
+
+def _exports(user: User) -> None:
+    """One that waits, planned too, and where it goes."""
+    values = {"url": "https://files.example.com/in", "token": "t0ken"}
+    place = create_destination(name="Files", place="http", values=values, by=BY, user=user)
+    wanted: dict[str, Any] = {
+        "audience": Audience.objects.get(key="news"),
+        "spec": Spec(destination=place),
+        "by": BY,
+        "user": user,
+    }
+    request_export(**wanted)
+    create_schedule(name="Nightly", **wanted)
 
 
 def _pk(model: type[Model]) -> Any:
@@ -179,6 +197,12 @@ ADMIN_PARTS: dict[str, Callable[[World], list[Parts]]] = {
     "segments_segment_members_upload": lambda _: [{"uuid": _segment().uuid, "kind": kind} for kind in ByHand],
     "webhooks_webhook_act": lambda _: [{"uuid": _one(Webhook).uuid, "act": act} for act in WEBHOOK_ACTS],
     "webhooks_webhook_replay": lambda _: [{"uuid": _one(Webhook).uuid, "event_id": _one(Delivery).event_id}],
+    "exports_export_act": lambda _: [
+        {"uuid": _one(Export).uuid, "act": act} for act in ("link", "cancel", "delete-file")
+    ],
+    "exports_schedule_act": lambda _: [{"uuid": _one(Schedule).uuid, "act": act} for act in ("on", "off", "delete")],
+    "exports_destination_new": lambda _: [{"place": place} for place in Place],
+    "exports_destination_act": lambda _: [{"uuid": _one(Destination).uuid, "act": act} for act in ("try", "delete")],
     "activation_audience_detail": lambda _: [{"key": "news"}],
     "activation_audience_settings": lambda _: [{"key": "news"}],
     "activation_audience_delete_one": lambda _: [{"key": "news"}],
@@ -226,6 +250,9 @@ API_PARTS: dict[str, Callable[[World], Any]] = {
     "segments/{key}": lambda _: "everybody",
     "audiences/{key}": lambda _: "news",
     "webhooks/{uuid}": lambda world: Webhook.objects.get(owner=world.caller.user).uuid,
+    "exports/{uuid}": lambda _: _one(Export).uuid,
+    "export-schedules/{uuid}": lambda _: _one(Schedule).uuid,
+    "export-destinations/{uuid}": lambda _: _one(Destination).uuid,
     "hooks/{uuid}": lambda world: Webhook.objects.get(owner=world.caller.user).uuid,
     "deliveries/{event_id}": lambda world: Delivery.objects.get(webhook__owner=world.caller.user).event_id,
     "lists/{key}": lambda _: "friends",

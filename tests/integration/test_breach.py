@@ -247,6 +247,7 @@ LOOKS = {
     "taken",
     "issued",
     "told",
+    "over",
 }
 SHOW_NOBODY = {
     "audit.listed": "acts, by ids that lead to nobody outside", "audit.viewed": "the same",

@@ -139,6 +139,19 @@ NOBODY = {
     "webhook-replay": "counts",
     "webhook-deliveries": "positions and outcomes, never of whom",
     "webhook-delivery-replay": "counts",
+    # Read over a connection of its own, which sees nothing of a test's transaction; `test_exports` holds it to consent.
+    "exports": "what files hold, and how many, never of whom",
+    "export-fields": "names of fields",
+    "export": "the same of one",
+    "export-cancel": "the same",
+    "export-file": "whom its purpose permitted when it was made",
+    "export-manifest": "counts, a hash and positions",
+    "export-link": "a link",
+    "export-schedules": "definitions",
+    "export-schedule": "one definition",
+    "export-destinations": "addresses, without their secrets",
+    "export-destination": "one address",
+    "export-destination-try": "whether it was reached",
     "hooks": "an id and a secret",
     "hook": "nothing",
     "hook-samples": "bodies of nobody",
@@ -330,6 +343,8 @@ QUIET = {
     r"rest_apikey_.*": "keys",
     r"webhooks_webhook_.*": "definitions, positions and outcomes, never of whom; acts",
     r"activation_audience_.*": "definitions, counts and reasons",
+    r"exports_(?!export_file)\w+": "definitions, counts and hashes, never of whom; acts",
+    r"exports_export_file": "whom its purpose permitted when it was made; `test_exports` holds it to that",
     r"profiles_(trait|eventname|exchangerate|workspace)_.*": "definitions",
     r"profiles_profile_(add|history|delete|change|undo_merge)": "stock addresses of a model that services alone change; an act",
     r"consent_(purpose|notice)_.*": "definitions, and how often words were shown and what was chosen",
@@ -403,7 +418,7 @@ COMMANDS = {
     "check_main_job": "simulated people",
 }
 TASKS = {
-    "webhooks.purge",
+    "webhooks.purge", "exports.make", "exports.request_due",
     "activation.purge_changes", "jobs.send_stranded", "jobs.purge_finished", "rest.purge_done_requests", "log_in.purge",
     "profiles.maintain_partitions", "profiles.convert_again", "ingestion.purge_seen_messages", "ingestion.purge_quarantine",
     "ingestion.purge_figures", "ingestion.settle_quarantine", "segments.refresh", "audit.verify",
@@ -417,6 +432,7 @@ TASKS = {
 """Their results are counts; `cdp.jobs` shows them."""
 TRACKING = re.compile(r"(healthz|readyz|metrics|v1/|analytics|banner\.js|slots\.js|\.well-known/gpc\.json)")
 OWN_PAGES = {
+    "export-by-link": "one file of an audience, to whoever has its signed link; `test_exports` holds it to consent",
     "preferences": "what one person chose themselves, to whoever has their signed link",
     "receipts": "the same person's decisions",
     "receipt": "one of them",

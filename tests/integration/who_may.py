@@ -39,6 +39,7 @@ OPENED: Final = {
         privacy_privacyrequest_new profiles_profile_consent profiles_profile_link
     """,
     "integrator": """
+        exports_destination_new
         ingestion_quarantined_change ingestion_quarantined_changelist ingestion_quarantined_detail
         ingestion_quarantined_history ingestion_source_add ingestion_source_change ingestion_source_changelist
         ingestion_source_live ingestion_source_messages tracking_plan tracking_plan_file
@@ -46,6 +47,7 @@ OPENED: Final = {
         rest_apikey_detail rest_apikey_history rest_apikey_limits rest_apikey_new
     """,
     "marketer": """
+        exports_export_new
         content_slot_new activation_audience_new activation_audience_settings webhooks_webhook_edit
         segments_clustering_new segments_clustering_settings
         segments_listupload_detail segments_listupload_new segments_listupload_problems
@@ -75,6 +77,9 @@ OPENED: Final = {
         segments_rfmrun_movers segments_rfmrun_runs segments_rfmrun_settings segments_rfmrun_standing
     """,
     "marketer compliance integrator": """
+        exports_export_change exports_export_changelist exports_export_detail exports_export_history
+        exports_schedule_change exports_schedule_changelist exports_schedule_detail exports_schedule_history
+        exports_destination_change exports_destination_changelist exports_destination_detail exports_destination_history
         content_slot_change content_slot_changelist content_slot_detail content_slot_history
         activation_audience_change activation_audience_changelist activation_audience_detail
         activation_audience_history webhooks_webhook_change webhooks_webhook_changelist webhooks_webhook_history
@@ -88,6 +93,9 @@ OPENED: Final = {
         segments_staticlist_history segments_staticlist_sizes
     """,
     "nobody": """
+        exports_export_add exports_export_delete exports_export_file exports_export_act
+        exports_schedule_add exports_schedule_delete exports_schedule_act
+        exports_destination_add exports_destination_delete exports_destination_act
         content_slot_add content_slot_delete content_slot_delete_one
         activation_audience_add activation_audience_delete activation_audience_delete_one
         webhooks_webhook_add webhooks_webhook_delete webhooks_webhook_delete_one webhooks_webhook_secret
@@ -176,6 +184,7 @@ DONE: Final = {
         segments_segment_members_reveal
     """,
     "integrator": """
+        exports_destination_new exports_destination_detail exports_destination_act
         ingestion_quarantined_changelist ingestion_quarantined_discard ingestion_quarantined_history
         ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_quarantined_settle_all
         ingestion_source_live ingestion_source_messages ingestion_source_watch tracking_plan tracking_plan_file ingestion_source_add
@@ -185,6 +194,7 @@ DONE: Final = {
         rest_apikey_revoke rest_apikey_rotate
     """,
     "marketer": """
+        exports_export_new exports_export_file exports_export_act exports_schedule_detail exports_schedule_act
         content_slot_delete_one content_slot_detail content_slot_new
         activation_audience_new activation_audience_settings activation_audience_delete_one
         webhooks_webhook_edit webhooks_webhook_delete_one webhooks_webhook_secret webhooks_webhook_replay webhooks_webhook_act
@@ -227,6 +237,8 @@ DONE: Final = {
         segments_rfmrun_standing
     """,
     "marketer compliance integrator": """
+        exports_export_changelist exports_export_detail exports_export_history
+        exports_schedule_changelist exports_schedule_history exports_destination_changelist exports_destination_history
         content_slot_changelist content_slot_history
         activation_audience_changelist activation_audience_detail activation_audience_history
         webhooks_webhook_changelist webhooks_webhook_history
@@ -244,6 +256,8 @@ DONE: Final = {
         jobs_job_cancel profiles_eventname_measure profiles_trait_measure
     """,
     "nobody": """
+        exports_export_add exports_export_change exports_export_delete exports_schedule_add exports_schedule_change
+        exports_schedule_delete exports_destination_add exports_destination_change exports_destination_delete
         content_slot_add content_slot_change content_slot_delete
         activation_audience_add activation_audience_change activation_audience_delete
         webhooks_webhook_add webhooks_webhook_change webhooks_webhook_delete
