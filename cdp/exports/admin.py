@@ -101,7 +101,7 @@ class ExportAdmin(_Screens):
         if request.method == "POST" and form.is_valid():
             if not form.is_once:
                 _demand(request, "add_schedule")
-            asked = {
+            asked: dict[str, Any] = {
                 "audience": form.audiences[form.cleaned_data["audience"]],
                 "spec": form.spec,
                 "by": actor_of(request),

@@ -139,6 +139,7 @@ def _needs_profile(fields: Sequence[Field]) -> bool:
 
 
 def _column(field: Field, *, is_json: bool) -> Column:
+    params: tuple[str, ...]
     match field.of:
         case "identifier":
             sql, params = IDENTIFIER, (field.name,)

@@ -1,7 +1,7 @@
 """Destinations: making, changing, trying and deleting them. Their secrets are sealed, and never shown again."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -213,7 +213,7 @@ def _secret_names(place: str) -> list[str]:
 def _secrets(destination: Destination) -> dict[str, str]:
     if not destination.sealed:
         return {}
-    found: dict[str, str] = json.loads(open_own(destination.sealed, row=destination.uuid))
+    found: dict[str, str] = json.loads(open_own(bytes(destination.sealed), row=destination.uuid))
     return found
 
 
@@ -302,7 +302,7 @@ def _check_folder(given: dict[str, str]) -> None:
     given["path"] = checked_prefix(given["path"], pointer="/path")
 
 
-CHECKS: Final = {
+CHECKS: Final[dict[str, Callable[[dict[str, str]], None]]] = {
     models.Place.S3: _check_s3,
     models.Place.SFTP: _check_sftp,
     models.Place.HTTP: _check_http,

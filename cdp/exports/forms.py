@@ -31,13 +31,18 @@ class ExportForm(forms.Form):
         label="At",
         coerce=int,
         required=False,
-        empty_value=6,
+        empty_value=6,  # type: ignore[arg-type]  # whatever it is coerced to
         initial=6,
         choices=[(hour, f"{hour:02}:00") for hour in range(24)],
         widget=forms.Select(attrs=IN),
     )
     weekday = forms.TypedChoiceField(
-        label="On", coerce=int, required=False, empty_value=0, choices=WEEKDAYS, widget=forms.Select(attrs=IN)
+        label="On",
+        coerce=int,
+        required=False,
+        empty_value=0,  # type: ignore[arg-type]  # as above
+        choices=WEEKDAYS,
+        widget=forms.Select(attrs=IN),
     )
     is_delta = forms.BooleanField(
         label="Only who came and who went since the file before",
@@ -142,7 +147,7 @@ class DestinationForm(forms.Form):
 def _field(part: Part, *, is_new: bool) -> forms.CharField:
     attrs = {"class": "in", "autocomplete": "off", "spellcheck": "false"}
     long = part.name in ("private_key", "host_key")
-    widget = forms.Textarea(attrs={**attrs, "rows": "3"}) if long else forms.TextInput(attrs=attrs)
+    widget: forms.Widget = forms.Textarea(attrs={**attrs, "rows": "3"}) if long else forms.TextInput(attrs=attrs)
     if part.is_secret and not long:
         widget = forms.PasswordInput(attrs={**attrs, "autocomplete": "new-password"})
     help_text = part.help if is_new or not part.is_secret else f"{part.help} Empty: as it is.".strip()
