@@ -141,6 +141,7 @@ INSTALLED_APPS = [
     "cdp.activation",
     "cdp.webhooks",
     "cdp.exports",
+    "cdp.bi",
     "cdp.collecting",
     "cdp.content",
     "cdp.accountability",
@@ -439,6 +440,9 @@ WEBHOOK_DAYS = env_int("CDP_WEBHOOK_DAYS", 30)
 OUTBOUND_ALLOW = env_names("CDP_OUTBOUND_ALLOW", "")
 # Whose certificates are believed, where that isn't the machine's own list: a file in PEM.
 OUTBOUND_CA_FILE = os.environ.get("CDP_OUTBOUND_CA_FILE", "")
+# For what BI tools read people in the schema `bi`, and the group of their log-ins. A change of the purpose takes `migrate`.
+BI_PURPOSE = os.environ.get("CDP_BI_PURPOSE", "internal_analysis")
+BI_ROLE = os.environ.get("CDP_BI_ROLE", "cdp_bi")
 # Where files of exports lie until their days are over. Web processes and workers share it.
 EXPORT_DIR = os.environ.get("CDP_EXPORTS", str(BASE_DIR / ".exports" / "audiences"))
 EXPORT_DAYS = env_int("CDP_EXPORT_DAYS", 7)

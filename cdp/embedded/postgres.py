@@ -68,6 +68,8 @@ class PostgresServer:
             for role in (OWNER_ROLE, APP_ROLE):
                 if not admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
                     admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+            # Log-ins for BI tools are the owner's to make.
+            admin.execute(sql.SQL("ALTER ROLE {} CREATEROLE").format(sql.Identifier(OWNER_ROLE)))
 
     def _answers(self) -> bool:
         try:

@@ -27,7 +27,6 @@ from cdp.collecting import files
 from cdp.collecting.models import ConsentImport
 from cdp.content.models import Slot
 from cdp.content.services import create_slot
-from cdp.exports.destinations import create_destination
 from cdp.exports.models import Destination, Export, Place, Schedule
 from cdp.exports.services import Spec, create_schedule, request_export
 from cdp.identity.merging import merge_profiles
@@ -159,8 +158,8 @@ def _webhooks(purpose: Purpose, *owners: User) -> None:
 
 def _exports(user: User) -> None:
     """One that waits, planned too, and where it goes."""
-    values = {"url": "https://files.example.com/in", "token": "t0ken"}
-    place = create_destination(name="Files", place="http", values=values, by=BY, user=user)
+    # Nothing is connected to when it is tried: the operator allows no folders.
+    place = Destination.objects.create(name="Files", place=Place.FOLDER, address={"path": "crm"}, created_by=user)
     wanted: dict[str, Any] = {
         "audience": Audience.objects.get(key="news"),
         "spec": Spec(destination=place),

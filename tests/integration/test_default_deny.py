@@ -407,6 +407,7 @@ COMMANDS = {
     "sequence_audit": "seals the audit log; gives a count",
     "keep_audiences": "keeps audiences in line with segments and decisions; gives counts",
     "deliver": "sends what webhooks hear, to whom each purpose permits it; gives nothing itself",
+    "bi_login": "a password, of a log-in to views that hold who permits that purpose; `test_bi` holds them to it",
     "audit_key": "a public key",
     "vault_key": "ids of keys, and counts",
     "export_audit": "the audit log, which names people by ids alone, to who runs the platform",
