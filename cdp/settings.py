@@ -100,6 +100,10 @@ DATABASES = {
     "owner": database_from_url(_owner_url or _database_url),
 }
 DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
+# Whoever waits for a lock has all who come later wait behind them: a migration fails instead, and is run again.
+MIGRATION_LOCK_SECONDS = env_int("CDP_MIGRATION_LOCK_SECONDS", 5)
+_owner_options = DATABASES["owner"]["OPTIONS"]
+_owner_options["options"] = f"{_owner_options.get('options', '')} -c lock_timeout={MIGRATION_LOCK_SECONDS}s".strip()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = os.environ.get("REDIS_URL", "")

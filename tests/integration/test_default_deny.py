@@ -411,6 +411,8 @@ COMMANDS = {
     "audit_key": "a public key",
     "vault_key": "ids of keys, and counts",
     "export_audit": "the audit log, which names people by ids alone, to who runs the platform",
+    "check_restored": "whether what was restored is what it was; counts, and keys of segments",
+    "erase_again": "counts",
     "erase_profile": "repeats the id it was given",
     "import_rates": "exchange rates",
     "breach_report": "counts, and the names of staff and keys",
