@@ -32,6 +32,7 @@ class PlatformAdminSite(AdminSite):
     def get_urls(self) -> list[Any]:
         # When the site is made no model is loaded yet; by now they are.
         from cdp.accountability import breach_screens
+        from cdp.console import health_screen
 
         # Of no model: what waits, who was read, and who said yes.
         own = [
@@ -49,6 +50,7 @@ class PlatformAdminSite(AdminSite):
             path("account/sessions/end/", self.admin_view(screens.end_others_view), name="account_end_others"),
             path("lockouts/", self.admin_view(administering.lockouts_view), name="lockouts"),
             path("lockouts/<int:pk>/lift/", self.admin_view(administering.lift_view), name="lockout_lift"),
+            path("health/", self.admin_view(health_screen.health_view), name="health"),
             path("tracking-plan/", self.admin_view(tracking_plan.plan_view), name="tracking_plan"),
             path("tracking-plan.<slug:form>", self.admin_view(tracking_plan.file_view), name="tracking_plan_file"),
             path("consent/rates/", self.admin_view(consent_rates.rates_view), name="consent_rates"),

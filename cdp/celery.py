@@ -28,6 +28,7 @@ app.conf.beat_schedule = {
     "tell-of-lost-counts": {"task": "content.tell_of_lost_counts", "schedule": 600.0},
     "verify-the-audit-log": {"task": "audit.request_verification", "schedule": 3600.0},
     "apply-retention-at-night": {"task": "retention.request", "schedule": 600.0},
+    "say-that-it-lives": {"task": "heartbeats.beat", "schedule": 30.0},
     "make-planned-exports": {"task": "exports.request_due", "schedule": 60.0},
     "purge-webhooks": {"task": "webhooks.purge", "schedule": 6 * 3600.0},
     "purge-done-requests": {"task": "rest.purge_done_requests", "schedule": 3600.0},

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import psycopg
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
+from cdp.heartbeats.beating import Heart
 from cdp.ingestion.inbox import CHANNEL
 from cdp.logs import get_logger
 from cdp.pipeline import Report, drain_dirty, process_batch
@@ -34,6 +35,7 @@ class Consumer:
     def __init__(self, *, threads: int = 2, until_empty: bool = False) -> None:
         self.threads, self.until_empty = threads, until_empty
         self._stopping = threading.Event()
+        self.heart = Heart("consumer")
         # Set after each batch that moved somebody, and now and then: other processes write changes, too.
         self._changes_wait = threading.Event()
         self._batches_done = threading.Event()
@@ -86,6 +88,8 @@ class Consumer:
                 try:
                     self._listen()
                     while not self._stopping.is_set():
+                        if not self.until_empty:
+                            self.heart.beat()
                         worked = self._once()
                         pause = SHORTEST_PAUSE
                         if not worked and self.until_empty:

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
+from cdp.heartbeats.beating import Heart
 from cdp.logs import get_logger
 from cdp.outbound import Outbound, Refused, Unreachable
 from cdp.vault.ring import VaultUnusable
@@ -60,6 +61,7 @@ class Deliverer:
         self._unwritten: list[Outcome] = []
         self._left: list[Outgoing] = []
         self._stopping = threading.Event()
+        self.heart = Heart("deliverer")
         self._looked_at, self._recorded_at = -LOOK_AFTER_SECONDS, time.monotonic()
         self._full: frozenset[int] = frozenset()
         self._chance = random.Random()
@@ -75,6 +77,7 @@ class Deliverer:
         try:
             while not self._stopping.is_set():
                 try:
+                    self.heart.beat()
                     is_busy = self.once()
                     pause = SHORTEST_PAUSE
                 except (DatabaseError, InterfaceError, psycopg.Error) as error:

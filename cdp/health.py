@@ -18,6 +18,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
 from cdp.audit.anchors import not_anchored
+from cdp.heartbeats.beating import standings
 from cdp.verification import verified
 from segments.models import Segment
 from segments.querysets import drifted
@@ -26,9 +27,19 @@ INBOX_LAG_ALARM_SECONDS: Final = 60
 SWEEP_LAG_ALARM_SECONDS: Final = 300
 AUDIT_LAG_ALARM_SECONDS: Final = 60
 WEBHOOK_LAG_ALARM_SECONDS: Final = 300
+KEEPER_LAG_ALARM_SECONDS: Final = 300
+LIMITS: Final = {
+    "inbox_lag_seconds": ("Taking in what came", INBOX_LAG_ALARM_SECONDS),
+    "sweep_lag_seconds": ("Moving members with time", SWEEP_LAG_ALARM_SECONDS),
+    "audit_lag_seconds": ("Signing the audit log", AUDIT_LAG_ALARM_SECONDS),
+    "webhook_lag_seconds": ("Sending webhooks", WEBHOOK_LAG_ALARM_SECONDS),
+    "keeper_lag_seconds": ("Keeping audiences", KEEPER_LAG_ALARM_SECONDS),
+}
+"""Of each figure what it is about, and from when on it raises an alarm."""
 VALKEY_SECONDS: Final = 2
 ALARMS: Final = (
-    "inbox_lags", "default_partition", "sweeps_lag", "audit_lags", "webhooks_lag", "audit_not_anchored", "audit_changed",
+    "inbox_lags", "default_partition", "sweeps_lag", "audit_lags", "webhooks_lag", "keeper_lags", "process_missing", "jobs_stuck",
+    "audit_not_anchored", "audit_changed",
     "segments_drifted",
 )  # fmt: skip
 """All that can be raised."""
@@ -143,9 +154,18 @@ def _figures() -> dict[str, Any]:
             "           WHERE d.webhook_id = w.id AND d.state = 'waiting' AND d.attempts = 0 AND d.leased_until IS NULL"
             "             AND NOT EXISTS (SELECT FROM webhooks_delivery e WHERE e.webhook_id = d.webhook_id"
             "                              AND e.profile_id = d.profile_id AND e.state = 'waiting' AND e.id < d.id)"
-            "           ORDER BY d.next_at LIMIT 1) d WHERE w.state = 'enabled' AND w.failing_since IS NULL)"
+            "           ORDER BY d.next_at LIMIT 1) d WHERE w.state = 'enabled' AND w.failing_since IS NULL),"
+            # Only once there is somebody to keep: of what touched people the oldest that nobody has heard yet.
+            "       (SELECT max(extract(epoch FROM clock_timestamp() - at)) FROM activation_touched),"
+            "       (SELECT count(*) FROM jobs_job WHERE state = 'running' AND lease_until < now() - interval '5 minutes'),"
+            "       (SELECT count(*) FROM jobs_job WHERE state = 'failed' AND finished_at > now() - interval '1 day'),"
+            "       (SELECT count(*) FROM webhooks_webhook WHERE state = 'disabled' AND off_reason = 'failing'),"
+            "       (SELECT count(*) FROM webhooks_delivery WHERE state = 'dead'),"
+            "       (SELECT count(*) FROM ingestion_quarantined)"
         )
-        lag, has_stray_events, queued, behind, unsigned, undelivered = cursor.fetchone()
+        lag, has_stray_events, queued, behind, unsigned, undelivered, unkept, stuck, failed, off, dead, quarantined = (
+            cursor.fetchone()
+        )
     lag_seconds = round(max(0.0, float(lag or 0)), 1)
     alarms = []
     if lag_seconds > INBOX_LAG_ALARM_SECONDS:
@@ -172,6 +192,27 @@ def _figures() -> dict[str, Any]:
         alarms.append(
             {"code": "webhooks_lag", "detail": "Webhooks wait though their receivers answer: is the deliverer running?"}
         )
+    unkept_seconds = round(max(0.0, float(unkept or 0)), 1)
+    if unkept_seconds > KEEPER_LAG_ALARM_SECONDS:
+        alarms.append(
+            {"code": "keeper_lags", "detail": "Audiences are behind decisions and identifiers: is the keeper running?"}
+        )
+    if stuck:
+        alarms.append(
+            {
+                "code": "jobs_stuck",
+                "detail": f"{stuck} jobs are held by workers that are silent: are Celery's clock and worker running?",
+            }
+        )
+    processes = standings()
+    alarms += [
+        {
+            "code": "process_missing",
+            "detail": f"The {one.process} wasn't heard for {round((one.seconds or 0) / 60)} minutes: start `{one.kind.start}`.",
+        }
+        for one in processes
+        if one.is_missed
+    ]
     if not_anchored():
         alarms.append(
             {"code": "audit_not_anchored", "detail": "Checkpoints of the audit log can't be put where they should go."}
@@ -190,5 +231,12 @@ def _figures() -> dict[str, Any]:
         "sweep_lag_seconds": behind_seconds,
         "audit_lag_seconds": unsigned_seconds,
         "webhook_lag_seconds": undelivered_seconds,
+        "keeper_lag_seconds": unkept_seconds,
+        "jobs_stuck": stuck,
+        "jobs_failed": failed,
+        "webhooks_off": off,
+        "webhook_dead_letters": dead,
+        "quarantined": quarantined,
+        "processes": {one.process: None if one.seconds is None else round(one.seconds, 1) for one in processes},
         "alarms": alarms,
     }

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from cdp.activation.keeping import keep_once
+from cdp.heartbeats.beating import Heart
 from cdp.logs import get_logger
 
 log = get_logger(__name__)
@@ -23,6 +24,7 @@ class AudienceKeeper:
     def __init__(self, *, seconds: float | None = None) -> None:
         self.seconds = settings.KEEPER_SECONDS if seconds is None else seconds
         self._stopping = threading.Event()
+        self.heart = Heart("keeper")
 
     def stop(self) -> None:
         """Lets it finish its round."""
@@ -35,6 +37,7 @@ class AudienceKeeper:
         try:
             while not self._stopping.is_set():
                 try:
+                    self.heart.beat()
                     kept = keep_once()
                     pause = SHORTEST_PAUSE
                 except (DatabaseError, InterfaceError, psycopg.Error) as error:

@@ -17,7 +17,6 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from cdp.health import ALARMS, Standing, standing
-from cdp.ingestion.models import Quarantined
 from cdp.jobs.models import Job, JobState
 
 FAILED_WITHIN: Final = timedelta(days=1)
@@ -69,6 +68,25 @@ class Platform(Collector):
             "How long the oldest delivery waits that nothing holds up.",
             value=now.figures["webhook_lag_seconds"],
         )
+        yield GaugeMetricFamily(
+            "cdp_keeper_lag_seconds",
+            "How long the oldest decision waits to be heard by audiences.",
+            value=now.figures["keeper_lag_seconds"],
+        )
+        heard = GaugeMetricFamily(
+            "cdp_process_silent_seconds", "Since when a process that ran wasn't heard.", labels=["process"]
+        )
+        for process, seconds in now.figures["processes"].items():
+            if seconds is not None:
+                heard.add_metric([process], seconds)
+        yield heard
+        yield GaugeMetricFamily("cdp_jobs_stuck", "Jobs whose worker is silent.", value=now.figures["jobs_stuck"])
+        yield GaugeMetricFamily(
+            "cdp_webhooks_off", "Webhooks turned off because they failed.", value=now.figures["webhooks_off"]
+        )
+        yield GaugeMetricFamily(
+            "cdp_webhook_dead_letters", "Deliveries that were given up.", value=now.figures["webhook_dead_letters"]
+        )
         alarms = GaugeMetricFamily("cdp_alarm", "1 while the alarm is raised.", labels=["code"])
         raised = {one["code"] for one in now.figures["alarms"]}
         for code in ALARMS:
@@ -76,7 +94,7 @@ class Platform(Collector):
         yield alarms
         yield from _jobs()
         yield GaugeMetricFamily(
-            "cdp_quarantined_messages", "Messages that could not be used.", value=Quarantined.objects.count()
+            "cdp_quarantined_messages", "Messages that could not be used.", value=now.figures["quarantined"]
         )
 
 

@@ -15,6 +15,7 @@ from cdp.audit.anchors import anchor_due, check_against_files
 from cdp.audit.rotation import keys_until
 from cdp.audit.sequencing import LogBroken, sequence
 from cdp.audit.signing import Signer, load_signer
+from cdp.heartbeats.beating import Heart
 from cdp.logs import get_logger
 
 log = get_logger(__name__)
@@ -39,6 +40,7 @@ class Sequencer:
         self.signer = signer
         self.seconds = settings.AUDIT_SECONDS if seconds is None else seconds
         self._stopping = threading.Event()
+        self.heart = Heart("sequencer")
         self._is_checked = False
 
     def stop(self) -> None:
@@ -52,6 +54,7 @@ class Sequencer:
         try:
             while not self._stopping.is_set():
                 try:
+                    self.heart.beat()
                     self.once()
                     pause = SHORTEST_PAUSE
                 except LogBroken as broken:

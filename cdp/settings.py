@@ -142,6 +142,7 @@ INSTALLED_APPS = [
     "cdp.identity",
     "cdp.ingestion",
     "segments",
+    "cdp.heartbeats",
     "cdp.activation",
     "cdp.webhooks",
     "cdp.exports",

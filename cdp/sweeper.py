@@ -11,6 +11,7 @@ import psycopg
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
+from cdp.heartbeats.beating import Heart
 from cdp.logs import get_logger
 from segments.feed import number_changes
 from segments.refresh import request_due_refreshes
@@ -27,6 +28,7 @@ class Sweeper:
     def __init__(self, *, seconds: float | None = None) -> None:
         self.seconds = settings.SWEEP_SECONDS if seconds is None else seconds
         self._stopping = threading.Event()
+        self.heart = Heart("sweeper")
 
     def stop(self) -> None:
         """Lets it finish the people it has locked; what is left of the slice is found due again."""
@@ -39,6 +41,7 @@ class Sweeper:
         try:
             while not self._stopping.is_set():
                 try:
+                    self.heart.beat()
                     self._once()
                     pause = SHORTEST_PAUSE
                 except (DatabaseError, InterfaceError, psycopg.Error) as error:

@@ -172,6 +172,7 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
         Screen(
             label="Sources", icon="data", view="admin:ingestion_source_changelist", permission="ingestion.view_source"
         ),
+        Screen(label="Health", icon="gauge", view="admin:health", permission="heartbeats.view_heartbeat"),
         Screen(label="Tracking plan", icon="list", view="admin:tracking_plan", permission=tracking_plan.PERMISSION),
         Screen(label="Traits", icon="tag", view="admin:profiles_trait_changelist", permission="profiles.view_trait"),
         Screen(

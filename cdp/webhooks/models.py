@@ -186,6 +186,7 @@ class Delivery(models.Model):
                 fields=["webhook", "finished_at"], condition=Q(state="delivered"), name="webhooks_delivered_of"
             ),
             models.Index(fields=["profile_id"], name="webhooks_of_a_person"),
+            models.Index(fields=["webhook"], condition=Q(state="dead"), name="webhooks_dead"),
         ]
 
 

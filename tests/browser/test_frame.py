@@ -80,6 +80,7 @@ def test_each_role_sees_only_the_screens_it_may_open(console: Console) -> None:
             "Audiences",
             "Exports",
             "Webhooks",
+            "Health",
             "Sources",
             "Tracking plan",
             "Traits",

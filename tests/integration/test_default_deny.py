@@ -342,6 +342,7 @@ QUIET = {
     r"tracking_plan(_file)?": "names of fields, and figures that stand for five people at least",
     r"rest_apikey_.*": "keys",
     r"webhooks_webhook_.*": "definitions, positions and outcomes, never of whom; acts",
+    r"health": "processes, lags and counts",
     r"activation_audience_.*": "definitions, counts and reasons",
     r"exports_(?!export_file)\w+": "definitions, counts and hashes, never of whom; acts",
     r"exports_export_file": "whom its purpose permitted when it was made; `test_exports` holds it to that",
@@ -421,7 +422,7 @@ COMMANDS = {
     "check_main_job": "simulated people",
 }
 TASKS = {
-    "webhooks.purge", "exports.make", "exports.request_due",
+    "heartbeats.beat", "webhooks.purge", "exports.make", "exports.request_due",
     "activation.purge_changes", "jobs.send_stranded", "jobs.purge_finished", "rest.purge_done_requests", "log_in.purge",
     "profiles.maintain_partitions", "profiles.convert_again", "ingestion.purge_seen_messages", "ingestion.purge_quarantine",
     "ingestion.purge_figures", "ingestion.settle_quarantine", "segments.refresh", "audit.verify",

@@ -39,7 +39,7 @@ OPENED: Final = {
         privacy_privacyrequest_new profiles_profile_consent profiles_profile_link
     """,
     "integrator": """
-        exports_destination_new
+        exports_destination_new health
         ingestion_quarantined_change ingestion_quarantined_changelist ingestion_quarantined_detail
         ingestion_quarantined_history ingestion_source_add ingestion_source_change ingestion_source_changelist
         ingestion_source_live ingestion_source_messages tracking_plan tracking_plan_file
@@ -184,7 +184,7 @@ DONE: Final = {
         segments_segment_members_reveal
     """,
     "integrator": """
-        exports_destination_new exports_destination_detail exports_destination_act
+        exports_destination_new exports_destination_detail exports_destination_act health
         ingestion_quarantined_changelist ingestion_quarantined_discard ingestion_quarantined_history
         ingestion_quarantined_replay ingestion_quarantined_replay_many ingestion_quarantined_settle_all
         ingestion_source_live ingestion_source_messages ingestion_source_watch tracking_plan tracking_plan_file ingestion_source_add
