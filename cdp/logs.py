@@ -40,7 +40,7 @@ def drop_personal(_logger: WrappedLogger, _method: str, event_dict: EventDict) -
 
 # A person's identifier; or a signed link, which opens their own pages to whoever has it.
 IDENTIFIER_IN_PATH = re.compile(
-    r"(/(?:profiles|why|consents/(?:current|history|consent-mode)|privacy|prove|confirm|unsubscribe)/)[^/].*"
+    r"((?:/(?:profiles|why|consents/(?:current|history|consent-mode)|privacy|prove|confirm|unsubscribe)|(?<!/v1)/exports)/)[^/].*"
 )
 
 

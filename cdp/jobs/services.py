@@ -17,8 +17,10 @@ from django.db.models import F, Q
 from django.utils import timezone
 from guardian.models import UserObjectPermission
 from guardian.shortcuts import assign_perm
+from structlog.contextvars import bound_contextvars
 
 from cdp.audit.actors import Actor, ActorKind
+from cdp.audit.context import request_id_var
 from cdp.audit.services import record
 from cdp.errors import Conflict, DomainError
 from cdp.jobs.models import FINISHED, Job, JobState
@@ -54,7 +56,13 @@ def enqueue(
             return existing
     try:
         with transaction.atomic():
-            job = Job.objects.create(kind=kind, params=dict(params), created_by=user, dedupe_key=dedupe_key)
+            job = Job.objects.create(
+                kind=kind,
+                params=dict(params),
+                created_by=user,
+                dedupe_key=dedupe_key,
+                request_id=request_id_var.get(),
+            )
     except IntegrityError:  # somebody enqueued the same between our look and our write
         return Job.objects.get(dedupe_key=dedupe_key, state__in=[JobState.QUEUED, JobState.RUNNING])
     # What the platform asks of itself, day and night, is told by the job's row: on record stands what people ask for.
@@ -180,7 +188,8 @@ def lease(job_id: int, *, worker: str) -> Iterator[Lease | None]:
     heart = threading.Thread(target=_beat, args=(job_id, token, stop), daemon=True)
     heart.start()
     try:
-        yield held
+        with _in_its_name(job):
+            yield held
     except JobCancelled:
         _finish(job, JobState.CANCELLED, token=token)
     except LeaseLost:
@@ -200,6 +209,17 @@ def lease(job_id: int, *, worker: str) -> Iterator[Lease | None]:
     finally:
         stop.set()
         heart.join(timeout=5)
+
+
+@contextmanager
+def _in_its_name(job: Job) -> Iterator[None]:
+    """Log lines and audit entries of the work name the request that asked for it."""
+    token = request_id_var.set(job.request_id)
+    try:
+        with bound_contextvars(request_id=job.request_id, job=str(job.uuid)):
+            yield
+    finally:
+        request_id_var.reset(token)
 
 
 def _beat(job_id: int, token: uuid.UUID, stop: threading.Event) -> None:

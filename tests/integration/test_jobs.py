@@ -7,10 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 from django.utils import timezone
+from structlog.contextvars import get_contextvars
 
+from cdp.audit.actors import SYSTEM
+from cdp.audit.context import request_id_var
 from cdp.audit.models import AuditEntry
+from cdp.audit.services import record
 from cdp.celery import app
 from cdp.errors import Conflict, DomainError
 from cdp.jobs.models import Job, JobState
@@ -341,3 +345,19 @@ def _until_finished(one: Job) -> None:
         assert time.monotonic() < patience, one.state
         time.sleep(0.05)
         one.refresh_from_db()
+
+
+def test_work_speaks_in_the_name_of_the_request_that_asked_for_it(db: None) -> None:
+    """Hours later and in another process its log lines and audit entries name the same request."""
+    token = request_id_var.set("asked-for-it")
+    try:
+        asked = enqueue(kind=KIND, params={}, by=BY)
+    finally:
+        request_id_var.reset(token)
+    with lease(asked.pk, worker="w") as held:
+        assert held is not None
+        assert get_contextvars()["request_id"] == "asked-for-it"
+        with transaction.atomic():
+            assert record(by=SYSTEM, action="thing.made").request_id == "asked-for-it"
+    assert "request_id" not in get_contextvars()
+    assert request_id_var.get() == ""

@@ -39,7 +39,7 @@ def test_a_traceback_keeps_its_frames_and_classes_and_drops_its_messages() -> No
 def test_a_failed_request_leaves_no_link_and_no_identifier_in_the_log() -> None:
     links = ["/" + re.sub("<str:token>.*", "SECRET/", str(page.pattern)) for page in own_pages]
     looked_up = ("profiles/", "segments/vip/why/", "consents/current/", "consents/history/", "consents/consent-mode/")
-    for path in (*links, *(f"/api/v1/{one}email:SECRET/" for one in looked_up)):
+    for path in (*links, "/exports/SECRET", *(f"/api/v1/{one}email:SECRET/" for one in looked_up)):
         record = logging.LogRecord(
             "django.request", logging.ERROR, __file__, 1, "%s: %s", ("Internal Server Error", path), None
         )
