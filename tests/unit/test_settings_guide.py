@@ -47,11 +47,27 @@ def rows() -> dict[str, Row]:
 
 def readings() -> Iterator[tuple[str, ast.Call | None]]:
     """Each place of the code that reads a variable by its name."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "cdp/*.py", "consent/*.py", "segments/*.py"]
-    names = subprocess.run([*command, "demo/*.py", "manage.py"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    command = [
+        "git",
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "cdp/*.py",
+        "consent/*.py",
+        "segments/*.py",
+    ]
+    names = subprocess.run(
+        [*command, "demo/*.py", "manage.py"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
     for path in sorted(set(names.split())):
         for node in ast.walk(ast.parse((ROOT / path).read_text())):
-            if isinstance(node, ast.Call) and _reads(node.func) and node.args and isinstance(node.args[0], ast.Constant):
+            if (
+                isinstance(node, ast.Call)
+                and _reads(node.func)
+                and node.args
+                and isinstance(node.args[0], ast.Constant)
+            ):
                 yield str(node.args[0].value), node
             elif isinstance(node, ast.Subscript) and _is_environ(node.value) and isinstance(node.slice, ast.Constant):
                 yield str(node.slice.value), None
@@ -114,7 +130,9 @@ def test_the_guide_says_the_defaults_that_hold() -> None:
 def test_the_example_of_production_has_what_the_guide_says_it_has() -> None:
     named = in_example()
     assert {name for name, is_set in named.items() if is_set} == {n for n, row in rows().items() if row.use == "set"}
-    assert {name for name, is_set in named.items() if not is_set} == {n for n, row in rows().items() if row.use == "look at"}
+    assert {name for name, is_set in named.items() if not is_set} == {
+        n for n, row in rows().items() if row.use == "look at"
+    }
     assert {row.use for row in rows().values()} == {"set", "look at", "trial", ""}
 
 
