@@ -21,7 +21,9 @@ exec {python} {root}/manage.py "$@"
 """
 SYSTEMCTL = """#!/bin/sh
 case "$*" in
-    "start cdp-migrate") set -a; . {etc}/env.sh; . {etc}/owner.env.sh; set +a; exec {python} {root}/manage.py migrate --database owner -v 0 ;;
+    "start cdp-migrate")
+        set -a; . {etc}/env.sh; . {etc}/owner.env.sh; set +a
+        exec {python} {root}/manage.py migrate --database owner -v 0 ;;
     "enable --now cdp.target") : > {etc}/wanted ;;
     *) echo "systemctl $*: not played here" >&2; exit 1 ;;
 esac
@@ -49,6 +51,7 @@ class Server:
 
     sockets: Path
     port: int
+    version: int
 
 
 @contextmanager
@@ -56,7 +59,10 @@ def fresh_server(where: Path) -> Iterator[Server]:
     """As a system's package makes it: log-ins over the network give a password, its own account needs none."""
     home = where / "server"
     home.mkdir(mode=0o700)
-    server = Server(sockets=home, port=free_port())
+    said = subprocess.run(
+        [str(binaries() / "postgres"), "--version"], check=True, capture_output=True, text=True
+    ).stdout
+    server = Server(sockets=home, port=free_port(), version=int(said.split()[2].split(".")[0]))
     account: dict[str, object] = {}
     if os.geteuid() == 0:
         account = {"user": "postgres"}
@@ -65,7 +71,13 @@ def fresh_server(where: Path) -> Iterator[Server]:
         shutil.chown(home, "postgres")
 
     def run(program: str, *options: str) -> None:
-        subprocess.run([str(binaries() / program), "-D", str(home / "data"), *options], check=True, cwd="/", stdout=subprocess.DEVNULL, **account)  # type: ignore[call-overload]
+        subprocess.run(
+            [str(binaries() / program), "-D", str(home / "data"), *options],
+            check=True,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            **account,
+        )  # type: ignore[call-overload]
 
     run("initdb", "-U", "postgres", "--auth-host=scram-sha-256", "--auth-local=trust", "--no-sync")
     listening = f"-p {server.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home} -c fsync=off"
@@ -125,5 +137,7 @@ class Machine:
     def hand_on_settings(self) -> None:
         """For the scripts: systemd takes a line as it is, a shell doesn't."""
         for name in ("env", "owner.env"):
-            lines = [line.split("=", 1) for line in (self.etc / name).read_text().splitlines() if line and line[0] != "#"]
+            lines = [
+                line.split("=", 1) for line in (self.etc / name).read_text().splitlines() if line and line[0] != "#"
+            ]
             (self.etc / f"{name}.sh").write_text("".join(f"{one}={shlex.quote(value)}\n" for one, value in lines))
