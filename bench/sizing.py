@@ -4,6 +4,7 @@ The figures of docs/guides/sizing.md. The processes are started as the units in 
 by `make bench ARGS=sizing`; BENCH_PEOPLE, BENCH_EVENTS, BENCH_HISTORY and BENCH_SECONDS choose another size.
 """
 
+import json
 import os
 import re
 import shlex
@@ -169,20 +170,26 @@ def wait_for_web(port: int) -> None:
 # ---- What is measured --------------------------------------------------------------------------------------
 
 
-def accepting(key: str, home: Path) -> float:
-    """Events a second that one web worker makes durable, nothing else running."""
-    requests = [ingest.request(body) for body in ingest.bodies(200, f"accept-{time.time_ns()}", key)]
+def single(key: str, count: int) -> list[bytes]:
+    """Requests of one event each."""
+    prefix = f"single-{time.time_ns()}"
+    bodies = [json.dumps({**ingest.event(number, prefix), "writeKey": key}).encode() for number in range(count)]
+    return [ingest.request(body).replace(b"/v1/batch", b"/v1/track", 1) for body in bodies]
+
+
+def accepting(requests: list[bytes], home: Path, *, events: int) -> float:
+    """Requests a second, of so many events each, that one web worker makes durable, nothing else of ours running."""
     with running(["web"], home) as (_, port):
         wait_for_web(port)
         rates = []
         for _ in range(ingest.ROUNDS):
             kept, began = asked(KEPT), time.monotonic()
-            rate = ingest.accepted_per_second(port, requests)
+            rate = ingest.accepted_per_second(port, requests) / ingest.BATCH
             # What was answered 200 is counted where it was to be made durable, not only by who sent it.
-            found = (asked(KEPT) - kept) / (time.monotonic() - began)
+            found = (asked(KEPT) - kept) / events / (time.monotonic() - began)
             if abs(found / rate - 1) > TOLERANCE:
                 raise SystemExit(
-                    f"answered {rate:,.0f} events a second, but the inbox has {found:,.0f}: one of them is wrong"
+                    f"answered {rate:,.0f} requests a second, but the inbox has {found:,.0f}: one is wrong"
                 )
             rates.append(rate)
     with connections["owner"].cursor() as cursor:
@@ -251,12 +258,16 @@ def bytes_of_each() -> dict[str, tuple[float, int]]:
 if __name__ == "__main__":
     inbox.bell.ring = lambda: None  # type: ignore[method-assign]  # no consumer listens while it is filled
     ingest.durable()
+    load = os.getloadavg()[1]
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         make_key(home / "audit.pem")
         (home / "anchors").mkdir()
         write_key = ingest.prepare()
-        accepted, consumed = accepting(write_key, home), consuming(write_key, home)
+        batches = [ingest.request(body) for body in ingest.bodies(200, f"accept-{time.time_ns()}", write_key)]
+        in_batches = accepting(batches, home, events=ingest.BATCH) * ingest.BATCH
+        one_by_one = accepting(single(write_key, 2000), home, events=1)
+        consumed = consuming(write_key, home)
         memory, through, idle, busy = together(write_key, home)
     sizes = bytes_of_each()
     about = machine()
@@ -264,13 +275,13 @@ if __name__ == "__main__":
         f"\nMeasured {datetime.now(UTC):%Y-%m-%d} at commit {commit()} on {about['cores']} cores, {about['memory_gib']} GiB,"
         f" Python {about['python']}, PostgreSQL and all processes on the same machine; {ingest.PEOPLE:,} people,"
         f" {int(asked('SELECT count(*) FROM profiles_event')):,} events, {ingest.FEW} live rules,"
-        f" {Membership.objects.count():,} memberships.\n"
+        f" {Membership.objects.count():,} memberships. The load of others before it began: {load:.1f}.\n"
     )
     print("| rate | events a second |\n|---|---|")
-    print(
-        f"| accepted by one web worker (batches of {ingest.BATCH}, {ingest.SENDERS} senders, nothing else running) | {accepted:,.0f} |"
-    )
-    print(f"| brought to memberships by one consumer (nothing else running) | {consumed:,.0f} |")
+    senders = f"{ingest.SENDERS} senders"
+    print(f"| accepted by one web worker, {ingest.BATCH} in a request ({senders}) | {in_batches:,.0f} |")
+    print(f"| accepted by one web worker, one in a request ({senders}) | {one_by_one:,.0f} |")
+    print(f"| brought to memberships by one consumer | {consumed:,.0f} |")
     print(f"| through all processes at once, from the first request until the inbox is empty | {through:,.0f} |")
     print("\n| process | system processes | idle, MiB | most under load, MiB |\n|---|---|---|---|")
     for unit, it in memory.items():
