@@ -82,9 +82,9 @@ install-spark: .venv/.installed-dev  ## Add Apache Spark (400 MB) to .venv, for 
 # ---- The environment -----------------------------------------------------------------------------------------
 # A stamp is newer than the requirements it was made from, so a second run starts at once.
 
-.venv/.installed: requirements.txt | .venv/bin/python
+.venv/.installed: requirements.txt requirements-trial.txt | .venv/bin/python
 	@printf '* installing packages\n'
-	@$(PY) -m pip install --quiet --quiet --disable-pip-version-check --requirement requirements.txt
+	@$(PY) -m pip install --quiet --quiet --disable-pip-version-check --requirement requirements-trial.txt
 	@touch $@
 
 .venv/.installed-dev: requirements-dev.txt requirements-demo.txt .venv/.installed

@@ -191,7 +191,8 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# Where `manage.py collectstatic` puts them.
+STATIC_ROOT = os.environ.get("CDP_STATIC_ROOT", str(BASE_DIR / "staticfiles"))
 WHITENOISE_USE_FINDERS = True
 LANGUAGE_CODE = "en"
 # People's own pages speak these (`cdp.pages`); the console speaks English.
@@ -235,6 +236,10 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
 SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS else 0
 if BEHIND_TLS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Whoever watches over a process asks it directly, without the proxy.
+SECURE_SSL_REDIRECT, SECURE_REDIRECT_EXEMPT = BEHIND_TLS, [r"^healthz$", r"^readyz$", r"^metrics$"]
+# Whether all subdomains are bound to TLS, and browsers are to know it by heart, is for the domain's owner: the proxy can say so.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {

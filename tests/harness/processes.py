@@ -80,6 +80,10 @@ class Processes:
         _signal_group(process, signal.SIGTERM)
         return process.wait(seconds)
 
+    def ended(self) -> list[int]:
+        """Exit codes of those that run no more."""
+        return [process.returncode for process, _ in self._running if process.poll() is not None]
+
     def end_all(self) -> None:
         for process, _ in self._running:
             if process.poll() is None:
