@@ -12,9 +12,6 @@ from typing import Final
 from uuid import uuid4
 
 from django.db import connection
-from django.utils import timezone
-
-from cdp.heartbeats.models import Heartbeat
 
 EVERY_SECONDS: Final = 10.0
 KEPT: Final = timedelta(days=1)
@@ -41,6 +38,14 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
 }  # fmt: skip
 """Those that must run. A round of some may take long when there is much to do, so they are missed later."""
+
+
+STANDINGS: Final = """
+    SELECT k.process, n.heard_at, n.started_at, extract(epoch FROM clock_timestamp() - n.heard_at)::float8,
+           (SELECT count(*) FROM heartbeats_heartbeat a WHERE a.process = k.process AND a.heard_at >= clock_timestamp() - k.missed_after)
+      FROM unnest(%s::text[], %s::interval[]) AS k (process, missed_after)
+      LEFT JOIN LATERAL (SELECT * FROM heartbeats_heartbeat h WHERE h.process = k.process ORDER BY h.heard_at DESC LIMIT 1) n ON true
+"""
 
 
 class Heart:
@@ -82,12 +87,9 @@ class Standing:
     kind: Kind
     heard_at: datetime | None
     started_at: datetime | None
+    seconds: float | None
+    """Since it was last heard, by the database's clock, as which the rows were written."""
     instances: int
-
-    @property
-    def seconds(self) -> float | None:
-        """Since it was last heard."""
-        return None if self.heard_at is None else max(0.0, (timezone.now() - self.heard_at).total_seconds())
 
     @property
     def is_missed(self) -> bool:
@@ -97,24 +99,17 @@ class Standing:
 
 def standings() -> list[Standing]:
     """Of every kind, in the order in which they are named."""
-    rows: dict[str, list[Heartbeat]] = {}
-    for one in Heartbeat.objects.order_by("process", "-heard_at"):
-        rows.setdefault(one.process, []).append(one)
-    now = timezone.now()
-    found = []
-    for process, kind in KINDS.items():
-        newest = next(iter(rows.get(process, ())), None)
-        alive = [one for one in rows.get(process, ()) if now - one.heard_at <= kind.missed_after]
-        found.append(
-            Standing(
-                process=process,
-                kind=kind,
-                heard_at=newest.heard_at if newest else None,
-                started_at=newest.started_at if newest else None,
-                instances=len(alive),
-            )
+    limits = [kind.missed_after for kind in KINDS.values()]
+    with connection.cursor() as cursor:
+        cursor.execute(STANDINGS, [list(KINDS), limits])
+        rows = {process: rest for process, *rest in cursor.fetchall()}
+    return [
+        Standing(
+            process=process, kind=kind, heard_at=heard_at, started_at=started_at, seconds=seconds, instances=instances
         )
-    return found
+        for process, kind in KINDS.items()
+        for heard_at, started_at, seconds, instances in [rows[process]]
+    ]
 
 
 def forget_old() -> int:
