@@ -99,7 +99,7 @@ class Standing:
 
 def standings() -> list[Standing]:
     """Of every kind, in the order in which they are named."""
-    limits = [kind.missed_after for kind in KINDS.values()]
+    limits = [f"{kind.missed_after.total_seconds()} seconds" for kind in KINDS.values()]
     with connection.cursor() as cursor:
         cursor.execute(STANDINGS, [list(KINDS), limits])
         rows = {process: rest for process, *rest in cursor.fetchall()}
@@ -116,8 +116,8 @@ def forget_old() -> int:
     """How many rows of processes that ended were deleted; the newest of each kind stays."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "DELETE FROM heartbeats_heartbeat h WHERE h.heard_at < now() - %s"
+            "DELETE FROM heartbeats_heartbeat h WHERE h.heard_at < now() - %s::interval"
             " AND EXISTS (SELECT FROM heartbeats_heartbeat n WHERE n.process = h.process AND n.heard_at > h.heard_at)",
-            [KEPT],
+            [f"{KEPT.total_seconds()} seconds"],
         )
         return int(cursor.rowcount)
