@@ -71,7 +71,7 @@ def test_the_two_log_ins_have_the_rights_of_their_roles(home: Path) -> None:
         with psycopg.connect(urls.database_url) as app:
             assert app.execute(rows).fetchall() == [
                 ("cdp_app", False, False, False),
-                ("cdp_owner", False, False, False),
+                ("cdp_owner", False, False, True),  # log-ins of BI tools are its to make
             ]
 
 
