@@ -7,7 +7,7 @@ from cdp.activation.api_changes import AllChangesFeed, AudienceChangeFeed
 from cdp.collecting.api import Consents, PersonConsent, PersonConsentHistory, PersonConsentMode
 from cdp.collecting.api_files import ConsentImportApply, ConsentImportDetail, ConsentImports
 from cdp.content.api import SlotDetail, Slots
-from cdp.content.api_lookup import SegmentsOfPerson
+from cdp.content.api_lookup import LookupOfMany, SegmentsOfPerson
 from cdp.exports.api import ExportCancel, ExportDetail, ExportFields, ExportFile, ExportLink, ExportManifest, Exports
 from cdp.exports.api_planned import DestinationDetail, Destinations, DestinationTry, ScheduleDetail, Schedules
 from cdp.ingestion.api import Quarantine, QuarantineReplay, Sources
@@ -33,6 +33,7 @@ from consent.api_receipts import ConsentReceipt
 from segments.api import RuleSchema, SegmentDetail, SegmentList, SegmentPause, SegmentRefresh, SegmentResume
 from segments.api_access import SegmentAccess, SegmentShare
 from segments.api_by_hand import SegmentAddByHand, SegmentRemoveByHand, SegmentUndoByHand
+from segments.api_catalogue import CatalogueEvent, CatalogueEvents, CatalogueTrait, CatalogueTraits
 from segments.api_clusterings import (
     ClusteringDetail,
     Clusterings,
@@ -107,6 +108,7 @@ urlpatterns = [
     path("portraits/", PersonaPortraits.as_view(), name="portraits"),
     path("personas/<slug:key>/", PersonaDetail.as_view(), name="persona"),
     # Before the person's own address, whose identifier may hold slashes, too.
+    path("profiles/lookup/", LookupOfMany.as_view(), name="profiles-lookup"),
     path("profiles/<path:identifier>/segments/", SegmentsOfPerson.as_view(), name="profile-segments"),
     path("profiles/<path:identifier>/", ProfileLookup.as_view(), name="profile"),
     path("consents/<uuid:uuid>/receipt/", ConsentReceipt.as_view(), name="consent-receipt"),
@@ -133,6 +135,10 @@ urlpatterns = [
     path("consents/history/<path:identifier>/", PersonConsentHistory.as_view(), name="consent-history"),
     path("consents/consent-mode/<path:identifier>/", PersonConsentMode.as_view(), name="consent-mode"),
     path("links/", Links.as_view(), name="links"),
+    path("catalogue/traits/", CatalogueTraits.as_view(), name="catalogue-traits"),
+    path("catalogue/traits/<path:key>/", CatalogueTrait.as_view(), name="catalogue-trait"),
+    path("catalogue/events/", CatalogueEvents.as_view(), name="catalogue-events"),
+    path("catalogue/events/<int:number>/", CatalogueEvent.as_view(), name="catalogue-event"),
     path("exports/", Exports.as_view(), name="exports"),
     path("exports/fields/", ExportFields.as_view(), name="export-fields"),
     path("exports/<uuid:uuid>/", ExportDetail.as_view(), name="export"),

@@ -4,7 +4,7 @@ All of it is read at once and nothing of it is kept, so it is never older than t
 (`docs/adr/0046-a-look-up-is-one-statement.md`). Who may ask, and how it is answered and counted, is up to the doors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -14,12 +14,23 @@ import psycopg
 from django.db import connection
 
 from cdp.database import MOST_PREPARED, NEVER_BY_ITSELF, bound_cursor, with_numbers
+from cdp.errors import DomainError, DomainErrors
+from cdp.identity.merging import survivors_of
 from cdp.identity.normalise import Identifier, Unusable, normalise
 from segments.api_people import PUBLIC_ID, UNKNOWN, find, parted
 
 BY_IDENTIFIER: Final = """
     SELECT p.id, p.uuid FROM profiles_identifier i JOIN profiles_profile p ON p.id = i.profile_id
      WHERE i.namespace = %(namespace)s AND i.value = %(value)s"""
+# Whoever is named twice is told twice, each at its place.
+BY_IDENTIFIERS: Final = """
+    SELECT p.id, p.uuid, n.place
+      FROM unnest(%(namespaces)s::text[], %(values)s::text[]) WITH ORDINALITY AS n (namespace, value, place)
+      JOIN profiles_identifier i ON i.namespace = n.namespace AND i.value = n.value
+      JOIN profiles_profile p ON p.id = i.profile_id
+     UNION ALL
+    SELECT p.id, p.uuid, n.place
+      FROM unnest(%(numbers)s::bigint[], %(places)s::bigint[]) AS n (number, place) JOIN profiles_profile p ON p.id = n.number"""
 BY_NUMBER: Final = "SELECT p.id, p.uuid FROM profiles_profile p WHERE p.id = %(profile)s"
 # The same people as `consent.querysets.permitted`, told of one person.
 PERMITS: Final = """
@@ -53,7 +64,7 @@ IS_VISIBLE: Final = """
                    AND o.permission_id = (SELECT id FROM right_to_see)))"""
 STANDING: Final = """
     {before}
-    SELECT who.id, who.uuid, q.id,
+    SELECT who.id, who.uuid, {place},
            (SELECT json_agg(json_build_object('key', s.key, 'name', s.name, 'status', s.status, 'entered_at', m.entered_at)
                             ORDER BY s.key)::text
               FROM segments_membership m JOIN segments_segment s ON s.id = m.segment_id
@@ -149,12 +160,57 @@ def standing_of(profile_id: int, *, purpose: str, user_id: int, asked: frozenset
     return _standing(OF_NUMBER, {"purpose": purpose, "user": user_id, "asked": sorted(asked), "profile": profile_id})
 
 
-def _text_of(*, before: str, shown: str, who: str) -> str:
+def look_up_many(identifiers: Sequence[str], *, purpose: str, user_id: int) -> list[Standing | None]:
+    """The same of many, each at its place, by one statement; None for who isn't known or doesn't permit the purpose.
+
+    Raises:
+        DomainErrors: one for each that is no ``namespace:value``.
+    """
+    named: dict[int, Identifier] = {}
+    by_id: dict[int, UUID] = {}
+    errors: list[DomainError] = []
+    for place, identifier in enumerate(identifiers):
+        try:
+            namespace, value = parted(identifier)
+            if namespace == PUBLIC_ID:
+                by_id[place] = UUID(value)
+            else:
+                named[place] = normalise(namespace, value)
+        except (Unusable, ValueError):
+            continue  # nobody answers to it
+        except DomainError as error:
+            errors.append(DomainError(error.code, error.message, f"/identifiers/{place}"))
+    if errors:
+        raise DomainErrors(errors)
+    numbers = survivors_of(by_id.values())
+    known = {place: numbers[uuid] for place, uuid in by_id.items() if uuid in numbers}
+    places = list(named)
+    operands = {
+        "purpose": purpose,
+        "user": user_id,
+        "asked": [],
+        "namespaces": [named[place].namespace for place in places],
+        "values": [named[place].value for place in places],
+        "numbers": list(known.values()),
+        # Beyond those that are numbered by their place among the named.
+        "places": [len(places) + number for number in range(1, len(known) + 1)],
+    }
+    order = [*places, *known]
+    found: list[Standing | None] = [None] * len(identifiers)
+    with bound_cursor() as cursor:
+        cursor.execute(OF_MANY, operands)
+        for row in cursor.fetchall():
+            found[order[row[2] - 1]] = _standing_in(row)
+    return found
+
+
+def _text_of(*, before: str, shown: str, who: str, place: str = "q.id") -> str:
     # Put together from the texts above alone; operands go to the server apart.
-    return STANDING.format(before=before, shown=shown, who=who, permits=PERMITS)
+    return STANDING.format(before=before, shown=shown, who=who, permits=PERMITS, place=place)
 
 
 OF_IDENTIFIER: Final = _text_of(before=VISIBLE, shown=IS_VISIBLE, who=BY_IDENTIFIER)
+OF_MANY: Final = _text_of(before=VISIBLE, shown=IS_VISIBLE, who=BY_IDENTIFIERS, place="who.place")
 OF_NUMBER: Final = _text_of(before=VISIBLE, shown=IS_VISIBLE, who=BY_NUMBER)
 IN_PUBLIC: Final = _text_of(before="", shown="s.is_public", who=BY_IDENTIFIER)
 
@@ -163,6 +219,10 @@ def _standing(sql: str, operands: Mapping[str, Any]) -> Standing:
     row = _one(sql, operands)
     if row is None:
         raise UNKNOWN
+    return _standing_in(row)
+
+
+def _standing_in(row: tuple[Any, ...]) -> Standing:
     profile_id, uuid, _, segments, scores, within = row
     return Standing(
         profile_id=profile_id,

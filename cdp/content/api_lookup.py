@@ -21,7 +21,7 @@ from cdp.rest.queries import Query
 from cdp.rest.views import ApiView
 from consent.querysets import purpose_or_error
 from segments.api_people import InSegmentSerializer
-from segments.lookup import Standing, look_up
+from segments.lookup import Standing, look_up, look_up_many
 
 MOST_SLOTS: Final = 20
 
@@ -155,3 +155,94 @@ def served(keys: list[str], **narrowed: Any) -> list[Slot]:
 def shown(decision: Decision) -> dict[str, Any]:
     variant = decision.variant.name if decision.variant else None
     return {"variant": variant, "content": decision.content, "version": decision.slot.version}
+
+
+# ---- Many at once ----------------------------------------------------------------------------------------------------
+
+MOST_PEOPLE: Final = 500
+
+
+class LookupRequest(serializers.Serializer[Any]):
+    purpose = serializers.CharField(max_length=64, help_text="What the people are read for: the key of a purpose.")
+    identifiers = serializers.ListField(
+        child=serializers.CharField(max_length=600),
+        min_length=1,
+        max_length=MOST_PEOPLE,
+        help_text=f"`namespace:value`, not encoded; {MOST_PEOPLE} at most.",
+    )
+
+
+class StandingSerializer(serializers.Serializer[Any]):
+    """How somebody stands who permits the purpose."""
+
+    uuid = serializers.UUIDField()
+    segments = InSegmentSerializer(many=True, help_text="Those you may see, by key.")
+    scores = serializers.DictField(child=ScoreSerializer(), help_text="Of published runs, by `kind.key`.")
+    persona = serializers.CharField(allow_null=True)
+    personas = serializers.ListField(child=serializers.CharField())
+    rfm_group = serializers.CharField(allow_null=True)
+
+
+class StandingsSerializer(serializers.Serializer[Any]):
+    purpose = serializers.CharField()
+    results = serializers.ListField(
+        child=StandingSerializer(allow_null=True),
+        help_text="In the order of the identifiers; null for who isn't known or doesn't permit the purpose.",
+    )
+
+
+class LookupOfMany(ApiView):
+    required_scope = Scope.PROFILES_LOOKUP
+    required_permission = "profiles.view_profile"
+    changes_nothing = True
+
+    @extend_schema(
+        operation_id="profiles_lookup",
+        summary="Look up how many people stand",
+        request=LookupRequest,
+        responses=StandingsSerializer,
+        examples=[
+            OpenApiExample(
+                "Two people",
+                value={"purpose": "personalisation", "identifiers": ["user_id:42", "email:ann@example.com"]},
+                request_only=True,
+            ),
+            OpenApiExample(
+                "The first is known, and permits it",
+                value={
+                    "purpose": "personalisation",
+                    "results": [
+                        {
+                            name: ANSWERED.value[name]
+                            for name in ("uuid", "segments", "scores", "persona", "personas", "rfm_group")
+                        },
+                        None,
+                    ],
+                },
+                response_only=True,
+            ),
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        """How the people stand who answer to these identifiers, each at its place, all as of one moment. Counted as so many look-ups
+        of one person each."""
+        given = LookupRequest(data=request.data)
+        given.is_valid(raise_exception=True)
+        purpose = purpose_or_error(given.validated_data["purpose"])
+        demand_purpose(request, purpose.key)
+        found = look_up_many(given.validated_data["identifiers"], purpose=purpose.key, user_id=caller(request).pk)
+        if known := sum(one is not None for one in found):
+            counter.count(by=actor_of(request), purpose=purpose.key, reads=known)
+        results = [None if one is None else _stands(one) for one in found]
+        return Response({"purpose": purpose.key, "results": results})
+
+
+def _stands(one: Standing) -> dict[str, Any]:
+    return {
+        "uuid": one.uuid,
+        "segments": one.segments,
+        "scores": one.scores,
+        "persona": one.persona,
+        "personas": sorted(one.personas),
+        "rfm_group": one.rfm_group,
+    }

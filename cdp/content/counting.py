@@ -64,8 +64,8 @@ class Counter:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def count(self, *, by: Actor, purpose: str, now: datetime | None = None) -> None:
-        """One more read. Only the first of a minute asks the database: when this returns, it is on record that it is counted.
+    def count(self, *, by: Actor, purpose: str, now: datetime | None = None, reads: int = 1) -> None:
+        """So many more reads. Only the first of a minute asks the database: when this returns, it is on record that it is counted.
 
         Raises:
             DatabaseError: it couldn't be put on record, so nothing may be answered.
@@ -75,13 +75,13 @@ class Counter:
         with self._lock:
             counted = self._counts.get(key)
             if counted is not None:
-                counted.reads += 1
+                counted.reads += reads
                 return
         fresh = _Count(self.process, by, purpose, minute)
         LookupCount.objects.get_or_create(**fresh.named, defaults={"actor_label": by.label[:150]})
         with self._lock:
             counted = self._counts.setdefault(key, fresh)
-            counted.reads += 1
+            counted.reads += reads
 
     def start(self) -> None:
         """Has numbers written by themselves when their minute is over, and when the process ends. For processes that serve."""

@@ -4,7 +4,8 @@ Which profiles a message proves to be one is decided in `cdp.identity.resolve`.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -256,6 +257,17 @@ def undo_merge(*, merge: Merge, by: Actor) -> Profile:
         DirtyProfile.objects.create(profile_id=profile_id, facts={"why": "unmerge"})
     record(by=by, action="profile.unmerged", object=merge, detail={"restored": str(merge.absorbed_uuid)})
     return restored
+
+
+def survivors_of(uuids: Iterable[UUID]) -> dict[UUID, int]:
+    """The numbers of the profiles that answer to these uuids; without those that nobody ever had. Those that were merged are followed
+    one by one."""
+    wanted = set(uuids)
+    found = dict(Profile.objects.filter(uuid__in=wanted).order_by().values_list("uuid", "pk")) if wanted else {}
+    for uuid in wanted - found.keys():
+        with suppress(NotFound):
+            found[uuid] = survivor_of(uuid).pk
+    return found
 
 
 def survivor_of(uuid: UUID) -> Profile:

@@ -37,6 +37,11 @@ class Scope(models.TextChoices):
     CONSENTS_READ = "consents:read", "Read what single people decided, with personal evidence hidden"
     CONSENTS_WRITE = "consents:write", "Report what people decided"
     SOURCES_READ = "sources:read", "Read sources, the tracking plan and why messages could not be used"
+    CATALOGUE_READ = (
+        "catalogue:read",
+        "Read the catalogues of traits and events, with figures that stand for five people at least",
+    )
+    CATALOGUE_WRITE = "catalogue:write", "Call and describe traits and events, and mark personal data"
     SOURCES_WRITE = "sources:write", "Replay messages from quarantine"
     JOBS_READ = "jobs:read", "Follow jobs"
     JOBS_WRITE = "jobs:write", "Stop jobs"
@@ -68,6 +73,8 @@ HANDED_ON_BY: Final[dict[str, str]] = {
     Scope.CONSENTS_READ: "consent.view_consentrecord",
     Scope.CONSENTS_WRITE: "consent.add_consentrecord",
     Scope.SOURCES_READ: "ingestion.view_source",
+    Scope.CATALOGUE_READ: "profiles.view_trait",
+    Scope.CATALOGUE_WRITE: "profiles.change_trait",
     Scope.SOURCES_WRITE: "ingestion.replay_quarantined",
     Scope.JOBS_READ: "jobs.view_job",
     Scope.JOBS_WRITE: "jobs.change_job",

@@ -37,7 +37,7 @@ from cdp.log_in.models import Lockout
 from cdp.privacy.admin import ACTS
 from cdp.privacy.models import CameBy, PrivacyExport, PrivacyRequest, PrivacyTarget, RequestKind
 from cdp.privacy.services import open_request
-from cdp.profiles.models import ExchangeRate, Profile, Trait
+from cdp.profiles.models import EventName, ExchangeRate, Profile, Trait
 from cdp.rest.models import ApiKey
 from cdp.webhooks.admin import ACTS as WEBHOOK_ACTS
 from cdp.webhooks.models import Delivery, Webhook
@@ -249,6 +249,8 @@ API_PARTS: dict[str, Callable[[World], Any]] = {
     "segments/{key}": lambda _: "everybody",
     "audiences/{key}": lambda _: "news",
     "webhooks/{uuid}": lambda world: Webhook.objects.get(owner=world.caller.user).uuid,
+    "traits/{key}": lambda _: "points",
+    "events/{number}": lambda _: _pk(EventName),
     "exports/{uuid}": lambda _: _one(Export).uuid,
     "export-schedules/{uuid}": lambda _: _one(Schedule).uuid,
     "export-destinations/{uuid}": lambda _: _one(Destination).uuid,

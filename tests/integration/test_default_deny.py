@@ -96,6 +96,9 @@ READERS: dict[str, Ask] = {
     ),
     "profile": lambda world, purpose, one: world.caller.get(f"profiles/uuid:{one.uuid}/", purpose=purpose),
     "profile-segments": lambda world, purpose, one: _looked_up(world, purpose, one),
+    "profiles-lookup": lambda world, purpose, one: world.caller.post(
+        "profiles/lookup/", {"purpose": purpose, "identifiers": [f"uuid:{one.uuid}"]}
+    ),
 }
 NOBODY = {
     # What came and went has the purpose of its audience, whoever asks; `test_rest_audiences` holds them to it.
@@ -140,6 +143,10 @@ NOBODY = {
     "webhook-deliveries": "positions and outcomes, never of whom",
     "webhook-delivery-replay": "counts",
     # Read over a connection of its own, which sees nothing of a test's transaction; `test_exports` holds it to consent.
+    "catalogue-traits": "names of fields, and figures that stand for five people at least",
+    "catalogue-trait": "the same of one",
+    "catalogue-events": "the same of events",
+    "catalogue-event": "the same of one",
     "exports": "what files hold, and how many, never of whom",
     "export-fields": "names of fields",
     "export": "the same of one",

@@ -31,6 +31,7 @@ EVERYBODYS: dict[str, str] = {
     "clusterings/": "figures of the whole shop",
     "personas/": "figures of groups of five people or more",
     "quarantine/": "for whoever runs the integration: messages that belong to nobody yet",
+    "catalogue/": "names of fields of the whole shop",
     "export-destinations/": "where files can go: addresses, without their secrets",
     "slots/": "what a site shows to whom: its own content, and of segments their keys",
     "keys/": "for whoever has keys:read; what they may do is limited by what the caller may, see test_rest_keys",
