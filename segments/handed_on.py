@@ -21,4 +21,6 @@ def refuse_while_handed_on(segment: Segment) -> None:
         Conflict: other systems are handed this segment, by what the message names.
     """
     if names := [name for reliant in _reliant for name in reliant(segment)]:
-        raise Conflict("segment_handed_on", f"“{segment.name}” is handed on by {', '.join(names)}. Delete that first.")
+        raise Conflict(
+            "segment_handed_on", f"“{segment.name}” is handed on by {', '.join(names)}. Delete or change that first."
+        )

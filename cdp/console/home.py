@@ -19,6 +19,8 @@ from cdp.jobs.naming import named_for
 from cdp.privacy.querysets import open_requests, shown
 from cdp.profiles.models import Event, Identifier, Profile, Workspace
 from cdp.small_charts import day_chart
+from cdp.webhooks.access import visible_webhooks
+from cdp.webhooks.models import OffReason
 from consent.models import ConsentConflict
 from segments.history import with_sparklines
 from segments.models import SegmentStatus
@@ -92,6 +94,10 @@ def _waiting(request: HttpRequest) -> dict[str, Any]:
         waiting["undone"] = shown("failed", today=today).count()
     if request.user.has_perm("consent.view_consentconflict"):
         waiting["conflicts"] = ConsentConflict.objects.filter(settled_at__isnull=True).count()
+    if request.user.has_perm("webhooks.view_webhook"):
+        gone = {OffReason.GONE, OffReason.FAILING, OffReason.NO_ACCESS}
+        seen = visible_webhooks(reader_of(request)).filter(off_reason__in=gone)
+        waiting["webhooks_off"] = seen.order_by("-off_since")[:SEGMENTS]
     if sees_segments(reader_of(request)):
         visible = visible_segments(reader_of(request))
         waiting["broken"] = visible.filter(status=SegmentStatus.LIVE).exclude(broken_reason="")[:SEGMENTS]
@@ -99,7 +105,7 @@ def _waiting(request: HttpRequest) -> dict[str, Any]:
         waiting["paused"] = visible.filter(status=SegmentStatus.PAUSED).order_by("status_since")[:SEGMENTS]
         mine = visible.filter(status=SegmentStatus.DRAFT, owner=reader_of(request))
         waiting["drafts"] = mine.count()
-    asking = ("failed", "running", "quarantined", "broken", "drifted", "paused", "drafts", "overdue", "due_soon", "undone",
+    asking = ("failed", "running", "quarantined", "broken", "drifted", "paused", "drafts", "overdue", "due_soon", "undone", "webhooks_off",
               "conflicts")  # fmt: skip
     waiting["is_quiet"] = not any(waiting.get(key) for key in asking)
     return waiting

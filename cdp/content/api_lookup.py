@@ -183,12 +183,13 @@ class StandingSerializer(serializers.Serializer[Any]):
     rfm_group = serializers.CharField(allow_null=True)
 
 
+class LookedUpSerializer(serializers.Serializer[Any]):
+    person = StandingSerializer(allow_null=True, help_text="Null: not known, or without permission for the purpose.")
+
+
 class StandingsSerializer(serializers.Serializer[Any]):
     purpose = serializers.CharField()
-    results = serializers.ListField(
-        child=StandingSerializer(allow_null=True),
-        help_text="In the order of the identifiers; null for who isn't known or doesn't permit the purpose.",
-    )
+    results = LookedUpSerializer(many=True, help_text="In the order of the identifiers.")
 
 
 class LookupOfMany(ApiView):
@@ -213,10 +214,12 @@ class LookupOfMany(ApiView):
                     "purpose": "personalisation",
                     "results": [
                         {
-                            name: ANSWERED.value[name]
-                            for name in ("uuid", "segments", "scores", "persona", "personas", "rfm_group")
+                            "person": {
+                                name: ANSWERED.value[name]
+                                for name in ("uuid", "segments", "scores", "persona", "personas", "rfm_group")
+                            }
                         },
-                        None,
+                        {"person": None},
                     ],
                 },
                 response_only=True,
@@ -233,7 +236,7 @@ class LookupOfMany(ApiView):
         found = look_up_many(given.validated_data["identifiers"], purpose=purpose.key, user_id=caller(request).pk)
         if known := sum(one is not None for one in found):
             counter.count(by=actor_of(request), purpose=purpose.key, reads=known)
-        results = [None if one is None else _stands(one) for one in found]
+        results = [{"person": None if one is None else _stands(one)} for one in found]
         return Response({"purpose": purpose.key, "results": results})
 
 

@@ -13,6 +13,7 @@ from cdp.content.services import change_slot, create_slot
 from cdp.errors import Conflict
 from consent.models import Decision
 from segments.models import Segment
+from segments.services import archive
 from tests.factories import BY, identify, live, performed, person, process_all, track, tracker
 from tests.integration.callers import Caller, decide, found, key, problem
 from tests.integration.test_lookup import from_a_page, page_key, scored
@@ -171,3 +172,11 @@ def test_the_script_is_small_and_writes_no_html(client: Any) -> None:
     script = client.get("/slots.js")
     assert script["Content-Type"].startswith("text/javascript") and len(script.content) < 3000
     assert b"innerHTML" not in script.content and b"eval" not in script.content
+
+
+def test_a_segment_that_a_live_slot_shows_something_to_is_neither_archived_nor_deleted(shop: Segment) -> None:
+    made = slot(variant("Buyers", {"segment": "buyers"}), caller=key(sees=[shop]))
+    with pytest.raises(Conflict, match="the slot “Hero”"):
+        archive(segment=shop, by=BY)
+    Slot.objects.filter(pk=made.pk).update(is_live=False)
+    archive(segment=shop, by=BY)

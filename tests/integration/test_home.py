@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from cdp.privacy.models import CameBy, RequestKind
 from cdp.privacy.services import open_request
+from cdp.webhooks.models import Webhook
+from consent.models import Purpose
 from segments.models import Segment
 from segments.services import pause
 from segments.sharing import share_segment
@@ -45,6 +47,18 @@ def test_paused_segments_and_drafts_of_ones_own_wait(shop: None) -> None:
     assert [
         row.segment.name for row in client.get("/admin/segments/segment/?status=draft&owner=me").context["rows"]
     ] == ["Mine"]
+
+
+def test_a_webhook_that_was_turned_off_by_failing_is_told_to_who_may_see_it(shop: None) -> None:
+    boss = User.objects.create_superuser("boss", password="not used")
+    made = Webhook.objects.create(url="https://hooks.example.com/x", description="Mail tool", events=["consent.changed"],
+                                  purpose=Purpose.objects.get(key="marketing_email"), owner=boss)  # fmt: skip
+    client = Client()
+    client.force_login(boss)
+    assert "Mail tool" not in client.get(WAITING).content.decode()
+    Webhook.objects.filter(pk=made.pk).update(state="disabled", off_reason="failing", off_since=timezone.now())
+    assert "Mail tool</a> was turned off" in client.get(WAITING).content.decode()
+    assert "Mail tool" not in staff("integrator").get(WAITING).content.decode(), "it tells what people decided"
 
 
 def test_requests_wait_a_week_before_their_last_day_and_only_for_who_handles_them(shop: None) -> None:
