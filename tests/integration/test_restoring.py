@@ -179,8 +179,8 @@ def test_a_backup_is_restored_into_a_new_server(
     """As the guide says it: roles, database, pg_restore, then the command, in a process that knows only the new server."""
     people = drill_scale(full=20_000, quick=100)
     writer = tracker()
-    for start in range(0, people, 2000):
-        users = [f"user-{number}" for number in range(start, min(start + 2000, people))]
+    for start in range(0, people, 1000):
+        users = [f"user-{number}" for number in range(start, min(start + 1000, people))]
         writer.send(
             *(identify(one, traits={"city": "Bern"}) for one in users), *(track("Bought", one) for one in users)
         )
