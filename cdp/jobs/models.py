@@ -44,7 +44,9 @@ class Job(models.Model):
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.CharField(max_length=500, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
-    request_id = models.CharField(max_length=64, blank=True, help_text="Of the request that asked for it.")
+    request_id = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="Of the request that asked for it."
+    )
     created_at = models.DateTimeField(default=timezone.now)
     sent_at = models.DateTimeField(null=True, help_text="When a message for it was last given to the queue.")
     started_at = models.DateTimeField(null=True)
