@@ -55,6 +55,8 @@ def make_role(*, using: str) -> bool:
             cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [settings.BI_ROLE])
             if not cursor.rowcount:
                 cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(role))
+            database = sql.Identifier(connections[using].settings_dict["NAME"])
+            cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, role))
             cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role))
             cursor.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(schema, role))
     except Exception as error:

@@ -11,3 +11,7 @@ CREATE ROLE cdp_app LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'app_pas
 CREATE DATABASE cdp OWNER cdp_owner TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8';
 REVOKE ALL ON DATABASE cdp FROM PUBLIC;
 GRANT CONNECT, TEMPORARY ON DATABASE cdp TO cdp_app;
+-- The group of log-ins for BI tools, which see the views of the schema bi (docs/guides/bi.md).
+CREATE ROLE cdp_bi NOLOGIN;
+GRANT cdp_bi TO cdp_owner WITH ADMIN OPTION;
+GRANT CONNECT ON DATABASE cdp TO cdp_bi;
