@@ -110,6 +110,17 @@ def django_db_setup() -> None:
     """Nothing is left to set up: this worker's copy of the template was made before Django started."""
 
 
+@pytest.fixture(autouse=True)
+def _counts_of_this_test() -> Iterator[None]:
+    """Look-ups are counted in the process: what a test left would be taken for what the next one asked."""
+    from cdp.content.counting import counter
+
+    counter.forget()
+    yield
+    counter.forget()
+    assert not counter.writes_by_itself, "`cdp.wsgi` was imported: its thread would write into every test's database"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _quick_clients() -> Iterator[None]:
     """Each test client loads the middleware anew, and WhiteNoise would look at every static file each time."""

@@ -83,12 +83,21 @@ class Counter:
             counted = self._counts.setdefault(key, fresh)
             counted.reads += reads
 
+    @property
+    def writes_by_itself(self) -> bool:
+        return self._thread is not None
+
     def start(self) -> None:
         """Has numbers written by themselves when their minute is over, and when the process ends. For processes that serve."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="counts of look-ups", daemon=True)
             self._thread.start()
             atexit.register(self.flush)
+
+    def forget(self) -> None:
+        """Drops what isn't written yet, for a process that turns to another database: its rows aren't there."""
+        with self._lock:
+            self._counts.clear()
 
     def flush(self, *, before: datetime | None = None) -> int:
         """How many counts were written: of all minutes, or of those before this one."""

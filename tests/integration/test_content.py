@@ -7,7 +7,6 @@ import pytest
 from django.utils import timezone
 
 from cdp.audit.models import AuditEntry
-from cdp.content.counting import counter
 from cdp.content.models import Slot, SlotVersion
 from cdp.content.services import change_slot, create_slot
 from cdp.errors import Conflict
@@ -25,7 +24,6 @@ SWISS = {"rule": {"version": 1, "trait": "country", "op": "equals", "value": "CH
 
 @pytest.fixture(autouse=True)
 def shop() -> Segment:
-    counter._counts.clear()
     sender = tracker()
     people = {"ann": "CH", "bob": "DE", "cem": "DE"}
     sender.send(*(identify(one, traits={"country": country}) for one, country in people.items()))

@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,7 +13,7 @@ from django.utils import timezone
 
 from cdp.audit.models import AuditEntry
 from cdp.content import counting
-from cdp.content.counting import Counter, tell_of_lost_counts
+from cdp.content.counting import tell_of_lost_counts
 from cdp.content.models import LookupCount
 from cdp.errors import NotFound
 from cdp.identity.merging import merge_profiles
@@ -36,14 +35,6 @@ from tests.integration.callers import Caller, decide, found, key, problem
 
 pytestmark = pytest.mark.django_db
 PURPOSE = "personalisation"
-
-
-@pytest.fixture(autouse=True)
-def of_process() -> Iterator[Counter]:
-    """Counts of tests before don't belong to this one."""
-    counting.counter._counts.clear()
-    yield counting.counter
-    counting.counter._counts.clear()
 
 
 @pytest.fixture
@@ -107,14 +98,14 @@ def test_a_look_up_needs_its_scope_and_a_purpose(shop: Segment) -> None:
     assert problem(caller.get("profiles/ann/segments/", purpose=PURPOSE), 400)["code"] == "identifier_malformed"
 
 
-def test_looks_are_counted_by_caller_purpose_and_minute(shop: Segment, of_process: Counter) -> None:
+def test_looks_are_counted_by_caller_purpose_and_minute(shop: Segment) -> None:
     caller = key(sees=[shop])
     for _ in range(3):
         asked(caller)
     (row,) = LookupCount.objects.all()
     assert row.reads is None and not AuditEntry.objects.filter(action="profiles.read").exists()
-    assert of_process.flush(before=row.minute) == 0
-    assert of_process.flush() == 1
+    assert counting.counter.flush(before=row.minute) == 0
+    assert counting.counter.flush() == 1
     row.refresh_from_db()
     assert row.reads == 3
     (entry,) = AuditEntry.objects.filter(action="profiles.read")

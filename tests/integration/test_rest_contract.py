@@ -16,6 +16,7 @@ import pytest
 import schemathesis
 from django.contrib.auth.models import Group
 from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections, transaction
 from django.middleware.csrf import get_token
 from django.test import RequestFactory, override_settings
@@ -32,7 +33,6 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from cdp.rest.openapi import document
-from cdp.wsgi import application
 from tests.integration import hostile_rest
 from tests.integration.callers import key, logged_in
 from tests.integration.hostile_world import World, make_world
@@ -97,7 +97,7 @@ def _one_connection() -> Iterator[None]:
 
 def _loaded(description: dict[str, Any]) -> Any:
     loaded = schemathesis.openapi.from_dict(description)
-    loaded.app = application
+    loaded.app = get_wsgi_application()
     loaded.config.update(base_url="http://testserver")
     return loaded
 
