@@ -81,6 +81,20 @@ def ask_prepared(statements: Sequence[tuple[str, Mapping[str, Any]]]) -> list[li
         raw.prepare_threshold = threshold
 
 
+def ask_for_one(sql: str, params: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """The first row of one statement, by a plan that the connection keeps: for what is asked so often that planning, or
+    putting the text together, takes longer than looking."""
+    text, names = with_numbers(sql)
+    with bound_cursor(numbered=True) as cursor:
+        raw: psycopg.Connection[Any] = connection.connection
+        threshold, raw.prepare_threshold, raw.prepared_max = raw.prepare_threshold, NEVER_BY_ITSELF, MOST_PREPARED
+        try:
+            cursor.execute(text, [params[name] for name in names], prepare=True)
+        finally:
+            raw.prepare_threshold = threshold
+        return cursor.fetchone()
+
+
 @contextmanager
 def snapshot(*, seconds: int) -> Iterator[None]:
     """A transaction whose statements all see the same data, and may take so long each.

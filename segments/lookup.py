@@ -10,10 +10,8 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-import psycopg
-from django.db import connection
 
-from cdp.database import MOST_PREPARED, NEVER_BY_ITSELF, bound_cursor, with_numbers
+from cdp.database import ask_for_one, bound_cursor
 from cdp.errors import DomainError, DomainErrors
 from cdp.identity.merging import survivors_of
 from cdp.identity.normalise import Identifier, Unusable, normalise
@@ -216,7 +214,7 @@ IN_PUBLIC: Final = _text_of(before="", shown="s.is_public", who=BY_IDENTIFIER)
 
 
 def _standing(sql: str, operands: Mapping[str, Any]) -> Standing:
-    row = _one(sql, operands)
+    row = ask_for_one(sql, operands)
     if row is None:
         raise UNKNOWN
     return _standing_in(row)
@@ -231,19 +229,6 @@ def _standing_in(row: tuple[Any, ...]) -> Standing:
         scores={f"{kind}.{key}": {"number": number, "label": label} for kind, key, number, label in _listed(scores)},
         within=frozenset(_listed(within)),
     )
-
-
-def _one(sql: str, operands: Mapping[str, Any]) -> tuple[Any, ...] | None:
-    """The first row, by a plan that the connection keeps: planning takes longer than looking."""
-    text, names = with_numbers(sql)
-    with bound_cursor(numbered=True) as cursor:
-        raw: psycopg.Connection[Any] = connection.connection
-        threshold, raw.prepare_threshold, raw.prepared_max = raw.prepare_threshold, NEVER_BY_ITSELF, MOST_PREPARED
-        try:
-            cursor.execute(text, [operands[name] for name in names], prepare=True)
-        finally:
-            raw.prepare_threshold = threshold
-        return cursor.fetchone()
 
 
 def _listed(text: str | None) -> list[Any]:

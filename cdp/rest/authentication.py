@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from cdp.audit.actors import Actor, ActorKind
 from cdp.audit.context import ip_prefix
 from cdp.rest.limits import allows
-from cdp.rest.models import ApiKey, digest
+from cdp.rest.models import ApiKey, find_key
 
 LAST_USED_RESOLUTION: Final = timedelta(minutes=1)
 LONGEST_KEY: Final = 200
@@ -45,7 +45,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         text = secret.decode("ascii", "replace")
         key = None
         if 0 < len(text) <= LONGEST_KEY:
-            key = ApiKey.objects.select_related("user").filter(digest=digest(text)).first()
+            key = find_key(text)
         if key is None:
             raise AuthenticationFailed("This API key is unknown.", code="api_key_unknown")
         if not key.is_usable or not key.user.is_active:

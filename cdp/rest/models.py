@@ -7,14 +7,17 @@ as to a person, and hold for the key that takes its place.
 import hashlib
 import secrets
 from datetime import timedelta
+from functools import cache
 from typing import Final
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 from django.utils import timezone
+
+from cdp.database import ask_for_one
 
 ENDS_SOON: Final = timedelta(days=30)
 
@@ -148,6 +151,28 @@ class ApiKey(models.Model):
 
     def may_read_for(self, purpose: str) -> bool:
         return self.all_purposes or purpose in self.purposes
+
+
+@cache
+def _by_digest() -> tuple[str, list[str], list[str]]:
+    """The statement that finds a key with its account, and the names of the fields of both, in the order of its columns."""
+    of_key = [field.attname for field in ApiKey._meta.concrete_fields]
+    of_user = [field.attname for field in User._meta.concrete_fields]
+    found = ApiKey.objects.filter(digest=b"").order_by().values_list(*of_key, *(f"user__{name}" for name in of_user))
+    text, (_,) = found.query.sql_with_params()
+    return text.replace("%s", "%(digest)s"), of_key, of_user
+
+
+def find_key(secret: str) -> ApiKey | None:
+    """The key with its account, usable or not. Every request begins with it, so the connection keeps its plan and nothing
+    puts the statement together anew."""
+    sql, of_key, of_user = _by_digest()
+    row = ask_for_one(sql, {"digest": digest(secret)})
+    if row is None:
+        return None
+    key = ApiKey.from_db(connection.alias, of_key, row[: len(of_key)])
+    key.user = User.from_db(connection.alias, of_user, row[len(of_key) :])
+    return key
 
 
 def key_of(user: object) -> ApiKey | None:

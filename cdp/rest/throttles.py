@@ -3,6 +3,7 @@
 import math
 import time
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 from django.core.cache import cache
 from django.core.cache.backends.redis import RedisCacheClient
@@ -29,11 +30,20 @@ def parsed_rate(rate: str) -> tuple[int, int]:
     return int(number), SECONDS[period[:1]]
 
 
+# One more, which ends with its span. A script is one command, so none is counted without an end.
+COUNT: Final = "local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end return n"
+# Django would make a client for each command, which takes longer than the command.
+_clients: WeakKeyDictionary[RedisCacheClient, Redis] = WeakKeyDictionary()
+
+
 def _valkey() -> Redis | None:
-    """The cache's own client; None where the cache is no Valkey."""
+    """A client on the cache's own connections; None where the cache is no Valkey."""
     backend = getattr(cache, "_cache", None)
-    found = backend.get_client(None, write=True) if isinstance(backend, RedisCacheClient) else None
-    return found if isinstance(found, Redis) else None
+    if not isinstance(backend, RedisCacheClient):
+        return None
+    if (client := _clients.get(backend)) is None:
+        client = _clients[backend] = backend.get_client(None, write=True)
+    return client
 
 
 class PerKeyThrottle(BaseThrottle):
@@ -69,11 +79,7 @@ class PerKeyThrottle(BaseThrottle):
 
     def _count(self, name: str) -> int:
         if (client := _valkey()) is not None:
-            # Both in one round trip; the cache's own increment first asks whether there is anything.
-            with client.pipeline(transaction=False) as asked:
-                asked.incr(cache.make_key(name))
-                asked.expire(cache.make_key(name), self.span_seconds, nx=True)
-                return int(asked.execute()[0])
+            return int(client.eval(COUNT, 1, cache.make_key(name), self.span_seconds))
         try:
             return int(cache.incr(name))
         except ValueError:  # nobody has asked in this span
