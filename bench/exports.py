@@ -52,7 +52,8 @@ FILL = """
 """
 
 
-def main() -> None:
+def prepare() -> tuple[User, Audience]:
+    """Somebody who may do everything, and an audience of everybody."""
     print(f"making {PEOPLE:,} people")
     with connection.cursor() as cursor:
         cursor.execute(MAKE, {"people": PEOPLE, "purpose": PURPOSE})
@@ -65,8 +66,13 @@ def main() -> None:
         cursor.execute(FILL, {"people": PEOPLE, "audience": audience.pk})
     with connections["owner"].cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
+    return user, audience
+
+
+def main() -> None:
+    user, audience = prepare()
     settings.EXPORT_DIR = tempfile.mkdtemp()
-    floor = min(_copied() for _ in range(ROUNDS))
+    floor = min(copied() for _ in range(ROUNDS))
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = _memory("VmHWM")
     size, rows = f"{PEOPLE:,} people", []
@@ -93,7 +99,7 @@ def _memory(name: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def _copied() -> float:
+def copied() -> float:
     began = time.perf_counter()
     with connection.cursor() as cursor, Path(os.devnull).open("wb") as sink:
         statement = "COPY (SELECT profile_uuid, entered_at FROM activation_audiencemember) TO STDOUT"

@@ -7,12 +7,10 @@ import json
 import os
 import random
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import django
@@ -24,6 +22,7 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from bench.report import Row, publish
+from bench.web import serving
 from cdp.audit import SYSTEM
 from cdp.consumer import Consumer
 from cdp.database import bound_cursor
@@ -210,27 +209,6 @@ def drain() -> int:
 # ---- Accepting ---------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def serving(settings: str) -> Iterator[int]:
-    """The port of a web server as the demo starts it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--workers", "1"]
-    command += ["--blocking-threads", str(SENDERS), "--no-access-log", "--log-level", "error", "cdp.wsgi:application"]
-    with subprocess.Popen(command, env={**os.environ, "DJANGO_SETTINGS_MODULE": settings}) as server:
-        try:
-            for _ in range(200):
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.05)
-            time.sleep(1)
-            yield port
-        finally:
-            server.terminate()
-
-
 def accepted_per_second(port: int, requests: list[bytes]) -> float:
     """Events answered 200, by `SENDERS` keep-alive connections over `SECONDS`."""
     counts = [0] * SENDERS
@@ -272,7 +250,8 @@ def measure_accepting(key: str) -> Row:
         )
     ours: list[float] = []
     bare: list[float] = []
-    with serving("cdp.settings") as port, serving("bench.bare") as bare_port:
+    with serving(threads=SENDERS) as web, serving(threads=SENDERS, settings="bench.bare") as bare_web:
+        port, bare_port = web.port, bare_web.port
         for _ in range(ROUNDS):
             ours.append(accepted_per_second(port, requests))
             bare.append(accepted_per_second(bare_port, requests))

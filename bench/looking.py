@@ -1,11 +1,25 @@
-"""The floor for look-ups: a bare Django view that asks the database one thing by an index, on the platform's own middleware.
+"""The floors for look-ups: a bare Django view that asks the database one thing by an index.
 
-Settings and addresses in one file; the platform's own addresses are there, too, so that both are served by one process.
+Settings and addresses in one file. On the platform's own middleware it is served by one process with the platform; with
+`BENCH_PLAIN=1` it has nothing but what `django-admin startproject` gives a project.
 """
+
+import os
 
 from cdp.settings import *  # noqa: F403
 
 ROOT_URLCONF = "bench.looking"
+if os.environ.get("BENCH_PLAIN"):
+    MIDDLEWARE = [
+        "django.middleware.security.SecurityMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+        "allauth.account.middleware.AccountMiddleware",  # it refuses to start without
+    ]
 
 
 def bare(request, value):  # type: ignore[no-untyped-def]

@@ -6,12 +6,9 @@ Everybody is in 20 segments and has 12 scores. Run by `make bench ARGS=lookup`.
 import os
 import random
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import django
 
@@ -21,6 +18,7 @@ from django.core.cache import cache
 from django.db import connection, connections
 
 from bench.report import Row, publish
+from bench.web import Web, serving
 from cdp.audit import SYSTEM
 from cdp.rest.models import Scope
 from cdp.rest.services import create_api_key
@@ -73,26 +71,8 @@ def prepare() -> tuple[str, int]:
     return secret, key.user.pk
 
 
-@contextmanager
-def serving() -> Iterator[int]:
-    """The port of a web server as the demo starts it, which serves the platform and the floor."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--workers", "1"]
-    command += ["--blocking-threads", str(SENDERS), "--no-access-log", "--log-level", "error", "cdp.wsgi:application"]
-    environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "bench.looking", "CDP_API_RATE": "100000000/min"}
-    with subprocess.Popen(command, env=environ) as server:
-        try:
-            for _ in range(200):
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.05)
-            time.sleep(1)
-            yield port
-        finally:
-            server.terminate()
+def served(**environ: str) -> AbstractContextManager[Web]:
+    return serving(threads=SENDERS, settings="bench.looking", CDP_API_RATE="100000000/min", **environ)
 
 
 def asked(port: int, secret: str, path: str, *, seconds: float) -> list[float]:
@@ -166,20 +146,27 @@ def main() -> None:
     bare = "/api/v1/bare/user-{}/"
     ours: list[float] = []
     floor: list[float] = []
-    with serving() as port:
+    plain: list[float] = []
+    with served() as web, served(BENCH_PLAIN="1") as plain_web:
+        port, plain_port = web.port, plain_web.port
         asked(port, secret, look, seconds=2)
         asked(port, secret, bare, seconds=2)
+        asked(plain_port, secret, bare, seconds=2)
         for _ in range(ROUNDS):  # by turns, so that what else the machine does falls on both
             ours += asked(port, secret, look, seconds=SECONDS / 2)
             floor += asked(port, secret, bare, seconds=SECONDS / 2)
+            plain += asked(plain_port, secret, bare, seconds=SECONDS / 2)
     ours.sort()
     floor.sort()
+    plain.sort()
     seconds = ROUNDS * SECONDS / 2
     size = f"{PEOPLE:,} people in {SEGMENTS // 2} segments each, {SENDERS} connections"
-    mean, mean_of_floor = sum(ours) / len(ours), sum(floor) / len(floor)
+    mean, mean_of_floor, mean_of_plain = (sum(took) / len(took) for took in (ours, floor, plain))
     publish(
         [
             Row(name="look-up, mean", size=size, value=mean, floor=mean_of_floor, unit="ms", goal=1.5),
+            Row(name="look-up, mean; plain Django", size=size, value=mean, floor=mean_of_plain, unit="ms", goal=1.5),
+            Row(name="look-up, p99; plain Django", size=size, value=at(0.99, ours), floor=at(0.99, plain), unit="ms"),
             Row(name="look-up, median", size=size, value=at(0.5, ours), floor=at(0.5, floor), unit="ms"),
             Row(name="look-up, p99", size=size, value=at(0.99, ours), floor=at(0.99, floor), unit="ms"),
             Row(name="look-ups", size=size, value=len(ours) / seconds, floor=len(floor) / seconds, unit="1/s"),

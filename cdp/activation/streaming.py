@@ -6,18 +6,22 @@ One statement reads all of it, so it is of one moment. Who may have it, and that
 import io
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from django.db import connection
+from pyarrow.csv import ConvertOptions, ReadOptions, open_csv
 
 from cdp.activation.models import Audience
 from cdp.activation.reading import members_at
+from cdp.blocks import BlockFile, joined
 
-GROUP: Final = 50_000
-"""Rows of a row group of Parquet: what is in memory at once."""
+BLOCK: Final = 1 << 18
 SCHEMA: Final = pa.schema([("profile", pa.string()), ("entered_at", pa.timestamp("us", tz="UTC"))])
+# What is in memory at once is a block of this: some 30,000 rows.
+AS_COPIED: Final = ReadOptions(column_names=SCHEMA.names, block_size=1 << 21, use_threads=False)
 MOMENT: Final = """to_char(entered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
@@ -32,8 +36,7 @@ def _copied(select: str, audience: Audience, position: int, options: str = "") -
     with connection.cursor() as cursor:
         statement = f"COPY (SELECT {select} FROM ({sql}) AS m (profile, entered_at)) TO STDOUT {options}"  # noqa: S608  # of ours
         with cursor.copy(statement, params) as copy:
-            for block in copy:
-                yield bytes(block)
+            yield from joined(copy, size=BLOCK)
 
 
 def csv(audience: Audience, position: int) -> Iterator[bytes]:
@@ -41,23 +44,21 @@ def csv(audience: Audience, position: int) -> Iterator[bytes]:
 
 
 def ndjson(audience: Audience, position: int) -> Iterator[bytes]:
-    yield from _copied(f"json_build_object('profile', profile, 'entered_at', {MOMENT})", audience, position)
+    # Put together as text: neither an id nor a moment has anything to escape, and it takes half as long.
+    line = f"""'{{"profile":"' || profile || '","entered_at":"' || {MOMENT} || '"}}'"""
+    yield from _copied(line, audience, position)
 
 
 def parquet(audience: Audience, position: int) -> Iterator[bytes]:
+    """A group of rows for each block."""
     sink = io.BytesIO()
-    sql, params = _query(audience, position)
-    with (
-        connection.connection.cursor(name="members_of_audience", withhold=True) as cursor,
-        pq.ParquetWriter(sink, SCHEMA) as writer,
-    ):
-        cursor.execute(sql, params)
-        while rows := cursor.fetchmany(GROUP):
-            ids, moments = zip(*rows, strict=True)
-            writer.write_table(
-                pa.table({"profile": [str(one) for one in ids], "entered_at": list(moments)}, schema=SCHEMA)
-            )
-            yield _taken(sink)
+    blocks = _copied("profile, entered_at", audience, position, "(FORMAT csv)")
+    with pq.ParquetWriter(sink, SCHEMA) as writer:
+        if (first := next(blocks, None)) is not None:  # of nobody; the reader would take it for a mistake
+            file = BlockFile(chain([first], blocks))
+            for batch in open_csv(file, read_options=AS_COPIED, convert_options=ConvertOptions(column_types=SCHEMA)):
+                writer.write_batch(batch)
+                yield _taken(sink)
     yield _taken(sink)
 
 

@@ -18,6 +18,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from cdp.blocks import BlockFile
 from cdp.exports.asking import Column, Question
 from cdp.exports.fields import Kind
 from cdp.exports.models import Format
@@ -154,27 +155,6 @@ def _heading(columns: Sequence[Column]) -> bytes:
     return line.getvalue().encode()
 
 
-class _Stream(io.RawIOBase):
-    """Blocks as a file that can be read once."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self.blocks, self.left = blocks, memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, into: Any, /) -> int:
-        while not self.left:
-            block = next(self.blocks, None)
-            if block is None:
-                return 0
-            self.left = memoryview(block)
-        size = min(len(into), len(self.left))
-        into[:size] = self.left[:size]
-        self.left = self.left[size:]
-        return size
-
-
 def _parquet(sink: Any, rows: _Rows, columns: Sequence[Column]) -> None:
     """A group of rows for each block. An empty text stays one: it is quoted, what is missing isn't."""
     schema = pa.schema([(one.name, TYPES[one.kind]) for one in columns])
@@ -183,7 +163,7 @@ def _parquet(sink: Any, rows: _Rows, columns: Sequence[Column]) -> None:
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         if not first:
             return  # of nobody; the reader would take it for a mistake
-        stream = _Stream(_chained(first, blocks))
+        stream = BlockFile(_chained(first, blocks))
         batches = pa_csv.open_csv(
             stream,
             read_options=pa_csv.ReadOptions(column_names=schema.names, block_size=4 * BLOCK, use_threads=False),

@@ -31,7 +31,9 @@ def parsed_rate(rate: str) -> tuple[int, int]:
 
 
 # One more, which ends with its span. A script is one command, so none is counted without an end.
-COUNT: Final = "local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end return n"
+COUNT: Final = (
+    "local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end return n"
+)
 # Django would make a client for each command, which takes longer than the command.
 _clients: WeakKeyDictionary[RedisCacheClient, Redis] = WeakKeyDictionary()
 
