@@ -25,7 +25,7 @@ from cdp.exports.models import Format
 from cdp.spreadsheet import FORMULAS
 
 BLOCK: Final = 1 << 20
-GZIP_LEVEL: Final = 1  # ids hardly shrink: more effort takes three times as long for 4 %
+GZIP_LEVEL: Final = 1  # ids hardly shrink: level 5 takes 2.5 times as long for 4.3 % less
 TYPES: Final = {
     Kind.TEXT: pa.string(),
     Kind.NUMBER: pa.float64(),
